@@ -1,0 +1,60 @@
+"""nmlab: fit NeuroMANCER problems from Jupyter, from a `data_setup_function` and a `Problem`.
+
+The public names are loaded when they are first used, so that `import nmlab` costs next to nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from nmlab import _neuromancer
+
+if TYPE_CHECKING:
+    from nmlab.errors import BusyError as BusyError
+    from nmlab.errors import DataError as DataError
+    from nmlab.errors import FieldError as FieldError
+    from nmlab.errors import NmlabError as NmlabError
+    from nmlab.errors import NonFiniteLossError as NonFiniteLossError
+    from nmlab.errors import RunError as RunError
+    from nmlab.fields import Field as Field
+    from nmlab.fields import fields_of as fields_of
+    from nmlab.fitting import fit as fit
+    from nmlab.notebook.lab import Lab as Lab
+    from nmlab.options import TrainerOptions as TrainerOptions
+    from nmlab.runs import Run as Run
+    from nmlab.runs import RunStore as RunStore
+
+    __version__: str
+
+_ROOM_OF = {
+    "fit": "fitting",
+    "Lab": "notebook.lab",
+    "TrainerOptions": "options",
+    "Run": "runs",
+    "RunStore": "runs",
+    "Field": "fields",
+    "fields_of": "fields",
+    "NmlabError": "errors",
+    "BusyError": "errors",
+    "DataError": "errors",
+    "FieldError": "errors",
+    "NonFiniteLossError": "errors",
+    "RunError": "errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOM_OF:
+        value = getattr(import_module(f"nmlab.{_ROOM_OF[name]}"), name)
+    elif name == "__version__":
+        value = import_module("importlib.metadata").version("nmlab")
+    else:
+        raise AttributeError(f"module 'nmlab' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*_ROOM_OF, "__version__"]
+
+
+_neuromancer.install()

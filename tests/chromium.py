@@ -1,0 +1,49 @@
+"""Finds the Chromium that the browser tests drive, or installs one: `python -m tests.chromium`."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+
+
+def find() -> str | None:
+    """The browser's path: NMLAB_CHROMIUM, one on PATH, or the one that Playwright downloaded."""
+    if named := os.environ.get("NMLAB_CHROMIUM"):
+        return shutil.which(named)
+    for name in NAMES:
+        if found := shutil.which(name):
+            return found
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        own = playwright.chromium.executable_path
+    return own if Path(own).is_file() else None
+
+
+def remedy() -> str:
+    """What to do where there is no browser, in one command."""
+    if named := os.environ.get("NMLAB_CHROMIUM"):
+        return f"NMLAB_CHROMIUM is {named!r}, which is no program that can be started."
+    if shutil.which("apt-get"):
+        command = "sudo apt-get install -y chromium"
+    else:
+        command = f'"{sys.executable}" -m playwright install chromium'
+    return f"The browser tests need Chromium. Install it with:\n    {command}"
+
+
+def install() -> None:
+    """Install Debian's Chromium where that is allowed, else Playwright's own."""
+    if hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get"):
+        subprocess.run(["apt-get", "update"])
+        subprocess.run(["apt-get", "install", "-y", "--no-install-recommends", "chromium"])
+    if find() is None:  # not allowed, or Ubuntu, whose chromium is only a pointer to a snap
+        subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"])
+
+
+if __name__ == "__main__":
+    if find() is None and "NMLAB_CHROMIUM" not in os.environ:
+        install()
+    sys.exit(None if find() else remedy())

@@ -1,0 +1,106 @@
+"""What an import costs and brings with it, and which way imports point: up CONTRIBUTING.md's code map."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import nmlab
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "nmlab"
+CODE_MAP = re.findall(r"^\| `([\w/]+?)(?:\.py|/)` \|", (ROOT / "CONTRIBUTING.md").read_text("utf-8"), re.M)
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def fresh(code: str) -> str:
+    """What `code` prints in a process of its own."""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def module_name(file: Path) -> str:
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def room_of(module: str) -> str:
+    """The code map's name for a module: the room under nmlab, and within `notebook` the file."""
+    parts = module.split(".")[1:]
+    return "/".join(parts[:2] if parts[0] == "notebook" else parts[:1])
+
+
+def imported(file: Path) -> Iterator[str]:
+    """Full names of the modules that a file imports, at its top or later."""
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file.name}:{node.lineno}: write the import with the module's full name"
+            base = node.module or ""
+            for alias in node.names:
+                # `from nmlab.notebook import live` imports a module, `from nmlab.runs import Run` does not.
+                path = ROOT.joinpath(*base.split("."), alias.name)
+                is_module = base.startswith("nmlab") and (path.is_dir() or path.with_suffix(".py").exists())
+                yield f"{base}.{alias.name}" if is_module else base
+
+
+def test_import_nmlab_is_fast_and_light() -> None:
+    code = """
+import sys, time
+start = time.perf_counter()
+import nmlab
+print(time.perf_counter() - start)
+heavy = "torch lightning neuromancer numpy pandas pydantic matplotlib IPython ipywidgets".split()
+assert not set(heavy) & set(sys.modules), set(heavy) & set(sys.modules)
+"""
+    assert min(float(fresh(code)) for _ in range(5)) < 0.3
+
+
+def test_public_names() -> None:
+    """`nmlab.fit` is the function, whatever has been imported; `dir` and star-imports know the names."""
+    from nmlab import fitting
+
+    assert nmlab.fit is fitting.fit
+    assert set(dir(nmlab)) >= {"Field", "Lab", "Run", "RunStore", "TrainerOptions", "fields_of", "fit"}
+    for name in dir(nmlab):
+        assert getattr(nmlab, name) is not None
+    with pytest.raises(AttributeError, match="'nmlab' has no attribute 'fitt'"):
+        _ = nmlab.fitt
+
+
+def test_rooms_bring_no_notebook_tools() -> None:
+    """Every room but `notebook` works where there is no Jupyter."""
+    rooms = [module_name(file) for file in FILES if "notebook" not in file.parts]
+    code = f"""
+import importlib, sys
+for room in {rooms}:
+    importlib.import_module(room)
+print(*sorted({{"IPython", "ipywidgets"}} & set(sys.modules)))
+"""
+    assert fresh(code).split() == []
+
+
+@pytest.mark.parametrize("file", FILES, ids=module_name)
+def test_imports_point_up_the_code_map(file: Path) -> None:
+    module = module_name(file)
+    names = list(imported(file))
+    assert "matplotlib.pyplot" not in names, "pyplot belongs to the user: draw onto Axes that you are given"
+    if "notebook" not in file.parts:
+        tops = {name.partition(".")[0] for name in names}
+        assert not tops & {"IPython", "ipywidgets", "anywidget"}, "only nmlab/notebook knows Jupyter"
+    if module in ("nmlab", "nmlab.notebook"):
+        return  # they hand names on from every room
+
+    here = room_of(module)
+    assert here in CODE_MAP, f"{here} is not in the code map: add it to CONTRIBUTING.md, below what it imports"
+    for name in names:
+        if name.partition(".")[0] == "nmlab":
+            assert name != "nmlab", "import the room itself, not the names that nmlab hands on"
+            there = room_of(name)
+            assert there in CODE_MAP[: CODE_MAP.index(here) + 1], f"{module} imports {name}, which is not above it"
