@@ -1,0 +1,22 @@
+"""A function's signature, read as `Field`s (`reading`), and values checked against them (`checking`).
+
+A form, a keyword call and a sweep all read the same fields and go through the same `check`: they accept and
+refuse the same values.
+"""
+
+from nmlab.fields.checking import check, convert, fault_of
+from nmlab.fields.field import REQUIRED, Field, Kind, expected
+from nmlab.fields.reading import fields_of, fields_of_model, takes_any_keyword
+
+__all__ = [
+    "REQUIRED",
+    "Field",
+    "Kind",
+    "check",
+    "convert",
+    "expected",
+    "fault_of",
+    "fields_of",
+    "fields_of_model",
+    "takes_any_keyword",
+]

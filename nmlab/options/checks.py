@@ -1,0 +1,204 @@
+"""What options take beyond what their types say; a look says what is wrong and what is right, or None."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any
+
+from pydantic import BaseModel
+
+from nmlab.errors import FieldError
+from nmlab.fields import check, fields_of_model
+from nmlab.fields.field import unknown_name
+
+OFFERED: dict[str, dict[str, Any]] = {
+    "optimizer": {"default": None} | {name: name for name in ("Adam", "AdamW", "NAdam", "RMSprop", "SGD")},
+    "lr_scheduler": {"none": None}
+    | {name: name for name in ("CosineAnnealingLR", "ExponentialLR", "ReduceLROnPlateau", "StepLR")},
+    "profiler": {"none": None} | {name: name for name in ("simple", "advanced", "pytorch")},
+}
+"""What a form offers where code may give more, by option: label -> value. Code may give the labels too."""
+
+SCHEDULER_ARGUMENTS: dict[str, Callable[[Any], dict[str, Any]]] = {
+    "CosineAnnealingLR": lambda options: {"T_max": options.max_epochs},
+    "ExponentialLR": lambda options: {"gamma": 0.01 ** (1 / options.max_epochs)},
+    "PolynomialLR": lambda options: {"total_iters": options.max_epochs},
+    "ReduceLROnPlateau": lambda options: {"mode": options.mode},
+    "StepLR": lambda options: {"step_size": -(-options.max_epochs // 3)},
+}
+"""Arguments by which the schedulers span the fit, beside PyTorch's defaults."""
+
+# Lightning's own short forms of a precision
+_PRECISIONS = {"16": "16-mixed", "32": "32-true", "64": "64-true", "bf16": "bf16-mixed"}
+
+# Arguments of Lightning's Trainer that nmlab sets itself, and how to get what they give
+_SET_BY_NMLAB = {
+    "logger": "give loggers=[…] or tensorboard=False",
+    "enable_checkpointing": "give checkpoint=True or False",
+    "enable_progress_bar": "nmlab shows the progress itself",
+    "enable_model_summary": "call print(problem) for a summary",
+    "num_sanity_val_steps": "nmlab checks the data before the fit",
+    "inference_mode": "the Problem's grad_inference decides",
+    "default_root_dir": "give runs_dir=… to the fit or the Lab",
+}
+
+
+def checked(options: type[BaseModel], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values given as the options take them; FieldError with every fault at once."""
+    values = dict(given)
+    for name, offered in OFFERED.items():
+        if isinstance(values.get(name), str):
+            values[name] = offered.get(values[name], values[name])
+    if type(values.get("precision")) in (int, str):
+        values["precision"] = _PRECISIONS.get(str(values["precision"]), values["precision"])
+    fields = fields_of_model(options)
+    faults = {name: fault for name, look in _LOOKS.items() if name in values and (fault := look(values[name]))}
+    if fault := _trainer_kwargs_fault(values.get("trainer_kwargs", {}), options):
+        faults["trainer_kwargs"] = fault
+    if values.get("accelerator") == "cpu" and isinstance(values.get("devices"), list | tuple):
+        faults.setdefault("devices", f"{values['devices']!r} chooses a GPU, but accelerator is 'cpu'; give devices=1")
+    try:
+        values = check(fields, values, complete=False)
+    except FieldError as error:
+        faults = error.faults | faults
+    if faults:
+        order = [field.name for field in fields] + list(given)
+        raise FieldError({name: faults[name] for name in sorted(faults, key=order.index)}, "TrainerOptions")
+    return values
+
+
+def option_fault(name: str, text: str) -> FieldError:
+    """Return the error that one option is wrong, to be raised."""
+    return FieldError({name: text}, "TrainerOptions")
+
+
+def class_named(name: str, module: ModuleType, base: type) -> Any:
+    """Return the class of this name in a module, upper or lower case; None if there is none."""
+    return {known.lower(): kind for known, kind in _classes(module, base).items()}.get(name.lower())
+
+
+def _classes(module: ModuleType, base: type) -> dict[str, type]:
+    public = {name: kind for name, kind in vars(module).items() if not name.startswith("_") and kind is not base}
+    return {name: kind for name, kind in public.items() if inspect.isclass(kind) and issubclass(kind, base)}
+
+
+def _optimizer_fault(value: Any) -> str | None:
+    if value is None:
+        return None
+    from torch import optim
+
+    return _maker_fault(value, optim, optim.Optimizer, instances=True)
+
+
+def _scheduler_fault(value: Any) -> str | None:
+    if value is None:
+        return None
+    from torch.optim import lr_scheduler
+
+    if fault := _maker_fault(value, lr_scheduler, lr_scheduler.LRScheduler, instances=False):
+        return fault
+    kind = class_named(value, lr_scheduler, lr_scheduler.LRScheduler) if isinstance(value, str) else value
+    if not inspect.isclass(kind) or kind.__name__ in SCHEDULER_ARGUMENTS:
+        return None
+    _, *others = inspect.signature(kind).parameters.values()
+    missing = [p.name for p in others if p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    if not missing:
+        return None
+    call = f"{kind.__name__}(optimizer, {', '.join(f'{name}=…' for name in missing)})"
+    return f"{kind.__name__} needs {' and '.join(missing)}; give a function: lambda optimizer: {call}"
+
+
+def _maker_fault(value: Any, module: ModuleType, base: type, *, instances: bool) -> str | None:
+    names = sorted(_classes(module, base))
+    noun = base.__name__
+    if isinstance(value, str):
+        return None if class_named(value, module, base) else f"{value!r}: {unknown_name(value, names)}"
+    if inspect.isclass(value):
+        well = issubclass(value, base)
+    else:
+        well = callable(value) or (instances and isinstance(value, base))
+    right = f"a name ({', '.join(names)}), a class or a function that makes one{', or one itself' * instances}"
+    return None if well else f"{value!r} makes no {noun}; give {right}"
+
+
+def _devices_fault(value: Any) -> str | None:
+    some = value if isinstance(value, list | tuple) else [value]
+    well = len(some) == 1 and type(some[0]) is int and (some[0] >= 0 if some is value else value == 1)
+    return None if well else f"{value!r} is not one device, and only one works today; give 1, or [i] to choose GPU i"
+
+
+def _num_nodes_fault(value: Any) -> str | None:
+    return None if type(value) is int and value == 1 else f"{value!r}: only one machine works today; give 1"
+
+
+def _strategy_fault(value: Any) -> str | None:
+    return None if value == "auto" else f"{value!r}: only one device works today, without a strategy; give 'auto'"
+
+
+def _profiler_fault(value: Any) -> str | None:
+    names = list(OFFERED["profiler"])
+    if value is None or (isinstance(value, str) and value in names):
+        return None
+    if not isinstance(value, str):
+        from lightning.pytorch.profilers import Profiler
+
+        if isinstance(value, Profiler):
+            return None
+    return f"{value!r} is no profiler; give one of {', '.join(map(repr, names))}, or a Profiler of Lightning"
+
+
+def _trainer_kwargs_fault(value: Any, options: type[BaseModel]) -> str | None:
+    if not isinstance(value, Mapping):
+        return f"{value!r} is not a dict; give {{'accumulate_grad_batches': 2}} or the like"
+    if not value:
+        return None
+    from lightning.pytorch import Trainer
+
+    takes = [name for name in inspect.signature(Trainer).parameters if name not in _SET_BY_NMLAB]
+    faults = []
+    for name in value:
+        if name in _SET_BY_NMLAB:
+            faults.append(f"{name!r} is set by nmlab: {_SET_BY_NMLAB[name]}")
+        elif name in options.model_fields:
+            faults.append(f"{name!r} is an option: give TrainerOptions({name}=…)")
+        elif name not in takes:
+            faults.append(f"{name!r}: {unknown_name(str(name), [n for n in takes if n not in options.model_fields])}")
+    return "; ".join(faults) or None
+
+
+def _callbacks_fault(value: Any) -> str | None:
+    if isinstance(value, list | tuple) and not value:
+        return None
+    from lightning.pytorch import Callback
+
+    return _members_fault(value, Callback)
+
+
+def _loggers_fault(value: Any) -> str | None:
+    if isinstance(value, list | tuple) and not value:
+        return None
+    from lightning.pytorch.loggers import Logger
+
+    return _members_fault(value, Logger)
+
+
+def _members_fault(value: Any, kind: type) -> str | None:
+    right = f"give a list of Lightning's {kind.__name__} objects"
+    if not isinstance(value, list | tuple):
+        return f"{value!r} is not a list; {right}"
+    strange = ", ".join(repr(member) for member in value if not isinstance(member, kind))
+    return f"no {kind.__name__}: {strange}; {right}" if strange else None
+
+
+_LOOKS: dict[str, Callable[[Any], str | None]] = {
+    "optimizer": _optimizer_fault,
+    "lr_scheduler": _scheduler_fault,
+    "devices": _devices_fault,
+    "num_nodes": _num_nodes_fault,
+    "strategy": _strategy_fault,
+    "profiler": _profiler_fault,
+    "callbacks": _callbacks_fault,
+    "loggers": _loggers_fault,
+}
