@@ -1,0 +1,70 @@
+"""Writes checkpoints whole or not at all, and not more often than it pays."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins.io import CheckpointIO
+
+
+class CheckpointWriter(CheckpointIO):
+    """Lightning's way to checkpoint files: written aside, then moved into place; loaded with nothing executed.
+
+    Parameters: `every`, for some paths the seconds between two writes. In between the newest checkpoint is held in
+    memory, as a copy; `flush` writes what is held. Paths not named are written at once.
+    """
+
+    def __init__(self, every: Mapping[Path, float]) -> None:
+        self._every = dict(every)
+        self._written: dict[Path, float] = {}
+        self._held: dict[Path, dict[str, Any]] = {}
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        path = Path(path)
+        every = self._every.get(path)
+        if every is None:
+            _write(checkpoint, path)
+            return
+        # a copy: the tensors in it go on being trained
+        self._held[path] = _copy(checkpoint)
+        if time.perf_counter() - self._written.setdefault(path, time.perf_counter()) >= every:
+            self.flush(path)
+
+    def flush(self, path: Path | None = None) -> None:
+        """Write what is held for `path`, or for all paths."""
+        for held in [path] if path is not None else list(self._held):
+            if held in self._held:
+                _write(self._held.pop(held), held)
+                self._written[held] = time.perf_counter()
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+        content: dict[str, Any] = torch.load(path, map_location=map_location or "cpu", weights_only=True)
+        return content
+
+    def remove_checkpoint(self, path: Any) -> None:
+        Path(path).unlink(missing_ok=True)
+
+
+def _write(checkpoint: Mapping[str, Any], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(path.name + ".tmp")
+    torch.save(dict(checkpoint), aside)
+    os.replace(aside, path)
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value.detach().clone()
+    if isinstance(value, dict):
+        return type(value)((key, _copy(item)) for key, item in value.items())
+    return type(value)(_copy(item) for item in value) if type(value) in (list, tuple) else value
+
+
+def save_weights(weights: Mapping[str, torch.Tensor], path: Path, prefix: str) -> None:
+    """Write weights alone as a checkpoint that Lightning and NeuroMANCER's `load_state_dict_lightning` can read."""
+    _write({"state_dict": {prefix + name: value for name, value in weights.items()}}, path)

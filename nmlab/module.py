@@ -1,0 +1,246 @@
+"""The LightningModule around a NeuroMANCER Problem: steps, the metrics of every term, optimisers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from neuromancer.problem import Problem
+
+from nmlab.control import Control
+from nmlab.data import Batch
+from nmlab.errors import NonFiniteLossError
+from nmlab.options import TrainerOptions
+from nmlab.randomness import RandomStreams
+from nmlab.terms import Term, terms_of
+from nmlab.weights import fit_multipliers, plain_names
+
+CHECK_EVERY = 50
+"""Steps between looks at the loss on a device that would have to be waited for."""
+
+
+class Totals:
+    """Metrics of one pass over a split, weighted by samples and kept on their device until they are read.
+
+    Parameters: `terms`, the Problem's.
+    """
+
+    def __init__(self, terms: list[Term]) -> None:
+        self._terms = terms
+        self._violated = [term for term in terms if term.violation_key]
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all batches."""
+        self._means: list[torch.Tensor] = []
+        self._maxima: list[torch.Tensor] = []
+        self._samples: list[int] = []
+
+    def add(self, output: dict[str, Any], name: str, samples: int) -> None:
+        """Count in the Problem's `output` on a batch called `name` with so many samples."""
+        with torch.no_grad():
+            values = [_number(output[f"{name}_loss"])]
+            values += [_number(output[f"{name}_{term.key}"]) for term in self._terms]
+            violations = [output[f"{name}_{term.violation_key}"] for term in self._violated]
+            values += [violation.mean() for violation in violations]
+            self._means.append(torch.stack(values))
+            if violations:
+                self._maxima.append(torch.stack([violation.max() for violation in violations]))
+        self._samples.append(samples)
+
+    @property
+    def samples(self) -> int:
+        """How many samples were counted in."""
+        return sum(self._samples)
+
+    @property
+    def loss(self) -> float:
+        """The mean loss so far; waits for the device. NaN before the first batch."""
+        return self.means().get("loss", math.nan)
+
+    @property
+    def names(self) -> list[str]:
+        """What `means` returns values for."""
+        names = ["loss", *(term.name for term in self._terms)]
+        return names + [f"{term.name}_{kind}" for kind in ("violation", "violation_max") for term in self._violated]
+
+    def means(self) -> dict[str, float]:
+        """Return loss, terms, and each constraint's `…_violation` (mean) and `…_violation_max`; {} without batches."""
+        if not self._means:
+            return {}
+        weights = torch.tensor(self._samples, dtype=torch.float64) / self.samples
+        means = (torch.stack(self._means).cpu().double() * weights[:, None]).sum(0).tolist()
+        maxima = torch.stack(self._maxima).amax(0).tolist() if self._maxima else []
+        return dict(zip(self.names, means + maxima, strict=True))
+
+
+def _number(value: Any) -> torch.Tensor:
+    """A term's value as a tensor without dimensions; NeuroMANCER also lets (1,) and plain numbers through."""
+    tensor = torch.as_tensor(value).detach()
+    return tensor if tensor.ndim == 0 else tensor.mean()
+
+
+class ProblemModule(LightningModule):
+    """A Problem as Lightning trains it.
+
+    Parameters: `problem`; `options`, for optimiser and scheduler; `streams`, the random numbers that forward passes
+    draw from; `control`, which hears how far the fit is.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        options: TrainerOptions,
+        streams: RandomStreams,
+        control: Control,
+        monitor: str,
+    ) -> None:
+        super().__init__()
+        self.problem = problem
+        self.options = options
+        self.terms = terms_of(problem)
+        self.totals = {split: Totals(self.terms) for split in ("train", "dev", "test")}
+        self._streams = streams
+        self._control = control
+        self._monitor = monitor
+        self._plateau: torch.optim.lr_scheduler.ReduceLROnPlateau | None = None
+        self._plateau_state: dict[str, Any] | None = None
+        self._log_names: frozenset[str] | None = frozenset()
+        self._lr = math.nan
+        self.epochs_done = 0
+        self.row: dict[str, float] = {}
+        """The metrics of the epoch that ended last."""
+
+    # --- steps ---
+
+    def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
+        with self._streams:
+            output = self.problem(batch)
+        loss = output[f"{batch['name']}_loss"]
+        totals = self.totals["train"]
+        totals.add(output, batch["name"], _samples(batch))
+        # on the CPU a look at the loss costs nothing; elsewhere the step would have to wait for the device
+        if loss.device.type == "cpu" or self.global_step % CHECK_EVERY == 0:
+            value = float(loss.detach())
+            self._control.progress.loss = value
+            if not math.isfinite(value):
+                raise self._not_finite("train", output, batch["name"])
+        return loss  # type: ignore[no-any-return]
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self._score("dev", batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self._score("test", batch)
+
+    def _score(self, split: str, batch: Batch) -> None:
+        # problems that need gradients to be evaluated (PINNs, projected gradients) say so by grad_inference
+        with torch.set_grad_enabled(bool(self.problem.grad_inference)), self._streams:
+            output = self.problem(batch)
+        self.totals[split].add(output, batch["name"], _samples(batch))
+
+    def _not_finite(self, split: str, output: dict[str, Any], name: str) -> NonFiniteLossError:
+        broken = [t.name for t in self.terms if not torch.isfinite(_number(output[f"{name}_{t.key}"]))]
+        return self._lost(split, broken[0] if broken else "loss")
+
+    def _lost(self, split: str, term: str) -> NonFiniteLossError:
+        return NonFiniteLossError(self.current_epoch, self.global_step, term, split)
+
+    # --- epochs ---
+
+    def on_train_epoch_start(self) -> None:
+        self.totals["train"].clear()
+        self.totals["dev"].clear()
+        self._streams.watch()
+        # here, since a scheduler has moved on by the epoch's end
+        optimizer: Any = self.optimizers()
+        self._lr = float((optimizer[0] if isinstance(optimizer, list) else optimizer).param_groups[0]["lr"])
+
+    def on_validation_epoch_start(self) -> None:
+        self.totals["dev"].clear()
+
+    def on_validation_epoch_end(self) -> None:
+        self._tell({f"dev_{name}": value for name, value in self.totals["dev"].means().items()})
+
+    def on_train_epoch_end(self) -> None:
+        self.row = row = self.metrics()
+        self.epochs_done = self.current_epoch + 1
+        for split in ("train", "dev"):
+            if not math.isfinite(row.get(f"{split}_loss", 0.0)):
+                broken = [t.name for t in self.terms if not math.isfinite(row.get(f"{split}_{t.name}", 0.0))]
+                raise self._lost(split, broken[0] if broken else "loss")
+        self._tell({name: value for name, value in row.items() if not name.startswith("dev_")})
+        if self._plateau is not None and self._monitor in row:
+            self._plateau.step(row[self._monitor])
+
+    def metric_names(self, dev: bool) -> list[str]:
+        """Return the columns of a run's metrics, losses first as one reads them; `dev`, whether there is that split."""
+        splits = ("train", "dev") if dev else ("train",)
+        losses = [f"{split}_loss" for split in splits]
+        rest = [f"{split}_{name}" for split in splits for name in self.totals[split].names if name != "loss"]
+        return ["epoch", *losses, "lr", "seconds", *rest]
+
+    def metrics(self) -> dict[str, float]:
+        """Return the epoch's metrics; without those of dev where no dev pass was made in this epoch."""
+        row = {"lr": self._lr}
+        for split in ("train", "dev"):
+            row |= {f"{split}_{name}": value for name, value in self.totals[split].means().items()}
+        return row
+
+    def log_for(self, names: frozenset[str] | None) -> None:
+        """Log these metrics (None: all) the Lightning way, for callbacks and loggers; each costs 0.3 ms an epoch."""
+        self._log_names = names
+
+    def _tell(self, metrics: dict[str, float]) -> None:
+        chosen = {n: v for n, v in metrics.items() if self._log_names is None or n in self._log_names}
+        if chosen:
+            self.log_dict(chosen)
+
+    # --- optimisation ---
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.options.build_optimizer(self.problem)
+        scheduler = self.options.build_scheduler(optimizer)
+        if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+            # stepped here: Lightning leaves it out of the epoch after which a fit was resumed
+            self._plateau, scheduler = scheduler, None
+        return optimizer if scheduler is None else {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+    # --- checkpoints ---
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["epochs_done"] = self.epochs_done
+        checkpoint["random_streams"] = self._streams.state_dict()
+        if self._plateau is not None:
+            checkpoint["plateau"] = self._plateau.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._streams.load_state_dict(checkpoint["random_streams"])
+        self._plateau_state = checkpoint.get("plateau")
+        self.epochs_done = checkpoint["epochs_done"]
+        fit_multipliers(self.problem, plain_names(checkpoint["state_dict"]))
+
+    def on_train_start(self) -> None:
+        if self._plateau is not None and self._plateau_state is not None:
+            self._plateau.load_state_dict(self._plateau_state)
+
+
+@contextmanager
+def training_mode(problem: Problem) -> Iterator[None]:
+    """Train mode within the block, the modes of all modules as they were after it."""
+    modes = {module: module.training for module in problem.modules()}
+    if not problem.training:  # a user who froze a part of a training Problem by eval() keeps that
+        problem.train()
+    try:
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+def _samples(batch: Batch) -> int:
+    return len(batch["index"])

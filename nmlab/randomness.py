@@ -1,0 +1,165 @@
+"""A fit's own stream of random numbers, kept apart from the user's.
+
+Python's, numpy's and torch's generators are global: a fit in a thread and a cell of the user's would draw from the
+same ones. `RandomStreams` holds states of its own and puts them in place only while the fit itself draws, so a seed
+means the same numbers wherever the fit runs, and the user's generators go on as if there had been no fit.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import torch
+
+
+def fresh_seed() -> int:
+    """Return a seed from the operating system's entropy; no generator of the user's is touched."""
+    return random.SystemRandom().randrange(2**31)
+
+
+class _Python:
+    def get(self) -> Any:
+        return random.getstate()
+
+    def set(self, state: Any) -> None:
+        random.setstate(state)
+
+    def seeded(self, seed: int) -> Any:
+        return random.Random(seed).getstate()
+
+    def to_plain(self, state: Any) -> Any:
+        version, words, gauss = state
+        return {"version": version, "words": list(words), "gauss": gauss}
+
+    def from_plain(self, plain: Any) -> Any:
+        return plain["version"], tuple(plain["words"]), plain["gauss"]
+
+
+class _Numpy:
+    def get(self) -> Any:
+        return np.random.get_state(legacy=False)
+
+    def set(self, state: Any) -> None:
+        np.random.set_state(state)
+
+    def seeded(self, seed: int) -> Any:
+        return np.random.RandomState(seed % 2**32).get_state(legacy=False)
+
+    def to_plain(self, state: Any) -> Any:
+        inner = state["state"]
+        plain = {key: value for key, value in state.items() if key != "state"}
+        return plain | {"key": inner["key"].tolist(), "pos": int(inner["pos"])}
+
+    def from_plain(self, plain: Any) -> Any:
+        state = {key: value for key, value in plain.items() if key not in ("key", "pos")}
+        return state | {"state": {"key": np.array(plain["key"], dtype=np.uint32), "pos": plain["pos"]}}
+
+
+class _Torch:
+    def get(self) -> torch.Tensor:
+        return torch.get_rng_state()
+
+    def set(self, state: torch.Tensor) -> None:
+        torch.set_rng_state(state)
+
+    def seeded(self, seed: int) -> torch.Tensor:
+        return torch.Generator().manual_seed(seed).get_state()
+
+    def to_plain(self, state: torch.Tensor) -> torch.Tensor:
+        return state
+
+    def from_plain(self, plain: torch.Tensor) -> torch.Tensor:
+        return plain
+
+
+class _Cuda:
+    """All CUDA devices' generators; an empty list where CUDA is not in use."""
+
+    def get(self) -> list[torch.Tensor]:
+        return torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+
+    def set(self, state: list[torch.Tensor]) -> None:
+        if state:
+            torch.cuda.set_rng_state_all(state)
+
+    def seeded(self, seed: int) -> list[torch.Tensor]:
+        if not torch.cuda.is_available():
+            return []
+        devices = range(torch.cuda.device_count())
+        return [torch.Generator(f"cuda:{index}").manual_seed(seed).get_state() for index in devices]
+
+    def to_plain(self, state: list[torch.Tensor]) -> list[torch.Tensor]:
+        return state
+
+    def from_plain(self, plain: list[torch.Tensor]) -> list[torch.Tensor]:
+        return plain
+
+
+_SOURCES: dict[str, Any] = {"torch": _Torch(), "cuda": _Cuda(), "numpy": _Numpy(), "python": _Python()}
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, np.ndarray):
+        return np.array_equal(a, b)
+    if isinstance(a, dict):
+        return all(_same(a[key], b[key]) for key in a)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(_same, a, b))
+    return bool(a == b)
+
+
+class RandomStreams:
+    """Random states of a fit's own; `with streams:` puts them in place and the user's back afterwards.
+
+    Parameters: `seed`, from which all of `random`, numpy's global generator and torch's (CPU and CUDA) start.
+
+    Swapping all four costs some 0.2 ms, too much for every step, and hardly any model draws. So `watch()` is called
+    where an epoch begins: the next block swaps all and notes which generators moved; blocks after it swap those
+    alone, and torch's on the CPU always (8 µs).
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self._own = {name: source.seeded(seed) for name, source in _SOURCES.items()}
+        self._users: dict[str, Any] = {}
+        self._watching = False
+        self._used = frozenset(_SOURCES)
+
+    def reseed(self) -> None:
+        """Start all streams again from the seed."""
+        self._own = {name: source.seeded(self.seed) for name, source in _SOURCES.items()}
+        self._used = frozenset(_SOURCES)
+
+    def watch(self) -> None:
+        """Find out in the next block which generators the fit draws from."""
+        self._watching = True
+        self._used = frozenset(_SOURCES)
+
+    def __enter__(self) -> RandomStreams:
+        self._users = {name: _SOURCES[name].get() for name in self._used}
+        for name in self._used:
+            _SOURCES[name].set(self._own[name])
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        drawn = {name: _SOURCES[name].get() for name in self._used}
+        for name, state in self._users.items():
+            _SOURCES[name].set(state)
+        if self._watching:
+            moved = {name for name in drawn if not _same(drawn[name], self._own[name])}
+            self._used = frozenset(moved | {"torch"})
+            self._watching = False
+        self._own.update(drawn)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the states as tensors, lists and numbers, for a checkpoint."""
+        return {name: _SOURCES[name].to_plain(state) for name, state in self._own.items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` returned."""
+        self._own.update({name: _SOURCES[name].from_plain(plain) for name, plain in state.items()})
+        self._used = frozenset(_SOURCES)

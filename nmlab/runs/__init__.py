@@ -1,0 +1,24 @@
+"""Runs on disk: a folder for each, the truth that every view of a run reads.
+
+    nmlab_runs/
+        .gitignore            "*"
+        .ids/0007/            a number that was given out; made by an atomic mkdir, never given twice
+        .trash/               deleted runs, until the trash is emptied
+        0007-rosenbrock/
+            settings.json     what the run was asked to do; written before the data are made
+            status.json       how it stands: state, error, test metrics, monitored metric
+            metrics.csv       one row an epoch, appended as it comes
+            checkpoints/      start.ckpt, best.ckpt, last.ckpt
+            log.txt           what Lightning had to say, warnings, tracebacks
+            alive.lock        held by the process that fits
+            events.out.…      TensorBoard's
+
+A run is `running` as long as its lock is held; one that says so without a holder was `interrupted`. Readers never
+write.
+"""
+
+from nmlab.runs.record import LAYOUT, Run
+from nmlab.runs.store import Runs, RunStore
+from nmlab.runs.writer import RunWriter
+
+__all__ = ["LAYOUT", "Run", "RunStore", "RunWriter", "Runs"]

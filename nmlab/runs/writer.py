@@ -1,0 +1,105 @@
+"""Writes a run's folder while the run lives."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from nmlab.errors import RunError
+from nmlab.runs.record import Run
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write `content` aside and move it into place, so that a reader sees the old or the new, never half of it."""
+    aside = path.with_name(path.name + ".tmp")
+    aside.write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
+    os.replace(aside, path)
+
+
+class RunWriter:
+    """The one who writes a run's folder; holds the run's lock until `close`.
+
+    Parameters: `folder`, a run's folder; `settings`, written first, or None to go on with a run that exists.
+    """
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any] | None) -> None:
+        self.folder = folder
+        self._lock = filelock.FileLock(folder / "alive.lock", thread_local=False)
+        try:
+            self._lock.acquire(timeout=1.0)
+        except filelock.Timeout:
+            raise RunError(f"Run {folder.name} is being written by another process; wait until it has ended.") from None
+        (folder / "checkpoints").mkdir(exist_ok=True)
+        if settings is not None:
+            write_json(folder / "settings.json", settings)
+        self.run = Run(folder)
+        self._file: Any = None
+        self._columns: list[str] = self.run.columns
+        self._status: dict[str, Any] = {
+            "state": "running",
+            "started": now(),
+            "error": None,
+            "test_metrics": {},
+        }
+        self.update()
+
+    def update(self, **status: Any) -> None:
+        """Change the status that readers see: `monitor`, `mode`, `state`, `test_metrics`, `error`, `note`."""
+        self._status |= status
+        write_json(self.folder / "status.json", self._status)
+
+    def describe(self, **settings: Any) -> None:
+        """Add what became known of the Problem to the settings."""
+        write_json(self.folder / "settings.json", {**self.run.settings, **settings})
+
+    def checkpoint(self, name: str) -> Path:
+        """Return the path of the checkpoint called 'start', 'best' or 'last'."""
+        return self.folder / "checkpoints" / f"{name}.ckpt"
+
+    def keep_epochs(self, epochs: int) -> None:
+        """Drop the rows from epoch `epochs` on, which a resumed run makes again."""
+        rows = [row for row in self.run._rows if row[0] < epochs]
+        if self._columns and len(rows) != self.run.epochs:
+            aside = self.folder / "metrics.csv.tmp"
+            with aside.open("w", newline="", encoding="utf-8") as file:
+                csv.writer(file, lineterminator="\n").writerows([self._columns, *([_text(v) for v in r] for r in rows)])
+            os.replace(aside, self.folder / "metrics.csv")
+
+    def append(self, row: Mapping[str, float]) -> None:
+        """Add one epoch's metrics; the first row's names are the columns of all."""
+        if self._file is None:
+            self._file = (self.folder / "metrics.csv").open("a", newline="", encoding="utf-8")
+        writer = csv.writer(self._file, lineterminator="\n")
+        if not self._columns:
+            self._columns = list(row)
+            writer.writerow(self._columns)
+        writer.writerow([_text(row.get(name, math.nan)) for name in self._columns])
+        self._file.flush()
+
+    def log(self, text: str) -> None:
+        """Add `text` to the run's log."""
+        with self.run.log_path.open("a", encoding="utf-8") as file:
+            file.write(text if text.endswith("\n") else text + "\n")
+
+    def close(self, state: str, error: Mapping[str, str] | None = None) -> None:
+        """Write how the run ended and let go of its lock."""
+        if self._file is not None:
+            self._file.close()
+        self.update(state=state, ended=now(), error=None if error is None else dict(error))
+        self._lock.release()
+
+
+def _text(value: float) -> str:
+    return str(int(value)) if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else repr(value)
+
+
+def now() -> str:
+    return datetime.now().astimezone().isoformat(timespec="seconds")

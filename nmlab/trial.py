@@ -1,0 +1,129 @@
+"""One forward pass of a few samples before the first step, so that what does not fit is said in the user's words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from neuromancer.loss import AugmentedLagrangeLoss
+from neuromancer.problem import Problem
+
+from nmlab.data import Batch, Splits, first_batch
+from nmlab.errors import DataError
+from nmlab.randomness import RandomStreams
+
+
+@contextmanager
+def untouched(problem: Problem, seed: int = 0) -> Iterator[None]:
+    """Leave random states, train/eval modes, buffers and gradients of `problem` as they were before the block."""
+    modes = {module: module.training for module in problem.modules()}
+    buffers = {name: value.detach().clone() for name, value in problem.named_buffers()}
+    gradients = [(parameter, _clone(parameter.grad)) for parameter in problem.parameters()]
+    histories = [(m, {k: list(v) for k, v in m.history.items()}) for m in modes if hasattr(m, "history")]
+    try:
+        with RandomStreams(seed):
+            yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+        with torch.no_grad():
+            for name, value in problem.named_buffers():
+                if name in buffers and buffers[name].shape == value.shape:
+                    value.copy_(buffers[name])
+        for parameter, gradient in gradients:
+            parameter.grad = gradient
+        for module, history in histories:  # MovingHorizon keeps what it has seen
+            module.history = history
+
+
+def _clone(gradient: torch.Tensor | None) -> torch.Tensor | None:
+    return None if gradient is None else gradient.clone()
+
+
+def try_out(problem: Problem, splits: Splits, source: str) -> None:
+    """Run `problem` forward on at most two samples of every split; nothing of it is changed.
+
+    Parameters: `source`, the data function's name and place, for the message. Raises `DataError` with, for each split
+    that fails, the node or term, what it lacks, and the shapes and types of what it got.
+    """
+    faults = _multiplier_faults(problem, splits)
+    for name, dataset in splits.items():
+        with untouched(problem), torch.set_grad_enabled(bool(problem.grad_inference)):
+            problem.eval()
+            try:
+                batch = first_batch(dataset)
+            except Exception as error:
+                faults.append(f"{name}: its samples cannot be made into a batch: {type(error).__name__}: {error}")
+                continue
+            device = next((p.device for p in problem.parameters()), torch.device("cpu"))
+            batch = {key: v.to(device) if isinstance(v, torch.Tensor) else v for key, v in batch.items()}
+            fault = _fault(problem, batch)
+            if fault:
+                faults.append(f"{name}: {fault}")
+    if faults:
+        raise DataError(faults, subject=f"The Problem cannot take what {source} returned")
+
+
+def _multiplier_faults(problem: Problem, splits: Splits) -> list[str]:
+    """NeuroMANCER's AugmentedLagrangeLoss keeps a multiplier a training sample and takes them in one batch only."""
+    if not isinstance(problem.loss, AugmentedLagrangeLoss):
+        return []
+    samples, batch_size, expected = len(splits.train), splits.batch_size, int(problem.loss.nsamples)
+    faults = []
+    if batch_size < samples:
+        faults.append(
+            f"train: AugmentedLagrangeLoss takes the whole training set as one batch, and batch_size={batch_size} is "
+            f"less than its {samples} samples"
+        )
+    if expected != samples:
+        faults.append(f"train: AugmentedLagrangeLoss was made for {expected} training samples, and there are {samples}")
+    return faults
+
+
+def _fault(problem: Problem, batch: Batch) -> str | None:
+    """Return what is wrong with a forward pass on `batch`, or None."""
+    if "name" not in batch:
+        return "its batches have no 'name'; let collate_fn add it, as NeuroMANCER's do"
+    try:
+        output = problem(dict(batch))
+    except Exception as error:
+        return _where(problem, dict(batch), error)
+    loss = output[f"{batch['name']}_loss"]
+    if not isinstance(loss, torch.Tensor):
+        return "the Problem has neither an objective nor a constraint: its loss is not a tensor"
+    if loss.numel() != 1:
+        return f"the loss has shape {tuple(loss.shape)}; every objective must give a single number (a mean, say)"
+    return None
+
+
+def _where(problem: Problem, values: dict[str, Any], error: Exception) -> str:
+    """Walk through nodes and terms to the one that raised."""
+    for node in problem.nodes:
+        try:
+            out = node(values)
+        except Exception as at_node:
+            return _told(f"node {node.name!r}", node.input_keys, values, at_node)
+        values = {**values, **({node.name: out} if isinstance(out, torch.Tensor) else out)}
+    for kind, terms in (("objective", problem.loss.objectives), ("constraint", problem.loss.constraints)):
+        for term in terms:
+            try:
+                term(dict(values))
+            except Exception as at_term:
+                return _told(f"{kind} {term.name!r}", term.input_keys, values, at_term)
+    return f"the loss raised {type(error).__name__}: {error}"
+
+
+def _told(who: str, keys: Any, values: dict[str, Any], error: Exception) -> str:
+    missing = sorted({str(error.args[0])} if isinstance(error, KeyError) and error.args else set())
+    got = {key: values[key] for key in dict.fromkeys(keys) if key in values}
+    shapes = ", ".join(
+        f"{key} {tuple(v.shape)} {str(v.dtype).removeprefix('torch.')}"
+        for key, v in got.items()
+        if isinstance(v, torch.Tensor)
+    )
+    if missing:
+        there = ", ".join(sorted(key for key in values if key not in ("name", "epoch", "index")))
+        return f"{who} needs {', '.join(missing)}, which the data do not have; they have {there}"
+    return f"{who} raised {type(error).__name__}: {error}; it got {shapes or 'no tensors'}"
