@@ -1,0 +1,433 @@
+"""The Lab: joins form, fit and live view. What it shows it reads from runs."""
+
+from __future__ import annotations
+
+import os
+import threading
+import traceback
+import weakref
+from collections.abc import Callable, Mapping
+from html import escape
+from typing import Any
+
+import ipywidgets as widgets
+import torch
+from IPython import get_ipython
+from neuromancer.problem import Problem
+
+from nmlab import control as controls
+from nmlab.data import Splits, place_of
+from nmlab.errors import FieldError, NmlabError
+from nmlab.fields import check, fields_of, takes_any_keyword
+from nmlab.fitting import Fit
+from nmlab.notebook.form import Form
+from nmlab.notebook.live import CellView, RunPanel, error_html
+from nmlab.options import TrainerOptions
+from nmlab.runs import Run, Runs, RunStore
+from nmlab.weights import copy_weights, fingerprint
+
+FIRST_OPTIONS = ("max_epochs", "lr", "optimizer", "patience", "seed")
+"""The trainer options that matter first; the rest is folded away."""
+
+IN_CODE_ONLY = ("trainer_kwargs", "callbacks", "loggers")
+"""Options that hold objects, which no form can make."""
+
+EARLIER = 8
+"""How many earlier runs are drawn faint behind the newest."""
+
+_labs: weakref.WeakSet[Lab] = weakref.WeakSet()
+
+
+class Lab:
+    """A bench for one Problem: choose, fit, watch, stop, swap the data, run again.
+
+    As a cell's last line it shows a form made from the data function's signature and the trainer's options, Run and
+    Stop, the fit's progress and curves, and the table of runs. The same is done from code by `fit`, `stop`, `wait`,
+    `swap` and `runs`, without a form on screen too.
+
+    Every run starts from the weights that the Problem had when the Lab was made, unless `swap(..., keep_weights=True)`
+    says otherwise. After a run the Problem holds that run's best weights. Made again over the same Problem while a run
+    goes, the new Lab takes the run over and the old panel says so.
+
+    Parameters
+    ----------
+    problem : a NeuroMANCER `Problem`, or a function without arguments that builds one, called anew for every run
+    data_setup_function : returns train, dev and test datasets and the batch size; its parameters become the form
+    options : what the trainer's part of the form starts from; default `TrainerOptions()`
+    data_kwargs : what the data's part starts from; the function's own defaults elsewhere. Values that no widget can
+        make (arrays, system objects) are given here
+    choices : values to choose by name, as in `{'sys': {'CSTR': cstr, 'TwoTank': two_tank}}`
+    runs_dir : the folder of the runs
+    name : the Lab's name, by which its runs are told from other Labs'
+
+    Raises `FieldError` where an argument is wrong; all faults at once.
+    """
+
+    def __init__(
+        self,
+        problem: Problem | Callable[[], Problem],
+        data_setup_function: Callable[..., Any],
+        *,
+        options: TrainerOptions | None = None,
+        data_kwargs: Mapping[str, Any] | None = None,
+        choices: Mapping[str, Any] | None = None,
+        runs_dir: str | os.PathLike[str] = "nmlab_runs",
+        name: str | None = None,
+    ) -> None:
+        self.problem = problem
+        self.name = name or "lab"
+        self.options = options or TrainerOptions()
+        self._store = RunStore(runs_dir)
+        self._fit: Fit | None = None
+        self._watcher: threading.Thread | None = None
+        self._blocking = False
+        self._panel: _Panel | None = None
+        self._start_weights = copy_weights(problem) if isinstance(problem, Problem) else None
+        self._keep_pending = False
+        self._take_data(data_setup_function, data_kwargs or {}, choices)
+        self._attach()
+        _labs.add(self)
+
+    def _take_data(
+        self, function: Callable[..., Any], data_kwargs: Mapping[str, Any], choices: Mapping[str, Any] | None
+    ) -> None:
+        fields = fields_of(function, choices)
+        subject, extra = f"{place_of(function)} cannot be called with this", takes_any_keyword(function)
+        values = check(fields, data_kwargs, subject=subject, extra=extra, complete=False)
+        self.data_setup_function = function
+        self._choices = choices
+        self._data_fields = fields
+        self._data_kwargs = values
+
+    def _attach(self) -> None:
+        """Take over a run that an older Lab over the same Problem has going, with that Lab's start weights."""
+        for old in list(_labs):
+            if old.problem is self.problem and old._fit is not None and not old._fit.done:
+                self._fit, self._start_weights = old._fit, old._start_weights
+                old._replaced()
+                if not old._blocking:
+                    self._watch()
+
+    def _replaced(self) -> None:
+        if self._panel is not None:
+            self._panel.retire("This panel was replaced by one that was made later; its run goes on there.")
+
+    # --- from code ---
+
+    @property
+    def run(self) -> Run | None:
+        """The newest run of this Lab in this kernel, or None before the first."""
+        return self._fit.run if self._fit is not None else None
+
+    @property
+    def runs(self) -> Runs:
+        """This Lab's runs over this Problem, oldest first, from earlier sessions too; `.all()` for the whole folder."""
+        known = self.problem if isinstance(self.problem, Problem) else self._fit.problem if self._fit else None
+        return self._store.runs(lab=self.name, problem=None if known is None else fingerprint(known))
+
+    @property
+    def splits(self) -> Splits | None:
+        """The data of the newest run, once they are made; one set is held at a time."""
+        return self._fit.splits if self._fit is not None else None
+
+    def fit(self, **kwargs: Any) -> Run:
+        """Fit with the bench's settings and these changes, show the run under this cell, and return it.
+
+        Blocks until the fit has ended. ■ (an interrupt) stops it: the run is closed as stopped with its best weights
+        in place, stays in `lab.run`, and `KeyboardInterrupt` is raised again.
+
+        Parameters
+        ----------
+        **kwargs : keywords of the data function and options, told apart by where each name is known; a name known in
+            both is given as `data_kwargs={…}` or `options=TrainerOptions(…)`
+
+        Raises what `nmlab.fit` raises.
+        """
+        data_kwargs, options = self._sort_out(kwargs)
+        earlier = self._earlier()
+        fit = self._start(data_kwargs, options)
+        view = CellView() if get_ipython() is not None else None
+
+        def tick() -> None:
+            if view is not None:
+                view.show(fit, earlier, last=fit.done)
+            self._show(fit)
+
+        self._blocking = True
+        try:
+            if self._panel is not None:
+                self._panel.busy(blocking=True)
+            return fit.wait(tick)
+        finally:
+            self._blocking = False
+            self._ended(fit)
+
+    def stop(self) -> None:
+        """Ask the running fit to stop at its next batch; harmless where none runs."""
+        if (running := controls.current()) is not None:
+            running.stop()
+        if self._fit is not None:
+            self._show(self._fit)
+
+    def wait(self) -> Run | None:
+        """Block until the run that was begun by the button has ended; return it, or raise what ended it.
+
+        An interrupt ends the waiting, not the run.
+        """
+        fit = self._fit
+        if fit is None:
+            return None
+        while not fit.done or (self._watcher is not None and self._watcher.is_alive()):
+            threading.Event().wait(0.1)
+        if fit.error is not None:
+            raise fit.error
+        return fit.run
+
+    def swap(
+        self,
+        data_setup_function: Callable[..., Any],
+        keep_weights: bool = False,
+        *,
+        data_kwargs: Mapping[str, Any] | None = None,
+        choices: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Take other data for the next runs; the form is made anew, with the values of equal names kept where they fit.
+
+        Parameters
+        ----------
+        data_setup_function : the function that makes the data from now on
+        keep_weights : False: the next runs start from the Lab's own start weights; True: from those that the Problem
+            holds now, or at the end of the run that goes on
+        data_kwargs, choices : as for the Lab
+        """
+        fields = {field.name: field for field in fields_of(data_setup_function, choices)}
+        kept: dict[str, Any] = {}
+        for name, value in self._current_data_kwargs().items():
+            if name in fields and name not in (data_kwargs or {}):
+                try:
+                    kept |= check([fields[name]], {name: value}, complete=False)
+                except FieldError:
+                    continue
+        self._take_data(data_setup_function, {**kept, **(data_kwargs or {})}, choices)
+        self._kept_weights = None
+        self._keep_pending = keep_weights
+        self._capture_kept()
+        if self._panel is not None:
+            self._panel.make_form()
+
+    _kept_weights: dict[str, torch.Tensor] | None = None
+
+    def _capture_kept(self) -> None:
+        """Remember the weights to go on from, as soon as no run changes them any more."""
+        trained = self._fit.problem if self._fit is not None else None
+        held = self.problem if isinstance(self.problem, Problem) else trained
+        if self._keep_pending and held is not None and (self._fit is None or self._fit.done):
+            self._kept_weights = copy_weights(held)
+            self._keep_pending = False
+
+    # --- one run ---
+
+    def _current_data_kwargs(self) -> dict[str, Any]:
+        return {**self._data_kwargs, **(self._panel.data_form.values if self._panel is not None else {})}
+
+    def _current_options(self) -> TrainerOptions:
+        return self.options if self._panel is None else self.options.replace(**self._panel.options_form.values)
+
+    def _sort_out(self, kwargs: dict[str, Any]) -> tuple[dict[str, Any], TrainerOptions]:
+        """Tell data keywords from options among loose ones, and return both over the bench's settings."""
+        given = dict(kwargs)
+        data = {field.name for field in self._data_fields}
+        data_kwargs = dict(given.pop("data_kwargs", None) or {}) if "data_kwargs" not in data else {}
+        options = given.pop("options", None) if "options" not in data else None
+        known = set(TrainerOptions.model_fields)
+        faults = {
+            name: f"both the data function's and an option; say data_kwargs={{'{name}': …}} or "
+            f"options=TrainerOptions({name}=…)"
+            for name in given
+            if name in data & known
+        }
+        extra = takes_any_keyword(self.data_setup_function)
+        faults |= {
+            name: "neither a parameter of the data function "
+            f"({', '.join(sorted(data)) or 'it has none'}) nor a trainer option ({', '.join(sorted(known))})"
+            for name in given
+            if name not in data | known and not extra
+        }
+        if faults:
+            raise FieldError(faults, subject="lab.fit() cannot take these keywords")
+        chosen = {name: value for name, value in given.items() if name in known and name not in data}
+        loose = {name: value for name, value in given.items() if name not in chosen}
+        base = options if options is not None else self._current_options()
+        return {**self._current_data_kwargs(), **loose, **data_kwargs}, base.replace(**chosen)
+
+    def _start(self, data_kwargs: Mapping[str, Any], options: TrainerOptions) -> Fit:
+        """Begin a fit in its thread; the last one's data are let go of first."""
+        self._capture_kept()
+        fit = Fit(
+            self.problem,
+            self.data_setup_function,
+            options,
+            data_kwargs,
+            choices=self._choices,
+            runs_dir=self._store.folder,
+            lab=self.name,
+            start_weights=self._kept_weights or self._start_weights,
+        )
+        self._fit = fit.start(instead_of=self._fit)
+        return fit
+
+    def _earlier(self) -> list[Run]:
+        return [run for run in self.runs if run.damage is None and run.epochs][-EARLIER:]
+
+    def _run_pressed(self) -> None:
+        """Begin a run with what the form holds; the kernel stays free."""
+        self._start(self._current_data_kwargs(), self._current_options())
+        self._watch()
+
+    def _watch(self) -> None:
+        """Keep the panel up to date from a thread until the run has ended."""
+        fit = self._fit
+        assert fit is not None
+        if self._panel is not None:
+            self._panel.busy(blocking=False)
+
+        def watch() -> None:
+            while not fit.done:
+                self._show(fit)
+                threading.Event().wait(0.1)
+            self._ended(fit)
+
+        self._watcher = threading.Thread(target=watch, name="nmlab view", daemon=True)
+        self._watcher.start()
+
+    def _show(self, fit: Fit) -> None:
+        if self._panel is not None and fit is self._fit:
+            self._panel.show(fit)
+
+    def _ended(self, fit: Fit) -> None:
+        self._capture_kept()
+        if self._panel is not None and fit is self._fit:
+            self._panel.show(fit, last=True)
+            self._panel.idle()
+
+    # --- on screen ---
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        if self._panel is None:
+            self._panel = _Panel(self)
+        bundle = self._panel.root._repr_mimebundle_(**kwargs)
+        data: dict[str, Any] = bundle[0] if isinstance(bundle, tuple) else bundle
+        return {**data, "text/plain": repr(self)}
+
+    def __repr__(self) -> str:
+        run = f"; newest run {self.run.id}: {self.run.status}" if self.run is not None else "; no run yet"
+        return f"Lab {self.name!r} on {getattr(self.data_setup_function, '__name__', 'data')}{run}"
+
+
+class _Panel:
+    """The bench's widgets; knows its Lab's settings and runs, and asks the Lab to act."""
+
+    def __init__(self, lab: Lab) -> None:
+        self._lab = lab
+        self._lock = threading.Lock()
+        self._earlier: list[Run] = []
+        self._busy = False
+        self._blocking = False
+        self.run_button = widgets.Button(description="Run", button_style="primary", icon="play")
+        self.stop_button = widgets.Button(description="Stop", icon="stop", disabled=True)
+        self._hint = widgets.HTML()
+        self._forms = widgets.VBox()
+        self._view = RunPanel()
+        self._table = widgets.HTML()
+        self.run_button.on_click(lambda _button: self._safely(self._press_run))
+        self.stop_button.on_click(lambda _button: self._safely(self._press_stop))
+        buttons = widgets.HBox(
+            [self.run_button, self.stop_button, self._hint], layout=widgets.Layout(align_items="center")
+        )
+        self.root = widgets.VBox([self._forms, buttons, self._view.root, self._table])
+        self.make_form()
+        self._fill_table()
+        if lab._fit is not None:
+            if lab._fit.done:
+                self.show(lab._fit, last=True)
+            else:
+                self.busy(blocking=lab._blocking)
+
+    # --- the form ---
+
+    def make_form(self) -> None:
+        """Make both forms from the Lab's settings."""
+        lab = self._lab
+        title = f"Data: {getattr(lab.data_setup_function, '__name__', 'data_setup_function')}"
+        self.data_form = Form(lab._data_fields, lab._data_kwargs, title=title, changed=self._edited)
+        fields = [field for field in TrainerOptions.fields() if field.name not in IN_CODE_ONLY]
+        values = getattr(self, "options_form", None)
+        shown = values.values if values is not None else {f.name: getattr(lab.options, f.name) for f in fields}
+        self.options_form = Form(fields, shown, title="Trainer", first=FIRST_OPTIONS, changed=self._edited)
+        self._forms.children = [self.data_form.root, self.options_form.root]
+        self._edited()
+
+    def _edited(self) -> None:
+        count = len(self.data_form.faults) + len(self.options_form.faults)
+        self._faults = count
+        self._refresh_buttons()
+
+    def _refresh_buttons(self) -> None:
+        self.run_button.disabled = self._busy or self._faults > 0
+        self.stop_button.disabled = not self._busy or self._blocking
+        if self._busy and self._blocking:
+            hint = "A cell is waiting for this run: stop it with ■ (Interrupt the kernel)."
+        elif self._faults:
+            hint = f"{self._faults} value{'s' if self._faults > 1 else ''} to put right before Run."
+        else:
+            hint = ""
+        self._hint.value = f"<span style='margin-left:8px;opacity:.75'>{hint}</span>"
+
+    # --- buttons ---
+
+    def _safely(self, act: Callable[[], None]) -> None:
+        """Do what a button asks; what goes wrong is shown in the panel and kills nothing."""
+        try:
+            act()
+        except NmlabError as error:
+            self._view.tell(error_html(type(error).__name__, str(error)))
+        except Exception as error:
+            self._view.tell(error_html(f"{type(error).__name__}: {error}", traceback.format_exc()))
+
+    def _press_run(self) -> None:
+        if not self._busy:
+            self._view.tell("")
+            self._lab._run_pressed()
+
+    def _press_stop(self) -> None:
+        self.stop_button.disabled = True
+        self._lab.stop()
+
+    # --- the run ---
+
+    def busy(self, blocking: bool) -> None:
+        """A run has begun; `blocking`, whether a cell waits for it, so that no button can be heard."""
+        self._busy, self._blocking = True, blocking
+        newest = self._lab.run
+        self._earlier = [run for run in self._lab._earlier() if newest is None or run.id != newest.id]
+        self._refresh_buttons()
+        self._fill_table()
+
+    def idle(self) -> None:
+        """The run has ended."""
+        self._busy = self._blocking = False
+        self._refresh_buttons()
+        self._fill_table()
+
+    def show(self, fit: Fit, last: bool = False) -> None:
+        """Bring the view of the run up to date."""
+        with self._lock:  # a button's handler and the watcher may look at once
+            self._view.show(fit, self._earlier, last)
+
+    def retire(self, text: str) -> None:
+        """Put a note in place of everything."""
+        self.root.children = [widgets.HTML(f"<i>{escape(text)}</i>")]
+
+    def _fill_table(self) -> None:
+        runs = self._lab.runs
+        self._table.value = runs._repr_html_() if runs else ""
