@@ -1,0 +1,216 @@
+"""The real JupyterLab in a real Chromium: one server and one browser for all tests here, a fresh notebook for each.
+
+The fixtures live as long as this package's tests, not the whole session: Playwright's synchronous API keeps an event
+loop running in the main thread, where `asyncio.run` of a later test would fail.
+
+NMLAB_CHROMIUM names the browser to use, NMLAB_SCREENSHOTS the folder for pictures.
+"""
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Playwright, sync_playwright
+
+from .notebook_page import KERNEL_NAME, LabServer, NotebookPage, screenshots_folder
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM_FLAGS = [
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+SERVER_START_SECONDS = 90
+FAILED = pytest.StashKey[bool]()
+
+
+def _find_chromium(playwright: Playwright) -> str:
+    """The browser's path: NMLAB_CHROMIUM, one on PATH, or the one that Playwright downloaded."""
+    named = os.environ.get("NMLAB_CHROMIUM")
+    if named:
+        found = shutil.which(named)
+        if found is None:
+            pytest.fail(f"NMLAB_CHROMIUM is {named!r}, which is no program that can be started", pytrace=False)
+        return found
+    for name in CHROMIUM_NAMES:
+        if found := shutil.which(name):
+            return found
+    own = playwright.chromium.executable_path
+    if Path(own).is_file():
+        return own
+    if shutil.which("apt-get"):
+        remedy = "sudo apt-get install chromium"
+    else:
+        remedy = f'"{sys.executable}" -m playwright install chromium'
+    pytest.fail(f"the browser tests need Chromium; install it with:\n    {remedy}", pytrace=False)
+
+
+def _server_environment(base: Path) -> dict[str, str]:
+    """This process's environment without a surrounding Jupyter's variables, and with every folder below `base`."""
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("JUPYTER", "JPY_", "MPLBACKEND"))
+    }
+    python_path = [str(REPOSITORY), os.environ.get("PYTHONPATH", "")]
+    jupyter_path = [str(base / "share"), os.environ.get("JUPYTER_PATH", "")]
+    return environment | {
+        "PYTHONPATH": os.pathsep.join(filter(None, python_path)),
+        "JUPYTER_PATH": os.pathsep.join(filter(None, jupyter_path)),
+        "JUPYTER_CONFIG_DIR": str(base / "config"),
+        "JUPYTER_DATA_DIR": str(base / "data"),
+        "JUPYTER_RUNTIME_DIR": str(base / "runtime"),
+        "IPYTHONDIR": str(base / "ipython"),
+    }
+
+
+def _write_configuration(base: Path, token: str, port: int) -> None:
+    for folder in ("config", "data", "runtime", "ipython", "root", "settings", "workspaces"):
+        (base / folder).mkdir()
+    configuration = {
+        "ServerApp": {
+            "ip": "127.0.0.1",
+            "port": port,
+            "open_browser": False,
+            "allow_root": True,
+            "root_dir": str(base / "root"),
+        },
+        "IdentityProvider": {"token": token},
+        "LabApp": {
+            "expose_app_in_browser": True,
+            "user_settings_dir": str(base / "settings"),
+            "workspaces_dir": str(base / "workspaces"),
+            "news_url": None,
+            "check_for_updates_class": "jupyterlab.handlers.announcements.NeverCheckForUpdate",
+        },
+    }
+    (base / "config" / "jupyter_lab_config.json").write_text(json.dumps(configuration), encoding="utf-8")
+    for plugin, settings in {
+        "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+        "docmanager-extension/plugin": {"autosave": False},
+    }.items():
+        path = base / "settings" / "@jupyterlab" / f"{plugin}.jupyterlab-settings"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(settings), encoding="utf-8")
+    kernel = base / "share" / "kernels" / KERNEL_NAME / "kernel.json"
+    kernel.parent.mkdir(parents=True)
+    specification = {
+        "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+        "display_name": "Python 3",
+        "language": "python",
+        "metadata": {"debugger": True},
+    }
+    kernel.write_text(json.dumps(specification), encoding="utf-8")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _await_server(process: "subprocess.Popen[bytes]", base: Path, token: str, log: Path) -> LabServer:
+    """The server once it answers; it may have moved to another port, which its own file in `runtime` says."""
+    end = time.monotonic() + SERVER_START_SECONDS
+    while time.monotonic() < end and process.poll() is None:
+        for path in (base / "runtime").glob("jpserver-*.json"):
+            # The file may be half-written, and the server may not listen yet.
+            with contextlib.suppress(ValueError, KeyError, OSError, urllib.error.URLError):
+                url = json.loads(path.read_text(encoding="utf-8"))["url"]
+                server = LabServer(url, token, base / "root", base / "settings", log)
+                server.request("GET", "api/status", timeout=2)
+                return server
+        time.sleep(0.1)
+    tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-30:])
+    pytest.fail(f"JupyterLab did not start in {SERVER_START_SECONDS} s; its log ends:\n{tail}", pytrace=False)
+
+
+def _stop(process: "subprocess.Popen[bytes]", server: LabServer | None) -> None:
+    """End the server: asked first, which also ends its kernels on every system; then terminated; then killed."""
+    if server is not None:
+        with contextlib.suppress(OSError, urllib.error.URLError):
+            server.request("POST", "api/shutdown")
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(10)
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture(scope="package")
+def lab_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabServer]:
+    """JupyterLab on a free port, that touches none of the user's Jupyter folders."""
+    base = tmp_path_factory.mktemp("jupyterlab")
+    token = secrets.token_hex(16)
+    _write_configuration(base, token, _free_port())
+    log = base / "server.log"
+    server = None
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "jupyterlab"],
+            cwd=base / "root",
+            env=_server_environment(base),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            server = _await_server(process, base, token, log)
+            yield server
+        finally:
+            _stop(process, server)
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """One Chromium with a new, empty profile."""
+    flags = list(CHROMIUM_FLAGS)
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        flags.append("--no-sandbox")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=_find_chromium(playwright), args=flags)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def notebook(
+    request: pytest.FixtureRequest, lab_server: LabServer, browser: Browser, tmp_path: Path
+) -> Iterator[NotebookPage]:
+    """A tab of its own, no notebook in it yet: `notebook.open([...])`. A failing test leaves a screenshot."""
+    context = browser.new_context(viewport={"width": 1280, "height": 1000}, locale="en-US")
+    try:
+        page = NotebookPage(context.new_page(), lab_server, screenshots_folder(tmp_path / "screenshots"))
+        page.page.set_default_timeout(20_000)
+        yield page
+        if request.node.stash.get(FAILED, False):
+            picture = page.screenshot(f"failed-{request.node.name}")
+            print(f"screenshot: {picture}\nerrors of the page: {page.problems}")
+        page.close()
+    finally:
+        context.close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Leave word for the `notebook` fixture that its test failed."""
+    report = yield
+    if report.when == "call" and report.failed:
+        item.stash[FAILED] = True
+    return report
