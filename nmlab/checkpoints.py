@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +27,15 @@ class CheckpointWriter(CheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         path = Path(path)
-        every = self._every.get(path)
-        if every is None:
+        if path not in self._every:
             _write(checkpoint, path)
             return
         # a copy: the tensors in it go on being trained
         self._held[path] = _copy(checkpoint)
-        if time.perf_counter() - self._written.setdefault(path, time.perf_counter()) >= every:
-            self.flush(path)
+        now = time.perf_counter()
+        for held in list(self._held):  # one that is saved seldom is written when its time comes, not at its next save
+            if now - self._written.setdefault(held, now) >= self._every[held]:
+                self.flush(held)
 
     def flush(self, path: Path | None = None) -> None:
         """Write what is held for `path`, or for all paths."""
@@ -61,7 +63,10 @@ def _copy(value: Any) -> Any:
     if isinstance(value, torch.Tensor):
         return value.detach().clone()
     if isinstance(value, dict):
-        return type(value)((key, _copy(item)) for key, item in value.items())
+        copied = copy(value)  # of its own kind: a Counter or defaultdict is not made from pairs
+        for key, item in value.items():
+            copied[key] = _copy(item)
+        return copied
     return type(value)(_copy(item) for item in value) if type(value) in (list, tuple) else value
 
 

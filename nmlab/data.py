@@ -59,7 +59,7 @@ def make_splits(function: Callable[..., Any], kwargs: Mapping[str, Any]) -> Spli
         returned = function(**kwargs)
     except SystemExit as leave:
         raise DataError(
-            [f"it called sys.exit({'' if leave.code is None else leave.code!r}); raise an exception instead"],
+            [f"it called sys.exit({'' if leave.code is None else repr(leave.code)}); raise an exception instead"],
             subject=f"{place_of(function)} made no data",
         ) from leave
     splits, faults = _read(returned)
@@ -81,11 +81,13 @@ def _read(returned: Any) -> tuple[Splits | None, list[str]]:
     if train is None:
         faults.append("train_data is None; return a dataset")
     if isinstance(test, dict) and test:  # NeuroMANCER's examples often return a plain dict here
-        try:
-            test = DictDataset({k: v for k, v in test.items() if isinstance(v, torch.Tensor)}, name="test")
-        except AssertionError:
-            lengths = {key: len(value) for key, value in test.items() if isinstance(value, torch.Tensor)}
-            faults.append(f"test_data: its tensors differ in length: {lengths}")
+        tensors = {key: t for key, value in test.items() if (t := _as_tensor(value)) is not None and t.ndim}
+        lengths = {key: len(value) for key, value in tensors.items()}
+        if len(set(lengths.values())) == 1:
+            test = DictDataset(tensors, name="test")
+        else:
+            test = None
+            faults.append(f"test_data is a dict whose tensors are not of one length: {lengths or 'there are none'}")
     splits = Splits(train, dev, test, batch_size)
     for name, dataset in splits.items():
         faults += [f"{name}_data {fault}" for fault in _faults(name, dataset)]
@@ -106,13 +108,32 @@ def _faults(name: str, dataset: Any) -> Iterator[str]:
         yield f"has no collate_fn ({type(dataset).__name__}); NeuroMANCER's datasets bring one"
     if len(dataset) == 0:
         yield "is empty"
-    tensors = getattr(dataset, "datadict", None) or {"its data": getattr(dataset, "full_data", None)}
-    for key, value in tensors.items():
-        if isinstance(value, torch.Tensor) and value.is_floating_point() and not bool(torch.isfinite(value).all()):
-            count = int((~torch.isfinite(value)).sum())
-            yield f"[{key!r}] holds {count} value{'' if count == 1 else 's'} that are not finite (nan or inf)"
-        if isinstance(value, torch.Tensor) and value.is_complex():
-            yield f"[{key!r}] is complex ({value.dtype}); NeuroMANCER's nodes take real numbers"
+    for where, value in _tensors_of(dataset):
+        if value.is_complex():
+            yield f"holds complex numbers ({value.dtype}) in {where}; NeuroMANCER's nodes take real ones"
+        elif value.is_floating_point() and not bool((finite := torch.isfinite(value)).all()):
+            count = int((~finite).sum())
+            yield f"is not finite in {where}: {count} value{' is' if count == 1 else 's are'} nan or inf"
+
+
+def _tensors_of(dataset: Any) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield what NeuroMANCER's datasets hold, each tensor with words for where it is."""
+    held = [("its data", getattr(dataset, "full_data", None))]  # a StaticDataset's or SequenceDataset's
+    for place in ("datadict", "node_attr", "edge_attr", "graph_attr"):  # a DictDataset's, or a GraphDataset's
+        if isinstance(values := getattr(dataset, place, None), Mapping):
+            held += [
+                (repr(key), v) for key, value in values.items() for v in (value if type(value) is list else [value])
+            ]
+    for where, value in held:
+        if (tensor := _as_tensor(value)) is not None:
+            yield where, tensor
+
+
+def _as_tensor(value: Any) -> torch.Tensor | None:
+    """Return a tensor, or an array of numbers as one; None for anything else."""
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biufc":
+        return torch.as_tensor(value)
+    return value if isinstance(value, torch.Tensor) else None
 
 
 class Loader:
@@ -138,7 +159,6 @@ class Loader:
         self._order = order
         self._streams = streams or RandomStreams(0)
         self._num_workers = num_workers
-        self._tensors = _own_tensors(dataset)
         self._copies = False
         self._probe: list[torch.Tensor] | None = None
 
@@ -146,14 +166,15 @@ class Loader:
         return -(-len(self.dataset) // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        return self._sliced(self._tensors) if self._tensors is not None else self._collated()
+        tensors = _own_tensors(self.dataset)
+        return self._collated() if tensors is None else self._sliced(tensors)
 
     def _sliced(self, tensors: dict[str, torch.Tensor]) -> Iterator[Batch]:
         epoch = self._epoch()
         order = self._order(epoch) if self._order else None
         for start in range(0, len(self.dataset), self.batch_size):
             stop = min(start + self.batch_size, len(self.dataset))
-            index = torch.arange(start, stop) if order is None else order[start:stop]
+            index = torch.arange(start, stop, device="cpu") if order is None else order[start:stop]
             self._look_at_probe()
             copied = self._copies or self._probe is None
             batch: Batch = {}
@@ -188,7 +209,7 @@ class Loader:
         )
         batches = iter(loader)
         while True:
-            with self._streams:
+            with self._streams.whole():
                 batch = next(batches, None)
             if batch is None:
                 return
@@ -204,6 +225,7 @@ def _own_tensors(dataset: Any) -> dict[str, torch.Tensor] | None:
         and kind.__getitem__ is DictDataset.__getitem__
         and kind.collate_fn is DictDataset.collate_fn
         and not {"collate_fn", "__getitem__"} & vars(dataset).keys()
+        and not hasattr(dataset, "__getitems__")
         and all(isinstance(value, torch.Tensor) for value in dataset.datadict.values())
     )
     return dict(dataset.datadict) if plain else None
@@ -218,8 +240,10 @@ class _Numbered(Dataset[tuple[int, Any]]):
     def __len__(self) -> int:
         return len(self._dataset)
 
-    def __getitem__(self, index: int) -> tuple[int, Any]:
-        return index, self._dataset[index]
+    def __getitems__(self, indices: list[int]) -> list[tuple[int, Any]]:
+        fetch = getattr(self._dataset, "__getitems__", None)
+        items = [self._dataset[index] for index in indices] if fetch is None else fetch(indices)
+        return list(zip(indices, items, strict=True))
 
 
 class _Collate:
@@ -248,7 +272,8 @@ class _Order(Sampler[int]):
 def permutation(length: int, seed: int, epoch: int) -> torch.Tensor:
     """Return the order of `length` samples in `epoch`; a function of seed and epoch alone."""
     mixed = int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] >> np.uint64(1))
-    return torch.randperm(length, generator=torch.Generator().manual_seed(mixed))
+    # on the CPU, whatever device the user has made the default
+    return torch.randperm(length, generator=torch.Generator().manual_seed(mixed), device="cpu")
 
 
 class SplitsDataModule(LightningDataModule):

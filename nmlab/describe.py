@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import inspect
 import platform
+import sys
+import threading
+import traceback
 from collections.abc import Callable, Iterable, Mapping
-from enum import Enum
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -28,9 +31,23 @@ def versions() -> dict[str, str]:
     return found
 
 
+def users_traceback(error: BaseException) -> str:
+    """Return an error's traceback from the first line of the user's own code on; only the error where none is there."""
+    tools = tuple(str(Path(sys.modules[name].__file__ or "").parent) for name in _TOOLS if name in sys.modules)
+    frames = traceback.extract_tb(error.__traceback__)
+    while frames and (frames[0].filename.startswith(tools) or frames[0].filename == threading.__file__):
+        frames.pop(0)
+    head = ["Traceback (most recent call last):\n", *traceback.format_list(frames)] if frames else []
+    return "".join(head + traceback.format_exception_only(error))
+
+
+_TOOLS = ("nmlab", "lightning", "torch", "neuromancer")
+"""Packages whose frames before the user's first tell a user nothing."""
+
+
 def describe_function(function: Callable[..., Any]) -> dict[str, Any]:
     """Return a function's name, place and source; the source is None where there is none to read."""
-    inner = inspect.unwrap(getattr(function, "func", function))
+    inner = inspect.unwrap(function.func if isinstance(function, partial) else function)
     try:
         source: str | None = inspect.getsource(inner)
     except (OSError, TypeError):
@@ -46,21 +63,21 @@ def describe_function(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def describe_values(fields: Iterable[Field], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `values` as JSON: choices and enums by name, paths as text, what is not JSON as its source or repr."""
+    """Return `values` as JSON: choices by name, paths as text, and what is not JSON as a name, its source or repr."""
     known = {field.name: field for field in fields}
     return {name: _described(known.get(name), value) for name, value in values.items()}
 
 
 def _described(field: Field | None, value: Any) -> Any:
-    if field is not None and field.choices is not None:
-        for label, choice in field.choices.items():
+    if field is not None:
+        for label, choice in (field.choices or {}).items():
             if choice is value or (
                 type(choice) is type(value) and isinstance(value, (str, int, float)) and choice == value
             ):
                 return label
-    if isinstance(value, Enum):
-        return value.name
-    return str(value) if isinstance(value, Path) else as_json(value)
+        if field.kind == "path" and isinstance(value, Path):
+            return str(value)
+    return as_json(value)
 
 
 def rebuild_values(fields: Iterable[Field], stored: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:

@@ -7,37 +7,29 @@ its best weights and the run says how it went.
 
 from __future__ import annotations
 
-import copy
 import os
 import traceback
 import warnings
-import weakref
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, Trainer
 from neuromancer.problem import Problem
 
 from nmlab import control as controls
-from nmlab.checkpoints import CheckpointWriter, save_weights
 from nmlab.control import Control, StopRequested
-from nmlab.data import Splits, SplitsDataModule, make_splits, place_of
-from nmlab.describe import describe_function, describe_values, rebuild_values, versions
+from nmlab.data import Splits, make_splits, place_of
+from nmlab.describe import describe_function, describe_values, rebuild_values, users_traceback, versions
 from nmlab.errors import FieldError, NonFiniteLossError, RunError
-from nmlab.events import EventWriter
 from nmlab.fields import check, fields_of, takes_any_keyword
 from nmlab.launch import Job
-from nmlab.log import lightning_in_log
-from nmlab.module import ProblemModule, training_mode
 from nmlab.options import TrainerOptions
 from nmlab.randomness import RandomStreams, fresh_seed
-from nmlab.recorder import PatienceAfterWarmup, Recorder
 from nmlab.runs import Run, RunStore, RunWriter
 from nmlab.terms import terms_of
+from nmlab.training import NO_DEV, train
 from nmlab.trial import try_out
-from nmlab.weights import PREFIX, copy_weights, fingerprint, load_weights, read_weights
+from nmlab.weights import fingerprint, load_weights, read_weights
 
 DataFunction = Callable[..., Any]
 Builder = Callable[[], Problem]
@@ -211,17 +203,17 @@ class Fit:
             raise
         return self
 
-    def wait(self, tick: Callable[[], None] | None = None, interval: float = 0.1) -> Run:
+    def wait(self) -> Run:
         """Block until the fit has ended and return its run, or raise what ended it.
 
         An interrupt stops the fit, waits for it to close, and is raised again; a second one does not wait.
         """
         try:
-            self._job.wait(tick, interval)
+            self._job.wait()
         except KeyboardInterrupt:
             self.control.stop()
-            self._job.wait(tick, interval)
-            raise
+            self._job.wait()
+            raise KeyboardInterrupt(f"run {self.run.id} was stopped; its best weights are in place") from None
         return self._job.result()
 
     def let_go(self) -> None:
@@ -283,9 +275,8 @@ class Fit:
     def _close(self, state: str, error: BaseException | None = None) -> None:
         told = None
         if error is not None:
-            text = "".join(traceback.format_exception(error))
-            told = {"type": type(error).__name__, "message": str(error), "traceback": text}
-            self._writer.log(text)
+            told = {"type": type(error).__name__, "message": str(error), "traceback": users_traceback(error)}
+            self._writer.log("".join(traceback.format_exception(error)))
         self.run.problem = self.problem
         self.control.phase = state
         self._writer.close(state, told)
@@ -311,119 +302,18 @@ class Fit:
         with streams:
             self.splits = splits = make_splits(self._function, self.data_kwargs)
         self._say("trying out the data")
-        try_out(problem, splits, place_of(self._function))
+        try_out(
+            problem,
+            splits,
+            place_of(self._function),
+            converted=self.options.precision in ("64-true", "16-true", "bf16-true"),
+        )
         self._say("preparing the training")
         streams.reseed()
-        self._train(problem, splits, streams)
+        if splits.dev is None and self.options.monitor is None:
+            warnings.warn(NO_DEV, stacklevel=2)
+        train(problem, splits, self.options, streams, self._writer, self.control, resume=self._resumed is not None)
 
     def _say(self, phase: str) -> None:
         self.control.check()
         self.control.phase = phase
-
-    def _train(self, problem: Problem, splits: Splits, streams: RandomStreams) -> None:
-        options, writer = self.options, self._writer
-        monitor = options.monitor or ("dev_loss" if splits.dev is not None else "train_loss")
-        if splits.dev is None and options.monitor is None:
-            note = "There is no dev split: the best epoch is chosen by the train loss."
-            writer.update(note=note)
-            warnings.warn(note, stacklevel=2)
-        module = ProblemModule(problem, options, streams, self.control, monitor)
-        columns = module.metric_names(dev=splits.dev is not None)
-        if monitor not in columns:
-            raise FieldError({"monitor": f"{monitor!r} is no metric of this fit; there are: {', '.join(columns)}"})
-        writer.update(monitor=monitor, mode=options.mode)
-        start = copy_weights(problem)
-        files = None
-        if options.checkpoint:
-            save_weights(start, writer.checkpoint("start"), PREFIX)
-            files = CheckpointWriter({writer.checkpoint("best"): 2.0, writer.checkpoint("last"): 30.0})
-        events = EventWriter(writer.folder) if options.tensorboard else None
-        recorder = Recorder(module, writer, self.control, monitor, options.mode, columns, files, events)
-        from_checkpoint = self._take_up(recorder) if self._resumed is not None else None
-        data = SplitsDataModule(splits, streams, options.shuffle, options.num_workers)
-        try:
-            if isinstance(options.optimizer, torch.optim.Optimizer):
-                _put_state_back(options.optimizer)
-            with training_mode(problem), lightning_in_log(writer.log):
-                trainer = _trainer(options, writer.folder, splits, monitor, recorder, files, module)
-                trainer.fit(module, datamodule=data, ckpt_path=from_checkpoint, weights_only=True)
-                self._put_best_back(problem, recorder, start)
-                if splits.test is not None:
-                    trainer.test(module, datamodule=data, verbose=False)
-                    writer.update(test_metrics=module.totals["test"].means())
-        finally:
-            recorder.close()
-            self._put_best_back(problem, recorder, start)
-            if files is not None and not writer.checkpoint("best").exists():
-                save_weights(copy_weights(problem), writer.checkpoint("best"), PREFIX)
-
-    def _take_up(self, recorder: Recorder) -> Path | None:
-        """Prepare to go on from the resumed run's last checkpoint and return it; None to start anew."""
-        run = self.run
-        last = run.last_checkpoint_path
-        done = int(torch.load(last, weights_only=True)["epochs_done"]) if last else 0
-        self._writer.keep_epochs(done)
-        if run.best_value is not None and run.checkpoint_path is not None:
-            recorder.go_on_from(run.best_value, read_weights(run.checkpoint_path))
-        return last
-
-    def _put_best_back(self, problem: Problem, recorder: Recorder, start: dict[str, torch.Tensor]) -> None:
-        """Load the best weights; without any, keep the present ones unless they are no longer finite."""
-        if recorder.best_weights is not None:
-            load_weights(problem, recorder.best_weights)
-        elif not all(bool(torch.isfinite(value).all()) for value in problem.parameters()):
-            load_weights(problem, start)
-
-
-def _trainer(
-    options: TrainerOptions,
-    folder: Path,
-    splits: Splits,
-    monitor: str,
-    recorder: Recorder,
-    files: CheckpointWriter | None,
-    module: ProblemModule,
-) -> Trainer:
-    """Make the Lightning Trainer of one run."""
-    callbacks: list[Callback] = [*options.callbacks]
-    if options.patience is not None:
-        callbacks.append(PatienceAfterWarmup(monitor, options.mode, options.patience, options.warmup))
-    everything = bool(options.callbacks or options.loggers)
-    module.log_for(None if everything else frozenset([monitor] if options.patience is not None else []))
-    settings: dict[str, Any] = {
-        "max_epochs": options.max_epochs,
-        "accelerator": options.resolved_accelerator(),
-        "devices": options.devices,
-        "strategy": options.strategy,
-        "precision": options.precision,
-        "gradient_clip_val": options.gradient_clip_val,
-        "profiler": options.profiler,
-        "logger": list(options.loggers) or False,
-        "callbacks": [*callbacks, recorder],
-        "default_root_dir": folder,
-        # the recorder is the checkpoint callback, and the screen is the view's
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "num_sanity_val_steps": 0,
-        # Problems that need gradients for a dev pass could not have them in inference mode
-        "inference_mode": False,
-        "log_every_n_steps": 1,
-    }
-    if splits.dev is None:
-        settings["limit_val_batches"] = 0
-    given = dict(options.trainer_kwargs)
-    plugins = given.pop("plugins", None) or []
-    settings["plugins"] = [
-        *(plugins if isinstance(plugins, list) else [plugins]),
-        *([files] if files else []),
-    ]
-    return Trainer(**{**settings, **given})
-
-
-_as_given: weakref.WeakKeyDictionary[torch.optim.Optimizer, dict[str, Any]] = weakref.WeakKeyDictionary()
-
-
-def _put_state_back(optimizer: torch.optim.Optimizer) -> None:
-    """Give an optimizer instance the state that it had when it was first used here, so that its runs are alike."""
-    state = _as_given.setdefault(optimizer, copy.deepcopy(optimizer.state_dict()))
-    optimizer.load_state_dict(copy.deepcopy(state))

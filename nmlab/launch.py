@@ -55,13 +55,10 @@ class Job(Generic[T]):
         """Whether the call has ended."""
         return self._done.is_set()
 
-    def wait(self, tick: Callable[[], None] | None = None, interval: float = 0.1) -> None:
-        """Block until the call has ended; `tick` is called every `interval` seconds and once at the end."""
-        while not self._done.wait(interval):
-            if tick is not None:
-                tick()
-        if tick is not None:
-            tick()
+    def wait(self) -> None:
+        """Block until the call has ended; an interrupt ends the waiting and leaves the call alone."""
+        while not self._done.wait(0.1):
+            pass
 
     def result(self) -> T:
         """Return what the call returned, or raise what it raised; the call must have ended."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 _LOGGERS = ("lightning", "lightning.pytorch", "lightning.fabric", "lightning_utilities")
@@ -31,10 +34,11 @@ def lightning_in_log(write: Callable[[str], None]) -> Iterator[None]:
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     before = [(logger, logger.handlers, logger.propagate) for logger in loggers]
     show, thread = warnings.showwarning, threading.get_ident()
+    files = [sys.modules[name].__file__ for name in _CHATTY if name in sys.modules]
+    places = tuple(f"{Path(file).parent}{os.sep}" for file in files if file)
 
     def to_log(message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None) -> None:
-        parts = set(filename.replace("\\", "/").split("/"))
-        if threading.get_ident() == thread and parts & set(_CHATTY):
+        if threading.get_ident() == thread and filename.startswith(places):
             write(f"{category.__name__}: {message}")
         else:
             show(message, category, filename, lineno, file, line)

@@ -72,7 +72,7 @@ class Totals:
         """Return loss, terms, and each constraint's `…_violation` (mean) and `…_violation_max`; {} without batches."""
         if not self._means:
             return {}
-        weights = torch.tensor(self._samples, dtype=torch.float64) / self.samples
+        weights = torch.tensor(self._samples, dtype=torch.float64, device="cpu") / self.samples
         means = (torch.stack(self._means).cpu().double() * weights[:, None]).sum(0).tolist()
         maxima = torch.stack(self._maxima).amax(0).tolist() if self._maxima else []
         return dict(zip(self.names, means + maxima, strict=True))
@@ -162,6 +162,11 @@ class ProblemModule(LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         self.totals["dev"].clear()
+        self._streams.watch()
+
+    def on_test_epoch_start(self) -> None:
+        self.totals["test"].clear()
+        self._streams.watch()
 
     def on_validation_epoch_end(self) -> None:
         self._tell({f"dev_{name}": value for name, value in self.totals["dev"].means().items()})

@@ -24,6 +24,7 @@ STYLES: dict[str, dict[str, Any]] = {
     "train_loss": {"color": "#0072B2", "linestyle": "-", "label": "train"},
     "dev_loss": {"color": "#D55E00", "linestyle": "--", "label": "dev"},
 }
+BEST = "#009E73"
 INK = "#7a7f87"
 """A grey for text and axes that is readable on white and on JupyterLab's dark ground."""
 
@@ -39,8 +40,8 @@ def thin(x: Sequence[float], y: Sequence[float], points: int = POINTS) -> tuple[
     edges = np.linspace(0, len(xs), points // 2 + 1).astype(int)
     kept = {0, len(xs) - 1}
     for start, stop in pairwise(edges):
-        part = ys[start:stop]
-        if np.isfinite(part).any():
+        part = np.where(np.isfinite(ys[start:stop]), ys[start:stop], np.nan)  # infinite ones are not drawn
+        if not np.isnan(part).all():
             kept |= {start + int(np.nanargmin(part)), start + int(np.nanargmax(part))}
     index = np.array(sorted(kept))
     return xs[index], ys[index]
@@ -54,19 +55,23 @@ def draw_losses(axes: Axes, run: Run | None, earlier: Sequence[Run] = (), log: b
     axes.clear()
     for old in earlier:
         name = "dev_loss" if "dev_loss" in old.columns else "train_loss"
-        axes.plot(*thin(old.column("epoch"), old.column(name)), color=INK, alpha=0.35, linewidth=1, zorder=1)
+        axes.plot(*thin(*old.curve(name)), color=INK, alpha=0.35, linewidth=1, zorder=1)
     shown: list[float] = []
     if run is not None:
-        epochs = run.column("epoch")
-        marker = "o" if len(epochs) == 1 else ""
         for name, style in STYLES.items():
-            if values := run.column(name):
+            epochs, values = run.curve(name)
+            if values:
+                marker = "o" if len(values) == 1 else ""
                 axes.plot(*thin(epochs, values), marker=marker, linewidth=1.6, zorder=3, **style)
                 shown += values
         if run.best_epoch is not None and run.best_value is not None:
-            label = f"best: {run.best_value:.4g} in epoch {run.best_epoch}"
-            axes.plot([run.best_epoch], [run.best_value], "*", color="#009E73", markersize=11, zorder=4, label=label)
-    positive = all(value > 0 for value in shown if math.isfinite(value)) and bool(shown)
+            what = f"{run.best_value:.4g} in epoch {run.best_epoch}"
+            if run.monitor in STYLES:
+                x, y = [run.best_epoch], [run.best_value]
+                axes.plot(x, y, "*", color=BEST, markersize=11, zorder=4, label=f"best: {what}")
+            else:  # which is not drawn
+                axes.axvline(run.best_epoch, color=BEST, linewidth=1, zorder=2, label=f"best {run.monitor}: {what}")
+    positive = min(filter(math.isfinite, shown), default=0.0) > 0
     axes.set_yscale("log" if log and positive else "linear")
     axes.set_xlim(left=-0.02 * max(axes.get_xlim()[1], 1.0), right=max(axes.get_xlim()[1], 1.0))
     axes.set_xlabel("epoch")

@@ -8,6 +8,8 @@ means the same numbers wherever the fit runs, and the user's generators go on as
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -75,14 +77,15 @@ class _Torch:
 
 
 class _Cuda:
-    """All CUDA devices' generators; an empty list where CUDA is not in use."""
+    """All CUDA devices' generators; an empty list where there are none."""
 
     def get(self) -> list[torch.Tensor]:
-        return torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+        return torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
 
     def set(self, state: list[torch.Tensor]) -> None:
-        if state:
-            torch.cuda.set_rng_state_all(state)
+        # a checkpoint's state may come from a machine with more devices, or with fewer
+        for index, one in zip(range(torch.cuda.device_count()), state, strict=False):
+            torch.cuda.set_rng_state(one, index)
 
     def seeded(self, seed: int) -> list[torch.Tensor]:
         if not torch.cuda.is_available():
@@ -154,6 +157,17 @@ class RandomStreams:
             self._used = frozenset(moved | {"torch"})
             self._watching = False
         self._own.update(drawn)
+
+    @contextmanager
+    def whole(self) -> Iterator[RandomStreams]:
+        """Put all four in place for a block of another kind, which `watch` neither narrows nor hears of."""
+        used, watching = self._used, self._watching
+        self._used, self._watching = frozenset(_SOURCES), False
+        try:
+            with self:
+                yield self
+        finally:
+            self._used, self._watching = used, watching
 
     def state_dict(self) -> dict[str, Any]:
         """Return the states as tensors, lists and numbers, for a checkpoint."""

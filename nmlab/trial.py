@@ -9,10 +9,13 @@ from typing import Any
 import torch
 from neuromancer.loss import AugmentedLagrangeLoss
 from neuromancer.problem import Problem
+from neuromancer.system import MovingHorizon
 
 from nmlab.data import Batch, Splits, first_batch
 from nmlab.errors import DataError
 from nmlab.randomness import RandomStreams
+from nmlab.terms import terms_of
+from nmlab.weights import forget_values
 
 
 @contextmanager
@@ -21,7 +24,7 @@ def untouched(problem: Problem, seed: int = 0) -> Iterator[None]:
     modes = {module: module.training for module in problem.modules()}
     buffers = {name: value.detach().clone() for name, value in problem.named_buffers()}
     gradients = [(parameter, _clone(parameter.grad)) for parameter in problem.parameters()]
-    histories = [(m, {k: list(v) for k, v in m.history.items()}) for m in modes if hasattr(m, "history")]
+    histories = [(m, {k: list(v) for k, v in m.history.items()}) for m in modes if isinstance(m, MovingHorizon)]
     try:
         with RandomStreams(seed):
             yield
@@ -34,36 +37,48 @@ def untouched(problem: Problem, seed: int = 0) -> Iterator[None]:
                     value.copy_(buffers[name])
         for parameter, gradient in gradients:
             parameter.grad = gradient
-        for module, history in histories:  # MovingHorizon keeps what it has seen
+        for module, history in histories:  # which keeps what it has seen
             module.history = history
+        forget_values(problem)
 
 
 def _clone(gradient: torch.Tensor | None) -> torch.Tensor | None:
     return None if gradient is None else gradient.clone()
 
 
-def try_out(problem: Problem, splits: Splits, source: str) -> None:
+def try_out(problem: Problem, splits: Splits, source: str, converted: bool = False) -> None:
     """Run `problem` forward on at most two samples of every split; nothing of it is changed.
 
-    Parameters: `source`, the data function's name and place, for the message. Raises `DataError` with, for each split
-    that fails, the node or term, what it lacks, and the shapes and types of what it got.
+    Parameters: `source`, the data function's name and place, for the message; `converted`, whether the fit will convert
+    the samples to the Problem's own precision (as with '64-true'). Raises `DataError` with, for each split that fails,
+    the node or term, what it lacks, and the shapes and types of what it got.
     """
     faults = _multiplier_faults(problem, splits)
     for name, dataset in splits.items():
-        with untouched(problem), torch.set_grad_enabled(bool(problem.grad_inference)):
+        gradients = name == "train" or bool(problem.grad_inference)
+        with untouched(problem), torch.set_grad_enabled(gradients):
             problem.eval()
             try:
                 batch = first_batch(dataset)
             except Exception as error:
                 faults.append(f"{name}: its samples cannot be made into a batch: {type(error).__name__}: {error}")
                 continue
-            device = next((p.device for p in problem.parameters()), torch.device("cpu"))
-            batch = {key: v.to(device) if isinstance(v, torch.Tensor) else v for key, v in batch.items()}
-            fault = _fault(problem, batch)
-            if fault:
-                faults.append(f"{name}: {fault}")
+            like = next(problem.parameters(), torch.empty(0, device="cpu"))
+            for key, value in batch.items():
+                if isinstance(value, torch.Tensor):
+                    floats = converted and value.is_floating_point()
+                    batch[key] = value.to(like.device, like.dtype if floats else value.dtype)
+            if fault := _fault(problem, batch):
+                faults.append(f"{name}: {fault}{'' if gradients else _hint(problem, batch)}")
     if faults:
         raise DataError(faults, subject=f"The Problem cannot take what {source} returned")
+
+
+def _hint(problem: Problem, batch: Batch) -> str:
+    """Return what would help where a pass fails only for want of gradients."""
+    with torch.enable_grad():
+        wanting = _fault(problem, batch) is None
+    return "; it needs gradients: make the Problem with grad_inference=True" if wanting else ""
 
 
 def _multiplier_faults(problem: Problem, splits: Splits) -> list[str]:
@@ -106,24 +121,24 @@ def _where(problem: Problem, values: dict[str, Any], error: Exception) -> str:
         except Exception as at_node:
             return _told(f"node {node.name!r}", node.input_keys, values, at_node)
         values = {**values, **({node.name: out} if isinstance(out, torch.Tensor) else out)}
-    for kind, terms in (("objective", problem.loss.objectives), ("constraint", problem.loss.constraints)):
-        for term in terms:
-            try:
-                term(dict(values))
-            except Exception as at_term:
-                return _told(f"{kind} {term.name!r}", term.input_keys, values, at_term)
+    terms = [*problem.loss.objectives, *problem.loss.constraints]
+    for term, named in zip(terms, terms_of(problem), strict=True):
+        try:
+            term(dict(values))
+        except Exception as at_term:
+            return _told(f"term {named.name!r}", term.input_keys, values, at_term)
     return f"the loss raised {type(error).__name__}: {error}"
 
 
 def _told(who: str, keys: Any, values: dict[str, Any], error: Exception) -> str:
-    missing = sorted({str(error.args[0])} if isinstance(error, KeyError) and error.args else set())
+    missing = str(error.args[0]) if isinstance(error, KeyError) and error.args else None
     got = {key: values[key] for key in dict.fromkeys(keys) if key in values}
     shapes = ", ".join(
         f"{key} {tuple(v.shape)} {str(v.dtype).removeprefix('torch.')}"
         for key, v in got.items()
         if isinstance(v, torch.Tensor)
     )
-    if missing:
+    if missing is not None and missing not in values:
         there = ", ".join(sorted(key for key in values if key not in ("name", "epoch", "index")))
-        return f"{who} needs {', '.join(missing)}, which the data do not have; they have {there}"
+        return f"{who} needs {missing}, which the data do not have; they have {there}"
     return f"{who} raised {type(error).__name__}: {error}; it got {shapes or 'no tensors'}"

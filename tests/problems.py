@@ -1,7 +1,7 @@
 """Small NeuroMANCER problems and the data functions they are fitted on, for the tests.
 
 A builder takes no arguments and draws its weights from torch's global generator, a data function draws its
-samples from the same: whoever calls them seeds. An epoch of any problem in `PROBLEMS` takes a few milliseconds.
+samples from the same: whoever calls them seeds. An epoch of any of `PROBLEMS` takes a few milliseconds.
 """
 
 from collections.abc import Callable
@@ -134,7 +134,7 @@ def sequence_data(length: int = 61, batch_size: int = 8) -> Returned:
 
 
 def lagrange(nsim: int = 20) -> Problem:
-    """As `rosenbrock`, but with an AugmentedLagrangeLoss for `nsim` samples, its multipliers moved every 2 epochs."""
+    """As `rosenbrock`, with an AugmentedLagrangeLoss for `nsim` samples; multipliers move every 2 epochs."""
     solution = Node(MLP(2, 2, hsizes=[8], nonlin=nn.ReLU), ["a", "p"], ["x"], name="map")
     samples = DataLoader(rosenbrock_data(nsim)[0])
     return Problem([solution], _rosenbrock_loss(AugmentedLagrangeLoss, samples, 2))

@@ -28,6 +28,7 @@ from nmlab.fields import (
     fault_of,
     fields_of,
     fields_of_model,
+    is_default,
     takes_any_keyword,
 )
 
@@ -546,3 +547,16 @@ def test_errors_survive_pickling(error: Exception) -> None:
 
 def test_a_data_error_lists_its_faults() -> None:
     assert str(DataError(["one", "two"], "f()")).splitlines() == ["f():", "- one", "- two"]
+
+
+def test_a_default_is_known_however_it_is_written() -> None:
+    def function(
+        number: float = 2.0, pair: tuple[float, float] = (0.5, 2.0), colour: Colour = Colour.RED, must: int = 1
+    ) -> None: ...
+
+    fields = {field.name: field for field in fields_of(function)}
+    assert is_default(fields["number"], 2)
+    assert is_default(fields["pair"], [0.5, 2])
+    assert is_default(fields["colour"], "RED")
+    assert not is_default(fields["number"], "2")
+    assert not is_default(fields_of(lambda must: None)[0], None)

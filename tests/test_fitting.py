@@ -5,6 +5,8 @@ import copy
 import math
 import random
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -103,7 +105,7 @@ def test_dev_and_test_values_are_weighted_by_samples(runs_dir: Path) -> None:
             for name, d in (("dev", dev), ("test", test))
         }
     assert run.column("dev_loss")[0] == pytest.approx(whole["dev"], rel=1e-5)
-    assert run.test_metrics["loss"] == pytest.approx(whole["test"], rel=1e-5)
+    assert run.test_metrics["test_loss"] == pytest.approx(whole["test"], rel=1e-5)
 
 
 def test_without_a_dev_split_the_train_loss_is_monitored_and_it_is_said(runs_dir: Path) -> None:
@@ -280,8 +282,7 @@ def test_the_start_weights_are_kept(runs_dir: Path) -> None:
     problem = built(rosenbrock)
     before = copy_weights(problem)
     run = nmlab.fit(problem, rosenbrock_data, TrainerOptions(max_epochs=2), runs_dir=runs_dir)
-    state = torch.load(run.folder / "checkpoints" / "start.ckpt", weights_only=True)["state_dict"]
-    assert same({name.removeprefix("problem."): value for name, value in state.items()}, before)
+    assert same(run.restore(built(rosenbrock, 7), which="start").state_dict(), before)
 
 
 def test_no_checkpoints_and_no_events_on_request(runs_dir: Path) -> None:
@@ -378,6 +379,41 @@ def test_resume_takes_the_runs_own_options_and_keywords(runs_dir: Path) -> None:
     assert longer.epochs == 5
     whole = nmlab.fit(built(rosenbrock), rosenbrock_data, options.replace(max_epochs=5), runs_dir=runs_dir, nsim=48)
     assert rows(longer).equals(rows(whole))
+
+
+KILLED = """
+import os, sys
+import nmlab, torch
+from lightning.pytorch import Callback
+from tests.problems import noisy, noisy_data
+
+class Kill(Callback):
+    def on_train_batch_start(self, trainer, *_):
+        if trainer.current_epoch == 4:
+            os._exit(9)  # as a SIGKILL would: nothing is closed, nothing written
+
+torch.manual_seed(0)
+options = nmlab.TrainerOptions(max_epochs=6, seed=11, callbacks=[Kill()])
+nmlab.fit(noisy(), noisy_data, options, runs_dir=sys.argv[1])
+"""
+
+
+def test_a_killed_run_is_interrupted_and_can_be_resumed(runs_dir: Path) -> None:
+    root = Path(__file__).parents[1]
+    done = subprocess.run([sys.executable, "-c", KILLED, str(runs_dir)], cwd=root, capture_output=True, text=True)
+    assert done.returncode == 9, done.stderr
+    run = RunStore(runs_dir).runs()[-1]
+    assert (run.status, run.epochs) == ("interrupted", 4)
+    options = TrainerOptions(max_epochs=6, seed=11)
+    resumed = nmlab.fit(built(noisy, 99), noisy_data, options, runs_dir=runs_dir, resume=run)
+    assert resumed.status == "finished"
+    assert rows(resumed).equals(rows(nmlab.fit(built(noisy), noisy_data, options, runs_dir=runs_dir)))
+
+
+def test_after_a_fit_the_problem_can_be_copied(runs_dir: Path) -> None:
+    problem = built(PROBLEMS["pinn"][0])
+    run = nmlab.fit(problem, PROBLEMS["pinn"][1], TrainerOptions(max_epochs=1), runs_dir=runs_dir)
+    assert same(copy.deepcopy(run.problem).state_dict(), problem.state_dict())  # type: ignore[union-attr]
 
 
 def test_a_loss_that_is_not_finite_fails_the_run_and_keeps_the_best_weights(runs_dir: Path) -> None:

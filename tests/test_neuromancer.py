@@ -44,7 +44,7 @@ assert importlib.reload(neuromancer.plot).pytsimg is pyts.image, "once imported,
 
 
 def test_own_import_of_pyts_is_the_plain_one() -> None:
-    """Before nmlab, and from threads while another thread imports NeuroMANCER."""
+    """Also from threads, while another thread imports NeuroMANCER."""
     fresh("""
 import sys, threading
 import nmlab
@@ -74,11 +74,6 @@ threads = [threading.Thread(target=task) for task in (theirs, own, theirs, own, 
 for thread in threads: thread.start()
 for thread in threads: thread.join()
 assert not faults, faults
-""")
-    fresh("""
-import pyts.image
-import nmlab, neuromancer
-assert neuromancer.plot.pytsimg is pyts.image
 """)
 
 

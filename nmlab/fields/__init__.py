@@ -4,7 +4,7 @@ A form, a keyword call and a sweep all read the same fields and go through the s
 refuse the same values.
 """
 
-from nmlab.fields.checking import check, convert, fault_of
+from nmlab.fields.checking import check, convert, fault_of, is_default
 from nmlab.fields.field import REQUIRED, Field, Kind, expected
 from nmlab.fields.reading import fields_of, fields_of_model, takes_any_keyword
 
@@ -18,5 +18,6 @@ __all__ = [
     "fault_of",
     "fields_of",
     "fields_of_model",
+    "is_default",
     "takes_any_keyword",
 ]

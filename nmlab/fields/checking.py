@@ -80,6 +80,14 @@ def fault_of(field: Field, value: Any) -> str | None:
     return None
 
 
+def is_default(field: Field, value: Any) -> bool:
+    """Tell whether a value is what the field takes where none is given; 2 is the default 2.0, a label its choice."""
+    if field.required:
+        return False
+    value, default = (v if fault_of(field, v) else _converted(field, v) for v in (value, field.default))
+    return value is default or _equal(value, default)
+
+
 class _Fault(Exception):  # noqa: N818 - it becomes a FieldError
     """Why one value does not fit."""
 

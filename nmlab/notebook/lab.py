@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
+import contextvars
+import logging
 import os
 import threading
-import traceback
+import time
 import weakref
 from collections.abc import Callable, Mapping
-from html import escape
 from typing import Any
 
-import ipywidgets as widgets
 import torch
 from IPython import get_ipython
 from neuromancer.problem import Problem
 
 from nmlab import control as controls
 from nmlab.data import Splits, place_of
-from nmlab.errors import FieldError, NmlabError
-from nmlab.fields import check, fields_of, takes_any_keyword
+from nmlab.errors import FieldError
+from nmlab.fields import Field, check, fields_of, is_default, takes_any_keyword
 from nmlab.fitting import Fit
-from nmlab.notebook.form import Form
-from nmlab.notebook.live import CellView, RunPanel, error_html
+from nmlab.notebook.live import CellView
+from nmlab.notebook.panel import Panel
 from nmlab.options import TrainerOptions
 from nmlab.runs import Run, Runs, RunStore
 from nmlab.weights import copy_weights, fingerprint
 
-FIRST_OPTIONS = ("max_epochs", "lr", "optimizer", "patience", "seed")
-"""The trainer options that matter first; the rest is folded away."""
-
-IN_CODE_ONLY = ("trainer_kwargs", "callbacks", "loggers")
-"""Options that hold objects, which no form can make."""
+LOOK_EVERY = 0.2
+"""Seconds between two looks at a running fit."""
 
 EARLIER = 8
 """How many earlier runs are drawn faint behind the newest."""
@@ -81,8 +78,9 @@ class Lab:
         self._fit: Fit | None = None
         self._watcher: threading.Thread | None = None
         self._blocking = False
-        self._panel: _Panel | None = None
+        self._panel: Panel | None = None
         self._start_weights = copy_weights(problem) if isinstance(problem, Problem) else None
+        self._kept_weights: dict[str, torch.Tensor] | None = None
         self._keep_pending = False
         self._take_data(data_setup_function, data_kwargs or {}, choices)
         self._attach()
@@ -103,14 +101,11 @@ class Lab:
         """Take over a run that an older Lab over the same Problem has going, with that Lab's start weights."""
         for old in list(_labs):
             if old.problem is self.problem and old._fit is not None and not old._fit.done:
-                self._fit, self._start_weights = old._fit, old._start_weights
-                old._replaced()
-                if not old._blocking:
-                    self._watch()
-
-    def _replaced(self) -> None:
-        if self._panel is not None:
-            self._panel.retire("This panel was replaced by one that was made later; its run goes on there.")
+                self._fit = old._fit
+                self._start_weights, self._kept_weights = old._start_weights, old._kept_weights
+                if old._panel is not None:
+                    old._panel.retire("This panel was replaced by one that was made later; its run goes on there.")
+                self._watch(old._fit)
 
     # --- from code ---
 
@@ -144,30 +139,19 @@ class Lab:
         Raises what `nmlab.fit` raises.
         """
         data_kwargs, options = self._sort_out(kwargs)
-        earlier = self._earlier()
         fit = self._start(data_kwargs, options)
-        view = CellView() if get_ipython() is not None else None
-
-        def tick() -> None:
-            if view is not None:
-                view.show(fit, earlier, last=fit.done)
-            self._show(fit)
-
-        self._blocking = True
+        self._watch(fit, CellView(self._earlier(fit)) if get_ipython() is not None else None)
         try:
-            if self._panel is not None:
-                self._panel.busy(blocking=True)
-            return fit.wait(tick)
+            return fit.wait()
         finally:
-            self._blocking = False
-            self._ended(fit)
+            self._await_view(fit)
 
     def stop(self) -> None:
         """Ask the running fit to stop at its next batch; harmless where none runs."""
         if (running := controls.current()) is not None:
             running.stop()
         if self._fit is not None:
-            self._show(self._fit)
+            self._look(self._fit, None)
 
     def wait(self) -> Run | None:
         """Block until the run that was begun by the button has ended; return it, or raise what ended it.
@@ -177,8 +161,7 @@ class Lab:
         fit = self._fit
         if fit is None:
             return None
-        while not fit.done or (self._watcher is not None and self._watcher.is_alive()):
-            threading.Event().wait(0.1)
+        self._await_view(fit)
         if fit.error is not None:
             raise fit.error
         return fit.run
@@ -191,7 +174,10 @@ class Lab:
         data_kwargs: Mapping[str, Any] | None = None,
         choices: Mapping[str, Any] | None = None,
     ) -> None:
-        """Take other data for the next runs; the form is made anew, with the values of equal names kept where they fit.
+        """Take other data for the next runs; the form is made anew.
+
+        Values that were chosen, other than their function's defaults, are kept where the new function has the name
+        and takes the value.
 
         Parameters
         ----------
@@ -202,7 +188,7 @@ class Lab:
         """
         fields = {field.name: field for field in fields_of(data_setup_function, choices)}
         kept: dict[str, Any] = {}
-        for name, value in self._current_data_kwargs().items():
+        for name, value in self._chosen_data_kwargs().items():
             if name in fields and name not in (data_kwargs or {}):
                 try:
                     kept |= check([fields[name]], {name: value}, complete=False)
@@ -213,9 +199,7 @@ class Lab:
         self._keep_pending = keep_weights
         self._capture_kept()
         if self._panel is not None:
-            self._panel.make_form()
-
-    _kept_weights: dict[str, torch.Tensor] | None = None
+            self._panel.make_data_form(*self._form_of_data())
 
     def _capture_kept(self) -> None:
         """Remember the weights to go on from, as soon as no run changes them any more."""
@@ -229,6 +213,16 @@ class Lab:
 
     def _current_data_kwargs(self) -> dict[str, Any]:
         return {**self._data_kwargs, **(self._panel.data_form.values if self._panel is not None else {})}
+
+    def _form_of_data(self) -> tuple[str, tuple[Field, ...], dict[str, Any]]:
+        name = getattr(self.data_setup_function, "__name__", "data_setup_function")
+        return f"Data: {name}", self._data_fields, self._data_kwargs
+
+    def _chosen_data_kwargs(self) -> dict[str, Any]:
+        """The current values without those that are their function's own defaults."""
+        current = self._current_data_kwargs()
+        defaults = [f.name for f in self._data_fields if f.name in current and is_default(f, current[f.name])]
+        return {name: value for name, value in current.items() if name not in defaults}
 
     def _current_options(self) -> TrainerOptions:
         return self.options if self._panel is None else self.options.replace(**self._panel.options_form.values)
@@ -276,45 +270,76 @@ class Lab:
         self._fit = fit.start(instead_of=self._fit)
         return fit
 
-    def _earlier(self) -> list[Run]:
-        return [run for run in self.runs if run.damage is None and run.epochs][-EARLIER:]
+    def _earlier(self, fit: Fit) -> list[Run]:
+        """The runs that are drawn faint behind the one of `fit`."""
+        others = [run for run in self.runs if run.id != fit.run.id]
+        return [run for run in others if run.damage is None and run.epochs][-EARLIER:]
 
     def _run_pressed(self) -> None:
         """Begin a run with what the form holds; the kernel stays free."""
-        self._start(self._current_data_kwargs(), self._current_options())
-        self._watch()
+        self._watch(self._start(self._current_data_kwargs(), self._current_options()))
 
-    def _watch(self) -> None:
-        """Keep the panel up to date from a thread until the run has ended."""
-        fit = self._fit
-        assert fit is not None
-        if self._panel is not None:
-            self._panel.busy(blocking=False)
+    def _watch(self, fit: Fit, cell: CellView | None = None) -> None:
+        """Keep the panel, and the view in a cell that waits for the run, up to date until the run has ended.
+
+        A thread does it, so that an interrupt never hits a drawing; it takes the cell's context along, by which Jupyter
+        knows whose output it is.
+        """
+        self._blocking = cell is not None
+        self._begun(fit)
+        if cell is not None:
+            cell.show(fit)
+        context = contextvars.copy_context()
 
         def watch() -> None:
             while not fit.done:
-                self._show(fit)
-                threading.Event().wait(0.1)
+                self._look(fit, cell)
+                time.sleep(LOOK_EVERY)
+            self._look(fit, cell, last=True)
             self._ended(fit)
 
-        self._watcher = threading.Thread(target=watch, name="nmlab view", daemon=True)
+        self._watcher = threading.Thread(target=context.run, args=(watch,), name="nmlab view", daemon=True)
         self._watcher.start()
 
-    def _show(self, fit: Fit) -> None:
-        if self._panel is not None and fit is self._fit:
-            self._panel.show(fit)
+    def _await_view(self, fit: Fit) -> None:
+        """Wait until the run has ended and its end is on screen."""
+        while not fit.done or (self._watcher is not None and self._watcher.is_alive()):
+            time.sleep(0.05)
+
+    def _look(self, fit: Fit, cell: CellView | None, last: bool = False) -> None:
+        """Bring what shows the run up to date; a drawing that fails is logged and harms no run."""
+        try:
+            if cell is not None:
+                cell.show(fit, last)
+            if self._panel is not None and fit is self._fit:
+                self._panel.show(fit, last)
+        except Exception:
+            logging.getLogger(__name__).exception("Run %s could not be drawn", fit.run.id)
+
+    def _begun(self, fit: Fit) -> None:
+        if self._panel is not None:
+            others = self.runs.where(lambda run: run.id != fit.run.id)
+            self._panel.busy(others, self._earlier(fit), self._blocking)
 
     def _ended(self, fit: Fit) -> None:
+        self._blocking = False
         self._capture_kept()
         if self._panel is not None and fit is self._fit:
-            self._panel.show(fit, last=True)
-            self._panel.idle()
+            self._panel.idle(self.runs)
 
     # --- on screen ---
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
         if self._panel is None:
-            self._panel = _Panel(self)
+            self._panel = Panel(run=self._run_pressed, stop=self.stop)
+            self._panel.make_data_form(*self._form_of_data())
+            self._panel.make_options_form(self.options)
+            self._panel.list_runs(self.runs)
+            if self._fit is not None:
+                self._begun(self._fit)
+                if self._fit.done:  # asked for after the panel is known, so that an end just now is not missed
+                    self._look(self._fit, None, last=True)
+                    self._ended(self._fit)
         bundle = self._panel.root._repr_mimebundle_(**kwargs)
         data: dict[str, Any] = bundle[0] if isinstance(bundle, tuple) else bundle
         return {**data, "text/plain": repr(self)}
@@ -322,112 +347,3 @@ class Lab:
     def __repr__(self) -> str:
         run = f"; newest run {self.run.id}: {self.run.status}" if self.run is not None else "; no run yet"
         return f"Lab {self.name!r} on {getattr(self.data_setup_function, '__name__', 'data')}{run}"
-
-
-class _Panel:
-    """The bench's widgets; knows its Lab's settings and runs, and asks the Lab to act."""
-
-    def __init__(self, lab: Lab) -> None:
-        self._lab = lab
-        self._lock = threading.Lock()
-        self._earlier: list[Run] = []
-        self._busy = False
-        self._blocking = False
-        self.run_button = widgets.Button(description="Run", button_style="primary", icon="play")
-        self.stop_button = widgets.Button(description="Stop", icon="stop", disabled=True)
-        self._hint = widgets.HTML()
-        self._forms = widgets.VBox()
-        self._view = RunPanel()
-        self._table = widgets.HTML()
-        self.run_button.on_click(lambda _button: self._safely(self._press_run))
-        self.stop_button.on_click(lambda _button: self._safely(self._press_stop))
-        buttons = widgets.HBox(
-            [self.run_button, self.stop_button, self._hint], layout=widgets.Layout(align_items="center")
-        )
-        self.root = widgets.VBox([self._forms, buttons, self._view.root, self._table])
-        self.make_form()
-        self._fill_table()
-        if lab._fit is not None:
-            if lab._fit.done:
-                self.show(lab._fit, last=True)
-            else:
-                self.busy(blocking=lab._blocking)
-
-    # --- the form ---
-
-    def make_form(self) -> None:
-        """Make both forms from the Lab's settings."""
-        lab = self._lab
-        title = f"Data: {getattr(lab.data_setup_function, '__name__', 'data_setup_function')}"
-        self.data_form = Form(lab._data_fields, lab._data_kwargs, title=title, changed=self._edited)
-        fields = [field for field in TrainerOptions.fields() if field.name not in IN_CODE_ONLY]
-        values = getattr(self, "options_form", None)
-        shown = values.values if values is not None else {f.name: getattr(lab.options, f.name) for f in fields}
-        self.options_form = Form(fields, shown, title="Trainer", first=FIRST_OPTIONS, changed=self._edited)
-        self._forms.children = [self.data_form.root, self.options_form.root]
-        self._edited()
-
-    def _edited(self) -> None:
-        count = len(self.data_form.faults) + len(self.options_form.faults)
-        self._faults = count
-        self._refresh_buttons()
-
-    def _refresh_buttons(self) -> None:
-        self.run_button.disabled = self._busy or self._faults > 0
-        self.stop_button.disabled = not self._busy or self._blocking
-        if self._busy and self._blocking:
-            hint = "A cell is waiting for this run: stop it with ■ (Interrupt the kernel)."
-        elif self._faults:
-            hint = f"{self._faults} value{'s' if self._faults > 1 else ''} to put right before Run."
-        else:
-            hint = ""
-        self._hint.value = f"<span style='margin-left:8px;opacity:.75'>{hint}</span>"
-
-    # --- buttons ---
-
-    def _safely(self, act: Callable[[], None]) -> None:
-        """Do what a button asks; what goes wrong is shown in the panel and kills nothing."""
-        try:
-            act()
-        except NmlabError as error:
-            self._view.tell(error_html(type(error).__name__, str(error)))
-        except Exception as error:
-            self._view.tell(error_html(f"{type(error).__name__}: {error}", traceback.format_exc()))
-
-    def _press_run(self) -> None:
-        if not self._busy:
-            self._view.tell("")
-            self._lab._run_pressed()
-
-    def _press_stop(self) -> None:
-        self.stop_button.disabled = True
-        self._lab.stop()
-
-    # --- the run ---
-
-    def busy(self, blocking: bool) -> None:
-        """A run has begun; `blocking`, whether a cell waits for it, so that no button can be heard."""
-        self._busy, self._blocking = True, blocking
-        newest = self._lab.run
-        self._earlier = [run for run in self._lab._earlier() if newest is None or run.id != newest.id]
-        self._refresh_buttons()
-        self._fill_table()
-
-    def idle(self) -> None:
-        """The run has ended."""
-        self._busy = self._blocking = False
-        self._refresh_buttons()
-        self._fill_table()
-
-    def show(self, fit: Fit, last: bool = False) -> None:
-        """Bring the view of the run up to date."""
-        with self._lock:  # a button's handler and the watcher may look at once
-            self._view.show(fit, self._earlier, last)
-
-    def retire(self, text: str) -> None:
-        """Put a note in place of everything."""
-        self.root.children = [widgets.HTML(f"<i>{escape(text)}</i>")]
-
-    def _fill_table(self) -> None:
-        runs = self._lab.runs
-        self._table.value = runs._repr_html_() if runs else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import threading
 import time
 from collections.abc import Sequence
 from html import escape
@@ -45,7 +46,7 @@ def progress_html(run: Run, control: Control, done: bool) -> str:
     mark = {"finished": "✓", "stopped": "■", "failed": "✗", "stopping": "…", "running": "▶"}.get(state, "•")
     words = [f"{mark} <b>{escape(run.id)}</b> {_state_words(state, control, done)}"]
     if progress.max_epochs and progress.started:
-        words.append(f"epoch {min(progress.epoch + 1, progress.max_epochs)} of {progress.max_epochs}")
+        words.append(f"{run.epochs} of {progress.max_epochs} epochs")
     if not done:
         if pace := progress.samples_per_second:
             words.append(f"{pace:,.0f} samples/s")
@@ -57,8 +58,8 @@ def progress_html(run: Run, control: Control, done: bool) -> str:
         words.append(_duration(run.seconds))
     if run.best_value is not None:
         words.append(f"best {escape(run.monitor)} {run.best_value:.4g} in epoch {run.best_epoch}")
-    if done and "loss" in run.test_metrics:
-        words.append(f"test loss {run.test_metrics['loss']:.4g}")
+    if done and "test_loss" in run.test_metrics:
+        words.append(f"test loss {run.test_metrics['test_loss']:.4g}")
     share = 100 * (1.0 if state == "finished" else progress.fraction)
     colour = {"failed": "#c0392b", "stopped": "#7a7f87", "stopping": "#7a7f87"}.get(state, "#0072B2")
     bar = (
@@ -122,17 +123,23 @@ class RunPanel:
         )
         self._image.layout.align_self = "flex-start"
         self._shown: tuple[Fit, Sequence[Run]] | None = None
+        self._drawing = threading.Lock()  # a button's handler and the thread that watches the run may draw at once
         self._log.observe(lambda _change: self._redraw(), names="value")
 
     def show(self, fit: Fit, earlier: Sequence[Run], last: bool = False) -> None:
         """Bring the view up to date; curves are drawn where they changed and it is time, or it is the `last` look."""
         self._shown = (fit, earlier)
+        if fit.run.epochs and (last or self._pace.due()):
+            self._draw(fit.run, earlier)
         html = progress_html(fit.run, fit.control, last)
         if html != self._progress.value:
             self._progress.value = html
-        if fit.run.epochs and (last or self._pace.due()):
-            self._draw(fit.run, earlier)
         self._error.value = error_of(fit) if last else ""
+
+    @property
+    def error(self) -> str:
+        """The error that is shown, as HTML; '' for none."""
+        return str(self._error.value)
 
     def tell(self, html: str) -> None:
         """Show a message where errors stand."""
@@ -143,14 +150,15 @@ class RunPanel:
             self._draw(self._shown[0].run, self._shown[1])
 
     def _draw(self, run: Run, earlier: Sequence[Run]) -> None:
-        drawn = (run.id, run.epochs, self._log.value, len(earlier))
-        if drawn == self._drawn:
-            return
-        started = time.perf_counter()
-        self._image.value = self._picture.png(run, earlier, self._log.value)
-        self._image.layout.display = self._log.layout.display = ""
-        self._drawn = drawn
-        self._pace.drew(time.perf_counter() - started)
+        with self._drawing:
+            drawn = (run.id, run.epochs, self._log.value, len(earlier))
+            if drawn == self._drawn:
+                return
+            started = time.perf_counter()
+            self._image.value = self._picture.png(run, earlier, self._log.value)
+            self._image.layout.display = self._log.layout.display = ""
+            self._drawn = drawn
+            self._pace.drew(time.perf_counter() - started)
 
 
 def error_of(fit: Fit) -> str:
@@ -158,16 +166,18 @@ def error_of(fit: Fit) -> str:
     run = fit.run
     if run.status != "failed" or run.error is None:
         return ""
-    return error_html(run.error, f"{run.traceback or ''}\nThe run's folder: {run.folder}")
+    return error_html(run.error, run.traceback or "")
 
 
 class CellView:
     """A run in the output of the cell that fits it; it stays there for ever, in a saved notebook too.
 
-    One display that is updated in place: a picture and words, which need no kernel to be seen again.
+    One display that is updated in place: a picture and words, which need no kernel to be seen again. Parameters:
+    `earlier`, the runs drawn faint behind it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, earlier: Sequence[Run] = ()) -> None:
+        self._earlier = earlier
         self._picture = LossPicture(560, 260)
         self._pace = Pace()
         self._handle: Any = None
@@ -175,14 +185,14 @@ class CellView:
         self._image = ""
         self._epochs = 0
 
-    def show(self, fit: Fit, earlier: Sequence[Run], last: bool = False) -> None:
+    def show(self, fit: Fit, last: bool = False) -> None:
         """Bring the cell's output up to date, where it is time or the `last` look."""
         if not (last or self._pace.due()):
             return
         started = time.perf_counter()
         run = fit.run
         if run.epochs != self._epochs:
-            png = base64.b64encode(self._picture.png(run, earlier)).decode()
+            png = base64.b64encode(self._picture.png(run, self._earlier)).decode()
             style = f"max-width:{self._picture.width}px;width:100%"
             self._image = f"<img alt='losses by epoch' style='{style}' src='data:image/png;base64,{png}'>"
             self._epochs = run.epochs

@@ -6,20 +6,27 @@ import csv
 import json
 import math
 import os
-import time
+import threading
+from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import filelock
+from types import NoneType
+from typing import TYPE_CHECKING, Any, Literal
 
 from nmlab.errors import RunError
+from nmlab.runs.lock import is_held
 
 if TYPE_CHECKING:
     import pandas as pd
     from neuromancer.problem import Problem
 
+LOCK = "alive.lock"
+"""The lock file of a run's folder."""
+
 LAYOUT = 1
 """Version of the folder's layout; a folder with a newer one is listed and not read."""
+
+_OBJECTS = ("data_function", "data_kwargs", "error", "options", "test_metrics")
+"""What is an object itself in the objects of settings.json and status.json."""
 
 STATES = ("running", "finished", "stopped", "failed", "interrupted")
 
@@ -37,6 +44,7 @@ class Run:
         self._columns: list[str] = []
         self._rows: list[list[float]] = []
         self._seen: tuple[int, int] = (0, 0)  # the metrics file's inode and how many of its bytes were read
+        self._fault: str | None = None  # why the metrics cannot be read
 
     # --- what was asked for ---
 
@@ -58,13 +66,21 @@ class Run:
     @property
     def damage(self) -> str | None:
         """Why this folder cannot be read as a run, or None where it can."""
-        settings, reason = self._read("settings.json")
-        if reason:
+        if reason := self.settings_damage:
             return reason
+        if (self.folder / "status.json").exists() and (reason := self._read("status.json")[1]):
+            return reason
+        self._table()
+        return self._fault
+
+    @property
+    def settings_damage(self) -> str | None:
+        """Why the settings, and with them the run, cannot be read, or None where they can."""
+        settings, reason = self._read("settings.json")
         layout = settings.get("layout")
-        if not isinstance(layout, int) or layout > LAYOUT:
+        if not reason and (not isinstance(layout, int) or layout > LAYOUT):
             return f"layout {layout!r} was written by another version of nmlab; this one reads up to {LAYOUT}"
-        return None
+        return reason
 
     # --- how it stands ---
 
@@ -73,24 +89,26 @@ class Run:
         """'running', 'finished', 'stopped', 'failed' or 'interrupted'; 'damaged' where the folder is unreadable."""
         if self.damage:
             return "damaged"
-        state = str(self._read("status.json")[0].get("state", "interrupted"))
-        if state == "running" and not self._alive():
-            # it may have ended between the two looks
-            state = str(self._read("status.json")[0].get("state"))
+        state = self._state()
+        if state == "running" and not is_held(self.folder / LOCK):
+            state = self._state()  # it may have ended between the two looks
             return "interrupted" if state == "running" else state
         return state if state in STATES else "damaged"
+
+    def _state(self) -> str:
+        return str(self._read("status.json")[0].get("state", "running"))
 
     @property
     def error(self) -> str | None:
         """The error that ended the run, as 'Type: message', or the folder's damage; None where all is well."""
         error = self._read("status.json")[0].get("error")
-        return self.damage or (f"{error['type']}: {error['message']}" if error else None)
+        return self.damage or (f"{error.get('type')}: {error.get('message')}" if error else None)
 
     @property
     def traceback(self) -> str | None:
-        """The traceback of the error that ended the run, or None."""
+        """The traceback of the error that ended the run, from the user's lines on, or None; the log has all of it."""
         error = self._read("status.json")[0].get("error")
-        return str(error["traceback"]) if error else None
+        return str(error.get("traceback")) if error else None
 
     @property
     def note(self) -> str | None:
@@ -100,9 +118,9 @@ class Run:
 
     @property
     def test_metrics(self) -> dict[str, float]:
-        """Metrics of the test split under the best weights, by name without prefix ('loss', each term); or {}."""
+        """Metrics of the test split under the best weights, by name (`test_loss`, each term); or {}."""
         metrics = self._read("status.json")[0].get("test_metrics") or {}
-        return {key: float(value) for key, value in metrics.items()}
+        return {key: float(value) for key, value in metrics.items() if isinstance(value, (int, float))}
 
     @property
     def monitor(self) -> str:
@@ -123,31 +141,34 @@ class Run:
 
     def column(self, name: str) -> list[float]:
         """Return one metric's values, one an epoch; [] where there is no such metric."""
-        self._update()
-        if name not in self._columns:
-            return []
-        index = self._columns.index(name)
-        return [row[index] for row in self._rows]
+        return self.curve(name)[1]
+
+    def curve(self, name: str) -> tuple[list[float], list[float]]:
+        """Return the epochs and one metric's values over them, as of one look; both [] without such a metric."""
+        columns, rows = self._table()
+        if name not in columns:
+            return [], []
+        index = columns.index(name)
+        pairs = [(row[0], row[index]) for row in rows]
+        return [epoch for epoch, _ in pairs], [value for _, value in pairs]
 
     @property
     def columns(self) -> list[str]:
         """The metrics' names, 'epoch' first; [] before the first epoch has ended."""
-        self._update()
-        return list(self._columns)
+        return list(self._table()[0])
 
     @property
     def epochs(self) -> int:
         """How many epochs have ended."""
-        self._update()
-        return len(self._rows)
+        return len(self._table()[1])
 
     @property
     def metrics(self) -> pd.DataFrame:
         """One row an epoch: epoch (from 0), train_loss, dev_loss, lr, seconds and every term."""
         import pandas as pd
 
-        self._update()
-        frame = pd.DataFrame(self._rows, columns=self._columns, dtype=float)
+        columns, rows = self._table()
+        frame = pd.DataFrame(rows, columns=columns, dtype=float)
         return frame.astype({"epoch": int}) if "epoch" in frame else frame
 
     @property
@@ -164,7 +185,7 @@ class Run:
 
     def _best(self) -> tuple[float, float] | None:
         sign = -1.0 if self.mode == "max" else 1.0
-        pairs = zip(self.column("epoch"), self.column(self.monitor), strict=False)
+        pairs = zip(*self.curve(self.monitor), strict=True)
         finite = [(epoch, value) for epoch, value in pairs if math.isfinite(value)]
         return min(finite, key=lambda pair: sign * pair[1], default=None)
 
@@ -202,19 +223,25 @@ class Run:
     @property
     def size(self) -> int:
         """Bytes on disk."""
-        return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
+        return sum(_size(Path(place, name)) for place, _, names in os.walk(self.folder) for name in names)
 
-    def restore(self, problem: Problem) -> Problem:
-        """Put the weights that this run keeps into `problem` and return it.
+    def restore(self, problem: Problem, which: Literal["best", "last", "start"] = "best") -> Problem:
+        """Put this run's weights into `problem` and return it.
 
-        Parameters: `problem`, of the shape that was trained. Raises `RunError` where the run has no checkpoint or
-        its weights do not fit.
+        Parameters
+        ----------
+        problem : a Problem of the shape that was trained
+        which : 'best', what the run keeps; 'last', after its last epoch; 'start', what it began with
+
+        Raises `RunError` where the run has no such checkpoint or its weights do not fit.
         """
         from nmlab.weights import load_weights, read_weights
 
-        if self.checkpoint_path is None:
-            raise RunError(f"Run {self.id} has no checkpoint ({self.folder / 'checkpoints'}): nothing to restore.")
-        load_weights(problem, read_weights(self.checkpoint_path), source=f"run {self.id}")
+        path = self._checkpoint(which)
+        if path is None:
+            where = self.folder / "checkpoints"
+            raise RunError(f"Run {self.id} has no checkpoint {which!r} in {where}: nothing to restore.")
+        load_weights(problem, read_weights(path), source=f"run {self.id}")
         self.problem = problem
         return problem
 
@@ -227,32 +254,26 @@ class Run:
             content = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             return {}, f"{name} cannot be read: {error}"
-        return (content, None) if isinstance(content, dict) else ({}, f"{name} does not hold settings")
+        if not isinstance(content, dict):
+            return {}, f"{name} holds no JSON object"
+        odd = [key for key in _OBJECTS if not isinstance(content.get(key), (dict, NoneType))]
+        return ({}, f"{name}: {', '.join(odd)} should be a JSON object") if odd else (content, None)
 
-    def _alive(self) -> bool:
-        path = self.folder / "alive.lock"
-        if not path.exists():
-            return False
-        lock = filelock.FileLock(path, thread_local=False)
-        for _ in range(3):  # another reader that asks at the same time holds it for an instant
+    _looking = threading.Lock()  # a fit's thread and whoever watches it share one Run
+
+    def _table(self) -> tuple[list[str], list[list[float]]]:
+        """Return the metrics' names and rows, with those that were added since the last look."""
+        with self._looking:
             try:
-                lock.acquire(blocking=False)
-            except filelock.Timeout:
-                time.sleep(0.002)
-            except OSError:
-                return False
-            else:
-                lock.release()
-                return False
-        return True
+                self._read_added(self.folder / "metrics.csv")
+            except FileNotFoundError:
+                pass
+            except (OSError, ValueError, csv.Error) as error:
+                self._fault = f"metrics.csv cannot be read: {error}"
+            return self._columns, self._rows
 
-    def _update(self) -> None:
-        """Read the rows that were added to the metrics file since the last look."""
-        path = self.folder / "metrics.csv"
-        try:
-            info = path.stat()
-        except OSError:
-            return
+    def _read_added(self, path: Path) -> None:
+        info = path.stat()
         inode, seen = self._seen
         if inode != info.st_ino or info.st_size < seen:  # written anew, as where a run was resumed
             self._columns, self._rows, seen = [], [], 0
@@ -262,12 +283,11 @@ class Run:
             file.seek(seen)
             added = file.read()
         whole = added[: added.rfind(b"\n") + 1]  # a last row that is half written waits, or is dropped
-        for row in csv.reader(whole.decode("utf-8").splitlines()):
-            if not self._columns:
-                self._columns = row
-            elif len(row) == len(self._columns):
-                self._rows.append([float(value) for value in row])
-        self._seen = (info.st_ino, seen + len(whole))
+        lines = list(csv.reader(StringIO(whole.decode("utf-8"), newline="")))
+        columns = self._columns or next(iter(lines), [])
+        rows = [[float(value) for value in line] for line in lines[not self._columns :] if len(line) == len(columns)]
+        self._columns, self._rows = columns, [*self._rows, *rows]
+        self._seen, self._fault = (info.st_ino, seen + len(whole)), None
 
     def __repr__(self) -> str:
         best = (
@@ -275,3 +295,10 @@ class Run:
         )
         epochs = f"{self.epochs} epoch{'' if self.epochs == 1 else 's'}"
         return f"Run {self.id}: {self.status}, {epochs}{best}\n  {self.folder}"
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # moved into its place since it was listed
+        return 0

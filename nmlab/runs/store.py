@@ -6,7 +6,7 @@ import itertools
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -52,7 +52,7 @@ class RunStore:
         ids = self.folder / ".ids"
         ids.mkdir(exist_ok=True)
         taken = [path.name[:4] for place in (ids, self.folder, self.folder / ".trash") for path in _folders(place)]
-        for number in itertools.count(1 + max((int(text) for text in taken if text.isdigit()), default=0)):
+        for number in itertools.count(1 + max((int(text) for text in taken if text.isdecimal()), default=0)):
             try:
                 (ids / f"{number:04d}").mkdir()
             except FileExistsError:
@@ -73,11 +73,13 @@ class RunStore:
         with their reason in any case, and hide no other.
         """
         runs = [Run(path) for path in _folders(self.folder) if not path.name.startswith(".")]
-        wanted = {key: value for key, value in (("lab", lab), ("fingerprint", problem)) if value is not None}
 
         def mine(run: Run) -> bool:
             settings = run.settings
-            return not settings or all(settings.get(key) == value for key, value in wanted.items())
+            of_lab = lab is None or settings.get("lab") == lab
+            # a Problem whose builder failed, or is still at work, has no fingerprint
+            of_problem = problem is None or settings.get("fingerprint") in (None, problem)
+            return (of_lab and of_problem) or run.settings_damage is not None
 
         return Runs(self, [run for run in runs if mine(run)])
 
@@ -85,7 +87,7 @@ class RunStore:
         """Return the run called `id`, a whole id or its number; `RunError` naming those there are."""
         runs = list(self.runs())
         for run in runs:
-            if run.id == id or (str(id).isdigit() and run.id.split("-")[0] == f"{int(id):04d}"):
+            if run.id == id or (str(id).isdecimal() and run.id.split("-")[0] == f"{int(id):04d}"):
                 return run
         raise RunError(
             f"There is no run {id!r} in {self.folder}; there are: {', '.join(r.id for r in runs) or 'none'}."
@@ -158,6 +160,10 @@ class Runs(Sequence[Run]):
     def __iter__(self) -> Iterator[Run]:
         return iter(self._runs)
 
+    def where(self, holds: Callable[[Run], bool]) -> Runs:
+        """Return those of these runs for which `holds(run)` is true."""
+        return Runs(self._store, filter(holds, self._runs))
+
     def all(self) -> Runs:
         """Return every run in the folder, whichever Lab and Problem it belongs to."""
         return self._store.runs()
@@ -175,7 +181,7 @@ class Runs(Sequence[Run]):
         return self._store.empty_trash()
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return one row a run: id, name, data, status, epochs, best value and epoch, test loss, time, size, error."""
+        """Return one row a run: id, data, status, epochs, best value and epoch, test loss, time, size, error."""
         import pandas as pd
 
         return pd.DataFrame([_summary(run) for run in self._runs], columns=list(_COLUMNS))
@@ -184,11 +190,16 @@ class Runs(Sequence[Run]):
         if not self._runs:
             return "<p>No runs yet.</p>"
         head = "".join(f"<th style='{_CELL}'>{escape(title)}</th>" for title in _COLUMNS.values())
-        body = "".join(f"<tr>{_cells(_summary(run))}</tr>" for run in self._runs)
+        rows = ("".join(f"<td style='{_CELL}'>{escape(text)}</td>" for text in _shown(run).values()) for run in self)
+        body = "".join(f"<tr>{row}</tr>" for row in rows)
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
     def __repr__(self) -> str:
-        return self.to_pandas().to_string(index=False) if self._runs else "No runs yet."
+        if not self._runs:
+            return "No runs yet."
+        rows = [list(_COLUMNS.values()), *(list(_shown(run).values()) for run in self._runs)]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 
 
 _COLUMNS = {
@@ -216,17 +227,19 @@ def _summary(run: Run) -> dict[str, Any]:
         "epochs": run.epochs,
         "best_value": run.best_value,
         "best_epoch": run.best_epoch,
-        "test_loss": run.test_metrics.get("loss"),
+        "test_loss": run.test_metrics.get("test_loss"),
         "seconds": run.seconds,
         "size": run.size,
         "error": run.error,
     }
 
 
-def _cells(summary: Mapping[str, Any]) -> str:
-    shown = {**summary, "seconds": f"{summary['seconds']:.1f} s", "size": f"{summary['size'] / 1024:.0f} kB"}
+def _shown(run: Run) -> dict[str, str]:
+    """A run's row as people read it."""
+    summary = _summary(run)
+    summary |= {"seconds": f"{summary['seconds']:.1f} s", "size": f"{summary['size'] / 1024:.0f} kB"}
 
     def text(value: Any) -> str:
-        return "" if value is None else f"{value:.5g}" if isinstance(value, float) else str(value)
+        return "" if value is None else f"{value:.5g}" if isinstance(value, float) else str(value)[:200]
 
-    return "".join(f"<td style='{_CELL}'>{escape(text(shown[key])[:200])}</td>" for key in _COLUMNS)
+    return {key: text(summary[key]) for key in _COLUMNS}

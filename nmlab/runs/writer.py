@@ -14,13 +14,15 @@ from typing import Any
 import filelock
 
 from nmlab.errors import RunError
-from nmlab.runs.record import Run
+from nmlab.runs import lock
+from nmlab.runs.record import LOCK, Run
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write `content` aside and move it into place, so that a reader sees the old or the new, never half of it."""
     aside = path.with_name(path.name + ".tmp")
-    aside.write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
+    # a lone surrogate, as in the name of a file that is no UTF-8, becomes an escape that JSON knows
+    aside.write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8", errors="backslashreplace")
     os.replace(aside, path)
 
 
@@ -32,9 +34,8 @@ class RunWriter:
 
     def __init__(self, folder: Path, settings: Mapping[str, Any] | None) -> None:
         self.folder = folder
-        self._lock = filelock.FileLock(folder / "alive.lock", thread_local=False)
         try:
-            self._lock.acquire(timeout=1.0)
+            self._lock = lock.acquire(folder / LOCK)
         except filelock.Timeout:
             raise RunError(f"Run {folder.name} is being written by another process; wait until it has ended.") from None
         (folder / "checkpoints").mkdir(exist_ok=True)
@@ -44,6 +45,8 @@ class RunWriter:
         self._file: Any = None
         self._columns: list[str] = self.run.columns
         self._status: dict[str, Any] = {
+            "monitor": self.run.monitor,
+            "mode": self.run.mode,
             "state": "running",
             "started": now(),
             "error": None,
@@ -65,13 +68,15 @@ class RunWriter:
         return self.folder / "checkpoints" / f"{name}.ckpt"
 
     def keep_epochs(self, epochs: int) -> None:
-        """Drop the rows from epoch `epochs` on, which a resumed run makes again."""
-        rows = [row for row in self.run._rows if row[0] < epochs]
-        if self._columns and len(rows) != self.run.epochs:
-            aside = self.folder / "metrics.csv.tmp"
-            with aside.open("w", newline="", encoding="utf-8") as file:
-                csv.writer(file, lineterminator="\n").writerows([self._columns, *([_text(v) for v in r] for r in rows)])
-            os.replace(aside, self.folder / "metrics.csv")
+        """Drop the rows from epoch `epochs` on, which a resumed run makes again, and a last row half written."""
+        columns = [self.run.column(name) for name in self._columns]
+        rows = [row for row in zip(*columns, strict=True) if row[0] < epochs]
+        aside = self.folder / "metrics.csv.tmp"
+        with aside.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file, lineterminator="\n").writerows(
+                [*([self._columns] if self._columns else []), *(map(_text, row) for row in rows)]
+            )
+        os.replace(aside, self.folder / "metrics.csv")
 
     def append(self, row: Mapping[str, float]) -> None:
         """Add one epoch's metrics; the first row's names are the columns of all."""
@@ -86,19 +91,22 @@ class RunWriter:
 
     def log(self, text: str) -> None:
         """Add `text` to the run's log."""
-        with self.run.log_path.open("a", encoding="utf-8") as file:
+        with self.run.log_path.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(text if text.endswith("\n") else text + "\n")
 
     def close(self, state: str, error: Mapping[str, str] | None = None) -> None:
         """Write how the run ended and let go of its lock."""
-        if self._file is not None:
-            self._file.close()
-        self.update(state=state, ended=now(), error=None if error is None else dict(error))
-        self._lock.release()
+        try:
+            if self._file is not None:
+                self._file.close()
+            self.update(state=state, ended=now(), error=None if error is None else dict(error))
+        finally:
+            self._lock.release()
 
 
 def _text(value: float) -> str:
-    return str(int(value)) if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else repr(value)
+    number = float(value)  # numpy's numbers have another repr
+    return str(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number)
 
 
 def now() -> str:

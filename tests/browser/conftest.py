@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import secrets
-import shutil
 import socket
 import subprocess
 import sys
@@ -20,12 +19,13 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Playwright, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
+
+from tests import chromium
 
 from .notebook_page import KERNEL_NAME, LabServer, NotebookPage, screenshots_folder
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM_FLAGS = [
     "--disable-gpu",
     "--disable-quic",
@@ -35,28 +35,8 @@ CHROMIUM_FLAGS = [
     "--disable-sync",
 ]
 SERVER_START_SECONDS = 90
+PATIENCE_MS = 20_000  # for one thing to appear; a busy machine of two cores takes its time
 FAILED = pytest.StashKey[bool]()
-
-
-def _find_chromium(playwright: Playwright) -> str:
-    """The browser's path: NMLAB_CHROMIUM, one on PATH, or the one that Playwright downloaded."""
-    named = os.environ.get("NMLAB_CHROMIUM")
-    if named:
-        found = shutil.which(named)
-        if found is None:
-            pytest.fail(f"NMLAB_CHROMIUM is {named!r}, which is no program that can be started", pytrace=False)
-        return found
-    for name in CHROMIUM_NAMES:
-        if found := shutil.which(name):
-            return found
-    own = playwright.chromium.executable_path
-    if Path(own).is_file():
-        return own
-    if shutil.which("apt-get"):
-        remedy = "sudo apt-get install chromium"
-    else:
-        remedy = f'"{sys.executable}" -m playwright install chromium'
-    pytest.fail(f"the browser tests need Chromium; install it with:\n    {remedy}", pytrace=False)
 
 
 def _server_environment(base: Path) -> dict[str, str]:
@@ -183,21 +163,25 @@ def browser() -> Iterator[Browser]:
     flags = list(CHROMIUM_FLAGS)
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         flags.append("--no-sandbox")
+    executable = chromium.find()
+    if executable is None:
+        pytest.fail(chromium.remedy(), pytrace=False)
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=_find_chromium(playwright), args=flags)
+        browser = playwright.chromium.launch(executable_path=executable, args=flags)
         yield browser
         browser.close()
 
 
 @pytest.fixture
 def notebook(
-    request: pytest.FixtureRequest, lab_server: LabServer, browser: Browser, tmp_path: Path
+    request: pytest.FixtureRequest, browser: Browser, lab_server: LabServer, tmp_path: Path
 ) -> Iterator[NotebookPage]:
     """A tab of its own, no notebook in it yet: `notebook.open([...])`. A failing test leaves a screenshot."""
     context = browser.new_context(viewport={"width": 1280, "height": 1000}, locale="en-US")
     try:
         page = NotebookPage(context.new_page(), lab_server, screenshots_folder(tmp_path / "screenshots"))
-        page.page.set_default_timeout(20_000)
+        page.page.set_default_timeout(PATIENCE_MS)
         yield page
         if request.node.stash.get(FAILED, False):
             picture = page.screenshot(f"failed-{request.node.name}")

@@ -7,7 +7,6 @@ server exposes for tests, because keystrokes sent to a page that is still settli
 
 import json
 import os
-import re
 import shutil
 import urllib.error
 import urllib.parse
@@ -22,6 +21,7 @@ from playwright.sync_api import ConsoleMessage, Error, Locator, Page, expect
 
 KERNEL_NAME = "python3"
 PROMPT_RUNNING = "[*]:"
+SPLASH = "#jupyterlab-splash"  # covers the page while it loads and while a theme changes
 
 # Defined in every page before its own scripts; `wait` turns a promise that never settles into an error with a name.
 _HELPERS = """
@@ -42,6 +42,17 @@ window.nmlabTest = {
     }
   },
 };
+"""
+
+# JupyterLab leaves cells outside the window unrendered (content-visibility), and their innerText is empty.
+_READ_TEXT = """
+(node) => {
+  const style = node.closest('.jp-Cell').style, before = style.contentVisibility;
+  style.contentVisibility = 'visible';
+  const text = node.innerText;
+  style.contentVisibility = before;
+  return text;
+}
 """
 
 
@@ -146,6 +157,7 @@ class NotebookPage:
             }""",
             {"kernelAnswers": kernel_answers, "timeout": 60_000},
         )
+        expect(self.page.locator(SPLASH)).to_have_count(0)
         expect(self.page.locator(".jp-Notebook .jp-Cell").first).to_be_attached()
 
     def close(self) -> None:
@@ -167,7 +179,7 @@ class NotebookPage:
     def output_text(self, index: int) -> str:
         """What a user reads below the cell: printed text, tracebacks, widgets' labels; '' without output."""
         output = self.output(index)
-        return output.inner_text().strip() if output.count() else ""
+        return str(output.evaluate(_READ_TEXT)).strip() if output.count() else ""
 
     def source(self, index: int) -> str:
         """The cell's code."""
@@ -219,12 +231,12 @@ class NotebookPage:
 
     def is_running(self, index: int) -> bool:
         """Whether the cell shows [*]: sent, and not answered yet."""
-        return self.cell(index).locator(".jp-InputPrompt").inner_text().strip() == PROMPT_RUNNING
+        return (self.cell(index).locator(".jp-InputPrompt").text_content() or "").strip() == PROMPT_RUNNING
 
     def expect_running(self, index: int, timeout: float = 10) -> None:
         """Wait until the cell shows [*]."""
         prompt = self.cell(index).locator(".jp-InputPrompt")
-        expect(prompt).to_have_text(re.compile(r"\[\*\]:"), timeout=timeout * 1e3)
+        expect(prompt).to_have_text(PROMPT_RUNNING, timeout=timeout * 1e3)
 
     # ---- kernel
 
@@ -275,6 +287,7 @@ class NotebookPage:
         """'JupyterLab Dark' or 'JupyterLab Light'; the next notebook opened has the default again."""
         self._panel("window.jupyterapp.commands.execute('apputils:change-theme', {theme: arg})", name)
         expect(self.page.locator("body")).to_have_attribute("data-jp-theme-name", name)
+        expect(self.page.locator(SPLASH)).to_have_count(0)
 
     @property
     def _theme_file(self) -> Path:

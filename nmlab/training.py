@@ -1,0 +1,152 @@
+"""Trains a Problem on its splits under Lightning, into a run."""
+
+from __future__ import annotations
+
+import copy
+import weakref
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, Trainer
+from neuromancer.problem import Problem
+
+from nmlab.checkpoints import CheckpointWriter, save_weights
+from nmlab.control import Control
+from nmlab.data import Splits, SplitsDataModule
+from nmlab.errors import FieldError
+from nmlab.events import EventWriter
+from nmlab.log import lightning_in_log
+from nmlab.module import ProblemModule, training_mode
+from nmlab.options import TrainerOptions
+from nmlab.randomness import RandomStreams
+from nmlab.recorder import PatienceAfterWarmup, Recorder
+from nmlab.runs import RunWriter
+from nmlab.weights import PREFIX, copy_weights, forget_values, load_weights, read_weights
+
+NO_DEV = "There is no dev split: the best epoch is chosen by the train loss."
+
+
+def train(
+    problem: Problem,
+    splits: Splits,
+    options: TrainerOptions,
+    streams: RandomStreams,
+    writer: RunWriter,
+    control: Control,
+    resume: bool = False,
+) -> None:
+    """Train `problem`, leave its best weights in it, and score the test split with them.
+
+    Parameters: `streams`, the random numbers that the training draws; `writer`, which keeps the record; `control`,
+    which is asked at every batch whether to stop; `resume`, whether to go on from the run's last checkpoint.
+
+    Raises `FieldError` for a monitor that is no metric, `NonFiniteLossError`, `StopRequested`, and whatever the
+    Problem's own functions raise; the best weights are in place then too.
+    """
+    dev = splits.dev is not None
+    monitor = options.monitor or ("dev_loss" if dev else "train_loss")
+    module = ProblemModule(problem, options, streams, control, monitor)
+    columns = module.metric_names(dev)
+    if monitor not in columns:
+        raise FieldError({"monitor": f"{monitor!r} is no metric of this fit; there are: {', '.join(columns)}"})
+    writer.update(monitor=monitor, mode=options.mode, note=None if dev or options.monitor else NO_DEV)
+
+    start = copy_weights(problem)
+    files = None
+    if options.checkpoint:
+        save_weights(start, writer.checkpoint("start"), PREFIX)
+        files = CheckpointWriter({writer.checkpoint("best"): 2.0, writer.checkpoint("last"): 30.0})
+    events = EventWriter(writer.folder) if options.tensorboard else None
+    recorder = Recorder(module, writer, control, monitor, options.mode, columns, files, events)
+    last = _take_up(writer, recorder) if resume else None
+
+    callbacks: list[Callback] = [*options.callbacks, recorder]
+    if options.patience is not None:
+        callbacks.append(PatienceAfterWarmup(monitor, options.mode, options.patience, options.warmup))
+    if options.callbacks or options.loggers:
+        module.log_for(None)  # who knows what they want
+    elif options.patience is not None:
+        module.log_for(frozenset([monitor]))
+    if isinstance(options.optimizer, torch.optim.Optimizer):
+        _put_state_back(options.optimizer)
+    data = SplitsDataModule(splits, streams, options.shuffle, options.num_workers)
+    try:
+        with training_mode(problem), lightning_in_log(writer.log):
+            trainer = _trainer(options, writer.folder, callbacks, files, dev)
+            trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True)
+            _put_best_back(problem, recorder, start)
+            if splits.test is not None:
+                trainer.test(module, datamodule=data, verbose=False)
+                means = module.totals["test"].means()
+                writer.update(test_metrics={f"test_{name}": value for name, value in means.items()})
+    finally:
+        _put_best_back(problem, recorder, start)
+        forget_values(problem)
+        recorder.close()
+        if files is not None and not writer.checkpoint("best").exists():
+            save_weights(copy_weights(problem), writer.checkpoint("best"), PREFIX)
+
+
+def _take_up(writer: RunWriter, recorder: Recorder) -> Path | None:
+    """Prepare to go on from the run's last checkpoint and return it; None to start anew."""
+    run = writer.run
+    last, best = run.last_checkpoint_path, run.checkpoint_path
+    if best is not None:
+        # of a killed run, it may be younger than what `last` goes on from; its epoch then comes again, no better
+        epoch = torch.load(best, weights_only=True).get("epochs_done", 0) - 1
+        if 0 <= epoch < run.epochs:
+            recorder.go_on_from(run.column(run.monitor)[epoch], read_weights(best))
+    writer.keep_epochs(int(torch.load(last, weights_only=True)["epochs_done"]) if last else 0)
+    return last
+
+
+def _put_best_back(problem: Problem, recorder: Recorder, start: dict[str, torch.Tensor]) -> None:
+    """Load the best weights; without any, keep the present ones unless they are no longer finite."""
+    if recorder.best_weights is not None:
+        load_weights(problem, recorder.best_weights)
+    elif not all(bool(torch.isfinite(value).all()) for value in problem.parameters()):
+        load_weights(problem, start)
+
+
+def _trainer(
+    options: TrainerOptions, folder: Path, callbacks: list[Callback], files: CheckpointWriter | None, dev: bool
+) -> Trainer:
+    """Make the Lightning Trainer of one run; `dev`, whether there is a dev split."""
+    settings: dict[str, Any] = {
+        "max_epochs": options.max_epochs,
+        "accelerator": options.resolved_accelerator(),
+        "devices": options.devices,
+        "strategy": options.strategy,
+        "precision": options.precision,
+        "gradient_clip_val": options.gradient_clip_val,
+        "profiler": options.profiler,
+        "logger": list(options.loggers) or False,
+        "callbacks": callbacks,
+        "default_root_dir": folder,
+        # the recorder is the checkpoint callback, and the screen is the view's
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "num_sanity_val_steps": 0,
+        # Problems that need gradients for a dev pass could not have them in inference mode
+        "inference_mode": False,
+        "log_every_n_steps": 1,
+    }
+    if not dev:
+        settings["limit_val_batches"] = 0
+    given = dict(options.trainer_kwargs)
+    plugins = given.pop("plugins", None) or []
+    settings["plugins"] = [
+        *(plugins if isinstance(plugins, list) else [plugins]),
+        *([files] if files else []),
+    ]
+    return Trainer(**{**settings, **given})
+
+
+_as_given: weakref.WeakKeyDictionary[torch.optim.Optimizer, dict[str, Any]] = weakref.WeakKeyDictionary()
+
+
+def _put_state_back(optimizer: torch.optim.Optimizer) -> None:
+    """Give an optimizer instance the state that it had when it was first used here, so that its runs are alike."""
+    state = _as_given.setdefault(optimizer, copy.deepcopy(optimizer.state_dict()))
+    optimizer.load_state_dict(copy.deepcopy(state))

@@ -1,0 +1,314 @@
+"""The Lab from code, and its panel without a browser."""
+
+import gc
+import threading
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from IPython.core.interactiveshell import InteractiveShell
+
+import nmlab
+from nmlab import BusyError, FieldError, Lab, TrainerOptions
+from nmlab.weights import copy_weights
+from tests.problems import rosenbrock, rosenbrock_data
+
+QUICK = TrainerOptions(max_epochs=3, seed=1)
+
+
+def narrow_data(nsim: int = 60, p_high: float = 1.0, tilt: float = 0.5) -> Any:
+    return rosenbrock_data(nsim, p_high=p_high)
+
+
+@pytest.fixture
+def problem() -> Any:
+    torch.manual_seed(0)
+    return rosenbrock()
+
+
+@pytest.fixture
+def lab(problem: Any, tmp_path: Path) -> Iterator[Lab]:
+    lab = Lab(problem, rosenbrock_data, options=QUICK, runs_dir=tmp_path / "runs")
+    yield lab
+    lab.stop()
+
+
+def shown(lab: Lab) -> Any:
+    """Show the Lab as a notebook would, and return its panel."""
+    bundle = lab._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+    return lab._panel
+
+
+def rows(run: Any) -> Any:
+    return run.metrics.drop(columns="seconds")
+
+
+def same(a: Any, b: Any) -> bool:
+    return all(torch.equal(a[name], b[name]) for name in a)
+
+
+# --- weights from run to run ---
+
+
+def test_every_run_starts_from_the_weights_of_the_labs_making(lab: Lab) -> None:
+    assert rows(lab.fit()).equals(rows(lab.fit()))
+
+
+def test_fit_swap_fit_gives_what_the_second_fit_alone_gives(lab: Lab, tmp_path: Path) -> None:
+    lab.fit()
+    lab.swap(narrow_data)
+    second = lab.fit()
+    torch.manual_seed(0)
+    alone = nmlab.fit(rosenbrock(), narrow_data, QUICK, runs_dir=tmp_path / "alone")
+    assert rows(second).equals(rows(alone))
+
+
+def test_swap_can_go_on_from_the_trained_weights(lab: Lab, problem: Any) -> None:
+    lab.fit()
+    trained = copy_weights(problem)
+    lab.swap(narrow_data, keep_weights=True)
+    first, again = lab.fit(), lab.fit()
+    start = torch.load(first.folder / "checkpoints" / "start.ckpt", weights_only=True)["state_dict"]
+    assert same({f"problem.{name}": value for name, value in trained.items()}, start)
+    assert rows(first).equals(rows(again))  # a second run starts there too
+
+
+def test_a_builder_is_called_anew_for_every_run(tmp_path: Path) -> None:
+    lab = Lab(rosenbrock, rosenbrock_data, options=QUICK, runs_dir=tmp_path / "runs")
+    first, again, other = lab.fit(), lab.fit(), lab.fit(seed=2)
+    assert rows(first).equals(rows(again))
+    assert not rows(first).equals(rows(other))
+    assert first.problem is not again.problem
+    assert [run.id for run in lab.runs] == [first.id, again.id, other.id]
+
+
+# --- keywords ---
+
+
+def test_keywords_are_data_or_options_by_where_they_are_known(lab: Lab) -> None:
+    run = lab.fit(nsim=40, max_epochs=2, lr=0.01)
+    assert run.settings["data_kwargs"]["nsim"] == 40
+    assert (run.epochs, run.column("lr")[0]) == (2, 0.01)
+    assert lab.fit().epochs == 3  # for that run alone
+
+
+def test_keywords_that_nobody_knows_or_both_know_are_said_at_once(problem: Any, tmp_path: Path) -> None:
+    def both(lr: float = 0.5, nsim: int = 10) -> Any:
+        return rosenbrock_data(nsim)
+
+    lab = Lab(problem, both, options=QUICK, runs_dir=tmp_path / "runs")
+    with pytest.raises(FieldError) as caught:
+        lab.fit(lr=1.0, nsmi=3)
+    assert set(caught.value.faults) == {"lr", "nsmi"}
+    assert "data_kwargs" in caught.value.faults["lr"]
+    run = lab.fit(data_kwargs={"lr": 0.25}, options=QUICK.replace(lr=0.02))
+    assert (run.settings["data_kwargs"]["lr"], run.column("lr")[0]) == (0.25, 0.02)
+
+
+def test_free_keywords_of_a_data_function_never_catch_an_option(problem: Any, tmp_path: Path) -> None:
+    seen: dict[str, Any] = {}
+
+    def free(**kwargs: Any) -> Any:
+        seen.update(kwargs)
+        return rosenbrock_data(20)
+
+    run = Lab(problem, free, options=QUICK, runs_dir=tmp_path / "runs").fit(anything=1, max_epochs=2)
+    assert (seen, run.epochs) == ({"anything": 1}, 2)
+
+
+def test_values_by_name_and_values_no_widget_can_make(problem: Any, tmp_path: Path) -> None:
+    seen: list[Any] = []
+
+    def chosen(system: Any, scale: Any = None) -> Any:
+        seen.append((system, scale))
+        return rosenbrock_data(20)
+
+    systems, scale = {"small": object(), "large": object()}, torch.ones(3)
+    lab = Lab(
+        problem,
+        chosen,
+        options=QUICK,
+        choices={"system": systems},
+        data_kwargs={"scale": scale},
+        runs_dir=tmp_path / "runs",
+    )
+    run = lab.fit(system="large")
+    assert seen == [(systems["large"], scale)]
+    assert run.settings["data_kwargs"]["system"] == "large"
+
+
+# --- one run at a time ---
+
+
+def long_run(lab: Lab) -> Any:
+    """Begin a run with the button that goes on until it is stopped."""
+    panel = shown(lab)
+    panel.options_form.set({"max_epochs": 1_000_000})
+    panel.run_button.click()
+    return panel
+
+
+def test_a_button_run_leaves_the_caller_free_and_is_stopped(lab: Lab) -> None:
+    panel = long_run(lab)
+    assert lab.run is not None
+    assert lab.run.status == "running"
+    assert panel.run_button.disabled
+    assert not panel.stop_button.disabled
+    with pytest.raises(BusyError, match=lab.run.id):
+        lab.fit()
+    panel.run_button.click()  # a double click begins no second run
+    panel.stop_button.click()
+    run = lab.wait()
+    assert run is not None
+    assert (run.status, len(lab.runs)) == ("stopped", 1)
+    assert not panel.run_button.disabled
+    assert lab.fit(max_epochs=2).status == "finished"  # the stop was that run's alone
+
+
+def test_wait_raises_what_ended_a_button_run(lab: Lab) -> None:
+    def broken() -> Any:
+        raise ZeroDivisionError("mine")
+
+    assert lab.wait() is None
+    lab.swap(broken)
+    panel = shown(lab)
+    panel.run_button.click()
+    with pytest.raises(ZeroDivisionError, match="mine"):
+        lab.wait()
+    assert "mine" in panel.view.error
+    assert not panel.run_button.disabled
+
+
+def test_a_lab_made_again_over_the_same_problem_takes_the_run_over(lab: Lab, problem: Any, tmp_path: Path) -> None:
+    old_panel = long_run(lab)
+    newer = Lab(problem, rosenbrock_data, options=QUICK, runs_dir=tmp_path / "runs")
+    assert newer.run is not None
+    assert lab.run is not None
+    assert newer.run.id == lab.run.id
+    assert "replaced" in old_panel.root.children[0].value
+    panel = shown(newer)
+    assert panel.run_button.disabled
+    panel.stop_button.click()
+    newer.wait()
+    assert newer.run.status == "stopped"
+    assert not panel.run_button.disabled
+    lab.wait()
+    first = newer.fit(max_epochs=3)  # from the start weights, not from those that the stopped run left
+    torch.manual_seed(0)
+    fresh = Lab(rosenbrock(), rosenbrock_data, options=QUICK, runs_dir=tmp_path / "runs")
+    assert rows(first).equals(rows(fresh.fit()))
+
+
+def test_the_old_data_are_let_go_of_before_the_new_are_made(problem: Any, tmp_path: Path) -> None:
+    held: list[Any] = []
+
+    def watched(nsim: int = 20) -> Any:
+        gc.collect()
+        alive = [reference() is not None for reference in held]
+        train, dev, test, batch_size = rosenbrock_data(nsim)
+        held.append(weakref.ref(train))
+        assert not any(alive), "the data of the run before are still there"
+        if nsim == 21:
+            raise ValueError("after the data were made")
+        return train, dev, test, batch_size
+
+    lab = Lab(problem, watched, options=QUICK, runs_dir=tmp_path / "runs")
+    lab.fit()
+    assert lab.splits is not None
+    assert len(lab.splits.train) == 20
+    with pytest.raises(ValueError, match="after the data"):
+        lab.fit(nsim=21)
+    lab.fit(nsim=22)
+    assert len(lab.splits.train) == 22
+
+
+# --- the panel ---
+
+
+def test_the_form_holds_what_the_function_and_the_options_say(lab: Lab) -> None:
+    panel = shown(lab)
+    assert panel.data_form.values == {"nsim": 100, "batch_size": 32, "p_low": 0.5, "p_high": 2}
+    assert panel.options_form.values["max_epochs"] == 3
+    assert panel.options_form.values["patience"] is None
+    assert panel.data_form.faults == panel.options_form.faults == {}
+
+
+def test_faults_turn_run_off_until_all_are_put_right(lab: Lab) -> None:
+    panel = shown(lab)
+    panel.data_form.set({"nsim": "many", "p_low": 0.5})
+    panel.options_form.set({"lr": -1.0})
+    assert panel.run_button.disabled
+    assert set(panel.data_form.faults) == {"nsim"}
+    assert set(panel.options_form.faults) == {"lr"}
+    panel.data_form.set({"nsim": 30})
+    assert panel.run_button.disabled
+    panel.options_form.set({"lr": 0.01})
+    assert not panel.run_button.disabled
+    assert lab.fit().settings["data_kwargs"]["nsim"] == 30  # code begins where the form stands
+
+
+def test_swap_makes_the_form_anew_and_keeps_values_of_equal_names(lab: Lab) -> None:
+    panel = shown(lab)
+    panel.data_form.set({"nsim": 33, "p_high": 1.5})
+    panel.options_form.set({"max_epochs": 2})
+    lab.swap(narrow_data, data_kwargs={"p_high": 0.75})
+    assert panel.data_form.values == {"nsim": 33, "p_high": 0.75, "tilt": 0.5}
+    assert panel.options_form.values["max_epochs"] == 2
+    assert lab.fit().epochs == 2
+
+
+def test_swap_leaves_defaults_to_the_new_function(lab: Lab) -> None:
+    shown(lab)
+    lab.swap(narrow_data)
+    assert shown(lab).data_form.values == {"nsim": 60, "p_high": 1, "tilt": 0.5}
+
+
+def test_a_value_that_does_not_fit_the_new_function_is_not_kept(lab: Lab) -> None:
+    def named(nsim: str = "few") -> Any:
+        return rosenbrock_data(20)
+
+    lab.swap(named)
+    assert shown(lab).data_form.values == {"nsim": "few"}
+
+
+def test_runs_are_this_labs_and_all_on_request(lab: Lab, tmp_path: Path) -> None:
+    first = lab.fit()
+    other = Lab(rosenbrock, rosenbrock_data, options=QUICK, runs_dir=tmp_path / "runs", name="other").fit()
+    assert [run.id for run in lab.runs] == [first.id]
+    assert [run.id for run in lab.runs.all()] == [first.id, other.id]
+    frame = lab.runs.to_pandas()
+    assert list(frame["id"]) == [first.id]
+    assert frame["best_value"][0] == first.best_value
+
+
+def test_in_a_notebook_the_cell_shows_its_run(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    published: list[Any] = []
+
+    class Publisher:
+        def publish(self, data: Any, metadata: Any = None, transient: Any = None, update: bool = False) -> None:
+            published.append((data, transient, update, threading.current_thread().name))
+
+    shell = InteractiveShell.instance()
+    try:
+        monkeypatch.setattr(shell, "display_pub", Publisher())
+        run = lab.fit()
+    finally:
+        InteractiveShell.clear_instance()
+    assert len({transient["display_id"] for _, transient, _, _ in published}) == 1  # one place, updated
+    assert [update for _, _, update, _ in published] == [False] + [True] * (len(published) - 1)
+    last = published[-1][0]["text/html"]
+    assert run.id in last
+    assert "finished" in last
+    assert "data:image/png;base64," in last
+    assert len(last) < 60_000
+
+
+def test_an_argument_that_is_wrong_is_said_when_the_lab_is_made(problem: Any, tmp_path: Path) -> None:
+    with pytest.raises(FieldError, match="nsmi"):
+        Lab(problem, rosenbrock_data, data_kwargs={"nsmi": 3}, runs_dir=tmp_path)
