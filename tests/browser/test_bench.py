@@ -1,0 +1,221 @@
+"""The bench as a user meets it in JupyterLab."""
+
+import re
+import time
+from pathlib import Path
+
+import nbformat
+from playwright.sync_api import Locator, expect
+
+from .notebook_page import NotebookPage
+
+FIRST_FIT = Path(__file__).parents[2] / "notebooks" / "01_first_fit.ipynb"
+
+PROBLEM = """
+import time
+from typing import Annotated
+
+import nmlab
+import torch
+from annotated_types import Ge
+from neuromancer.constraint import variable
+from neuromancer.dataset import DictDataset
+from neuromancer.loss import PenaltyLoss
+from neuromancer.modules import blocks
+from neuromancer.problem import Problem
+from neuromancer.system import Node
+
+torch.manual_seed(0)
+net = blocks.MLP(2, 2, nonlin=torch.nn.ReLU, hsizes=[20, 20])
+x, y = variable("z")[:, [0]], variable("z")[:, [1]]
+a, p = variable("ap")[:, [0]], variable("ap")[:, [1]]
+loss = PenaltyLoss([((1 - x)**2 + a*(y - x**2)**2).minimize(name="objective")], [100*(x >= y)])
+problem = Problem([Node(net, ["ap"], ["z"], name="map")], loss)
+
+
+def random_parameters(nsim: Annotated[int, Ge(1)] = 100, p_high: float = 2.0, wait: float = 0.0):
+    '''Random parameters.
+
+    Args:
+        nsim: samples in each split
+        p_high: upper end of p
+        wait: seconds that making the data takes
+    '''
+    time.sleep(wait)
+
+    def split(name):
+        return DictDataset({"ap": torch.rand(nsim, 2) * torch.tensor([1.0, p_high])}, name=name)
+
+    return split("train"), split("dev"), split("test"), 50
+"""
+LAB = "lab = nmlab.Lab(problem, random_parameters)\nlab"
+
+
+def opened(notebook: NotebookPage, *cells: str, lab: str = LAB) -> Locator:
+    """Open a notebook with the problem, the Lab and these cells; return the bench's output area."""
+    notebook.open([PROBLEM, lab, *cells])
+    assert notebook.run_cell(0)
+    assert notebook.run_cell(1)
+    bench = notebook.output(1)
+    expect(button(bench, "Run")).to_be_enabled()
+    return bench
+
+
+def button(bench: Locator, name: str) -> Locator:
+    return bench.get_by_role("button", name=name, exact=True)
+
+
+def says(bench: Locator, text: str, seconds: float = 20) -> None:
+    """Wait until the bench's line of progress says `text`."""
+    expect(bench.locator(":has(> div[role=progressbar])").first).to_contain_text(
+        re.compile(text), timeout=seconds * 1e3
+    )
+
+
+def test_the_first_notebook_choose_run_stop_swap_run_again(notebook: NotebookPage) -> None:
+    cells = nbformat.read(FIRST_FIT, as_version=4).cells
+    place = {tag: index for index, cell in enumerate(cells) for tag in cell.metadata.get("tags", ())}
+    notebook.open_copy(FIRST_FIT)
+    for tag in ("imports", "problem", "data", "bench"):
+        assert notebook.run_cell(place[tag])
+    bench = notebook.output(place["bench"])
+    expect(button(bench, "Run")).to_be_enabled()
+    bench.scroll_into_view_if_needed()
+
+    # a fault stands beside its field, and Run is off until it is put right
+    bench.get_by_label("nsim").fill("0")
+    expect(bench.get_by_role("alert")).to_have_text(re.compile("0 is too small; give an integer >= 1"))
+    expect(button(bench, "Run")).to_be_disabled()
+    notebook.screenshot("form-with-a-fault")
+    bench.get_by_label("nsim").fill("800")
+    bench.get_by_label("max_epochs").fill("1000")
+    expect(button(bench, "Run")).to_be_enabled()
+
+    button(bench, "Run").click()
+    says(bench, r"\d+ of 1000 epochs .* samples/s .* left")
+    picture = bench.locator("img")
+    expect(picture).to_be_visible()
+    first = picture.get_attribute("src")
+    expect(picture).not_to_have_attribute("src", first or "", timeout=10_000)  # it goes on being drawn
+    expect(button(bench, "Run")).to_be_disabled()
+
+    # the kernel is free meanwhile
+    other = notebook.add_cell("print(6 * 7)")
+    assert notebook.run_cell(other, timeout=10)
+    assert notebook.output_text(other) == "42"
+
+    button(bench, "Stop").click()
+    says(bench, "0001-whole_region stopped", seconds=5)
+    expect(button(bench, "Run")).to_be_enabled()
+
+    # other data: the form is made anew, and a value that was chosen is kept under its name
+    assert notebook.run_cell(place["corner-data"])
+    expect(bench.get_by_label("p_max")).to_have_value("1")
+    expect(bench.get_by_label("nsim")).to_have_value("800")
+    expect(bench.get_by_label("p_low")).to_have_count(0)
+    bench.get_by_label("max_epochs").fill("25")
+    button(bench, "Run").click()
+    says(bench, "0002-small_rings finished .*test loss", seconds=60)
+    expect(bench.locator("table")).to_contain_text("0001-whole_region")
+    expect(bench.locator("table")).to_contain_text("0002-small_rings")
+    notebook.page.set_viewport_size({"width": 1280, "height": 1200})
+    notebook.screenshot("bench", of=bench)  # the README's picture, with NMLAB_SCREENSHOTS=notebooks/images
+    notebook.set_source(other, "print([(run.id, run.status) for run in lab.runs])")
+    assert notebook.run_cell(other)
+    assert notebook.output_text(other) == "[('0001-whole_region', 'stopped'), ('0002-small_rings', 'finished')]"
+    assert notebook.problems == []
+
+
+def test_a_slow_data_function_and_a_broken_one(notebook: NotebookPage) -> None:
+    broken = """
+def broken_data(nsim: int = 10):
+    wrong = "<img src=x onerror=alert(1)>"
+    raise ValueError(wrong)
+
+lab.swap(broken_data)
+"""
+    bench = opened(notebook, broken, "lab.swap(random_parameters)", "lab.fit(nsim=0)")
+
+    # Stop is acknowledged at once while the data are made
+    bench.get_by_label("wait").fill("3")
+    button(bench, "Run").click()
+    says(bench, "making the data")
+    clicked = time.monotonic()
+    button(bench, "Stop").click()
+    says(bench, "stopping after the data are made", seconds=0.5)
+    says(bench, "0001-random_parameters stopped", seconds=10)
+    assert time.monotonic() - clicked > 1  # the data function was let end
+    button(bench, "Run").click()  # the click that stopped one run stops no later one
+    says(bench, "0002-random_parameters running: making the data")
+    says(bench, r"0002-random_parameters running · \d+ of", seconds=10)
+    button(bench, "Stop").click()
+    says(bench, "0002-random_parameters stopped", seconds=10)
+
+    # an error in the user's function stands in the panel, at the user's line, escaped
+    assert notebook.run_cell(2)
+    button(bench, "Run").click()
+    error = bench.get_by_role("alert")
+    expect(error).to_contain_text("ValueError: <img src=x onerror=alert(1)>")
+    expect(error).to_contain_text("line 3, in broken_data")
+    expect(error).to_contain_text("raise ValueError(wrong)")
+    expect(error).not_to_contain_text("fitting.py")
+    assert error.locator("img").count() == 0
+    notebook.screenshot("error-in-data")
+
+    # and the bench is usable still
+    assert notebook.run_cell(3)
+    bench.get_by_label("max_epochs").fill("2")
+    button(bench, "Run").click()
+    says(bench, "0004-random_parameters finished")
+    assert not notebook.run_cell(4)  # a fault fails a cell
+    expect(notebook.output(4)).to_contain_text("nsim: 0 is too small")
+
+
+def test_interrupt_stops_the_fit_of_its_own_cell_alone(notebook: NotebookPage) -> None:
+    fit = "run = lab.fit(max_epochs=100_000)"
+    look = "print(lab.run.status, lab.run.epochs > 0, lab.run.restore(problem) is problem)"
+    bench = opened(notebook, fit, look, "time.sleep(60)", "print(lab.run.status)\nlab.stop()\nprint(lab.wait().status)")
+    notebook.run_cell(2, wait=False)
+    cell = notebook.output(2)
+    says(cell, r"\d+ of 100000 epochs")
+    says(bench, r"\d+ of 100000 epochs")  # the bench follows
+    expect(button(bench, "Stop")).to_be_disabled()  # it could not be heard, and says so
+    expect(bench).to_contain_text("stop it with ■")
+    expect(cell.locator("img")).to_be_visible()
+    notebook.screenshot("fit-1-running")
+    notebook.interrupt()
+    notebook.wait_idle()
+    expect(cell).to_contain_text("KeyboardInterrupt")
+    says(cell, "stopped")
+    says(bench, "stopped")
+    expect(button(bench, "Run")).to_be_enabled()
+    assert notebook.run_cell(3)
+    assert notebook.output_text(3) == "stopped True True"
+    notebook.screenshot("fit-2-interrupted")
+
+    # a run that the button began goes on when another cell is interrupted
+    button(bench, "Run").click()
+    says(bench, r"\d+ of 1000 epochs")
+    notebook.run_cell(4, wait=False)
+    notebook.expect_running(4)
+    notebook.interrupt()
+    notebook.wait_idle()
+    expect(notebook.output(4)).to_contain_text("KeyboardInterrupt")
+    assert notebook.run_cell(5)
+    assert notebook.output_text(5).split() == ["running", "stopped"]
+
+
+def test_the_labs_cell_run_again_during_a_run_takes_it_over(notebook: NotebookPage) -> None:
+    bench = opened(notebook, LAB)
+    button(bench, "Run").click()
+    says(bench, r"\d+ of 1000 epochs")
+    assert notebook.run_cell(2)
+    expect(bench).to_contain_text("replaced")
+    expect(button(bench, "Run")).to_have_count(0)
+    newer = notebook.output(2)
+    says(newer, r"0001-random_parameters running · \d+ of")
+    button(newer, "Stop").click()
+    says(newer, "0001-random_parameters stopped")
+    expect(button(newer, "Run")).to_be_enabled()
+    notebook.set_theme("JupyterLab Dark")
+    notebook.screenshot("taken-over-dark")
