@@ -129,7 +129,8 @@ class RunPanel:
     def show(self, fit: Fit, earlier: Sequence[Run], last: bool = False) -> None:
         """Bring the view up to date; curves are drawn where they changed and it is time, or it is the `last` look."""
         self._shown = (fit, earlier)
-        if fit.run.epochs and (last or self._pace.due()):
+        fresh = self._drawn[:1] != (fit.run.id,)  # the run before is not to be taken for this one
+        if last or fresh or self._pace.due():
             self._draw(fit.run, earlier)
         html = progress_html(fit.run, fit.control, last)
         if html != self._progress.value:
@@ -146,7 +147,7 @@ class RunPanel:
         self._error.value = html
 
     def _redraw(self) -> None:
-        if self._shown is not None and self._shown[0].run.epochs:
+        if self._shown is not None:
             self._draw(self._shown[0].run, self._shown[1])
 
     def _draw(self, run: Run, earlier: Sequence[Run]) -> None:
@@ -155,9 +156,11 @@ class RunPanel:
             if drawn == self._drawn:
                 return
             started = time.perf_counter()
-            self._image.value = self._picture.png(run, earlier, self._log.value)
-            self._image.layout.display = self._log.layout.display = ""
             self._drawn = drawn
+            visible = "" if run.epochs or earlier else "none"
+            if not visible:
+                self._image.value = self._picture.png(run, earlier, self._log.value)
+            self._image.layout.display = self._log.layout.display = visible
             self._pace.drew(time.perf_counter() - started)
 
 

@@ -124,10 +124,19 @@ def import_seconds(statement: str, rounds: int) -> float:
     return min(once(statement) for _ in range(rounds)) - empty
 
 
+def cpu_name() -> str:
+    """The processor's name where the system tells it, else its architecture."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
 def main(rounds: int = 5, epochs: int = 10) -> None:
     """Print the table."""
     threads = torch.get_num_threads()
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {threads} torch threads")
+    print(f"{cpu_name()}, {os.cpu_count()} cores, {threads} torch threads")
     print(f"Python {platform.python_version()}, torch {torch.__version__}; {rounds} rounds of {epochs} epochs\n")
     print(f"{'problem':18s} {'contestant':12s} {'s/epoch':>9s} {'x plain':>9s}")
     for name, (problem, data) in PROBLEMS.items():
