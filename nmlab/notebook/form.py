@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Callable, Iterable, Mapping
+from enum import Enum
 from html import escape
 from typing import Any
 
 import ipywidgets as widgets
 
-from nmlab.fields import REQUIRED, Field, expected, fault_of
+from nmlab.fields import REQUIRED, Field, convert, expected, fault_of
 
 NAME_WIDTH = "150px"
 WIDGET_WIDTH = "360px"
@@ -45,24 +45,30 @@ class _Entry:
         self.widget.observe(edited, names="value")
 
     def set(self, value: Any) -> None:
-        """Show `value`."""
+        """Show `value`; one that only code can make keeps a place of its own in the widget."""
         self._given = value
         shown = _show(self.field, value)
-        if shown is not None:
+        if shown is _IN_CODE and isinstance(self.widget, widgets.Dropdown):
+            label = f"{getattr(value, '__name__', type(value).__name__)} (given in code)"
+            self.widget.options = [*_options(self.field), (label, _IN_CODE)]
+        if shown is not _IN_CODE or isinstance(self.widget, widgets.Dropdown):
             self.widget.value = shown
 
     @property
     def value(self) -> Any:
         """What the widget holds, as Python understands it; faults are `judge`'s to tell."""
-        return self._given if self.field.kind == "any" else _read(self.field, self.widget.value)
+        if self.field.kind == "any" or self.widget.value is _IN_CODE:
+            return self._given
+        return _read(self.field, self.widget.value)
 
     def judge(self) -> str | None:
         """Show beside the widget what is wrong with its value, or the field's help, and return the fault."""
+        fault: str | None = None
         if self.value is REQUIRED:
-            fault: str | None = f"missing; give {expected(self.field)}"
+            fault = f"missing; give {expected(self.field)}"
             if self.field.kind == "any":
                 fault = f"no widget can make this value; give it in data_kwargs={{'{self.field.name}': …}} or choices"
-        else:
+        elif self.widget.value is not _IN_CODE:  # code has had its own check
             fault = fault_of(self.field, self.value)
         if fault:
             text = f"<span style='color:#c0392b' role='alert'>⚠ {escape(fault)}</span>"
@@ -74,53 +80,73 @@ class _Entry:
         return fault
 
 
+class _InCode(Enum):
+    """An Enum, because a Dropdown compares its values."""
+
+    IN_CODE = "given in code"
+
+
+_IN_CODE = _InCode.IN_CODE
+"""Stands in a widget for a value that no widget can make."""
+
+
 def _make(field: Field) -> Any:
-    """The widget of a kind of field; a value that needs None, or several numbers, is typed as text."""
-    if field.kind == "choice":
-        options = [
-            *([("none", None)] if field.optional else []),
-            *((label, label) for label in field.choices or {}),
-        ]
-        return widgets.Dropdown(options=options, value=options[0][1] if options else None)
-    if field.kind == "boolean" and not field.optional:
+    """The widget of a kind of field; a number is typed as text, which may also be empty for None."""
+    if options := _options(field):
+        return widgets.Dropdown(options=options)
+    if field.kind == "boolean":
         return widgets.Checkbox(indent=True)
     if field.kind == "any":
         return widgets.Text(disabled=True, placeholder="given in code")
     return widgets.Text(continuous_update=True, placeholder="none" if field.optional else "")
 
 
-def _show(field: Field, value: Any) -> Any:
-    """Return a value as its widget shows it; None where the widget shall stay as it is."""
+def _options(field: Field) -> list[tuple[str, Any]]:
+    """What a field's Dropdown offers, label and value; [] for a field that has none."""
+    none: list[tuple[str, Any]] = [("none", None)] if field.optional else []
     if field.kind == "choice":
-        for label, choice in (field.choices or {}).items():
-            if choice is value or label is value or (isinstance(value, (str, int, float)) and value in (label, choice)):
-                return label
-        return None
-    if field.kind == "boolean" and not field.optional:
-        return bool(value) if value is not REQUIRED else None
-    if value is REQUIRED or value is None:
-        return ""
+        return none + [(label, label) for label in field.choices or {}]
+    return [*none, ("yes", True), ("no", False)] if field.kind == "boolean" and field.optional else []
+
+
+def _show(field: Field, value: Any) -> Any:
+    """Return a value as its widget holds it, or `_IN_CODE`."""
     if field.kind == "any":
-        return repr(value).splitlines()[0][:80]
-    if field.kind == "number":
+        return "" if value is REQUIRED else (repr(value).splitlines() or [""])[0][:80]
+    if field.kind == "choice" and not (value is None and field.optional):
+        choices = field.choices or {}
+        if value is REQUIRED:
+            return next(iter(choices), _IN_CODE)
+        chosen = _IN_CODE if fault_of(field, value) else convert(field, value)
+        return next((label for label, choice in choices.items() if choice is chosen), _IN_CODE)
+    if field.kind == "boolean":
+        return value if value is not REQUIRED else None if field.optional else False
+    if value is REQUIRED or value is None:
+        return None if field.kind == "choice" else ""
+    if field.kind == "number" and isinstance(value, float):
         return f"{value:g}" if float(f"{value:g}") == value else repr(value)
-    return ", ".join(map(str, value)) if field.kind == "numbers" else str(value)
+    return ", ".join(map(str, value)) if field.kind == "numbers" and not isinstance(value, str) else str(value)
 
 
 def _read(field: Field, shown: Any) -> Any:
-    """Return what a user entered as a value; text that is no literal stays text, for the check to refuse."""
+    """Return what a user entered as a value; text that is no number stays text, for the check to refuse."""
     if not isinstance(shown, str) or field.kind == "choice":
         return shown
     text = shown.strip()
-    if field.kind in ("string", "path"):
-        return text or (None if field.optional else REQUIRED if field.required else "")
-    if not text or text.lower() == "none":
-        return None if field.optional else REQUIRED
-    try:
-        value = ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return text
-    return (value,) if field.kind == "numbers" and isinstance(value, (int, float)) else value
+    if not text or (text.lower() == "none" and field.optional and field.kind not in ("string", "path")):
+        return None if field.optional else REQUIRED if field.required or field.kind != "string" else ""
+    if field.kind == "numbers":
+        return [_number(part) for part in text.strip("()[] ").split(",") if part.strip()]
+    return _number(text) if field.kind in ("integer", "number") else text
+
+
+def _number(text: str) -> Any:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
 
 
 class Form:
