@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import math
 import time
 from collections.abc import Mapping
 from copy import copy
@@ -12,12 +12,14 @@ from typing import Any
 import torch
 from lightning.fabric.plugins.io import CheckpointIO
 
+from nmlab.files import written_aside
+
 
 class CheckpointWriter(CheckpointIO):
     """Lightning's way to checkpoint files: written aside, then moved into place; loaded with nothing executed.
 
-    Parameters: `every`, for some paths the seconds between two writes. In between the newest checkpoint is held in
-    memory, as a copy; `flush` writes what is held. Paths not named are written at once.
+    Parameters: `every`, for some paths the seconds between two writes; the first is at once. In between the newest
+    checkpoint is held in memory, as a copy; `flush` writes what is held. Paths not named are written at once.
     """
 
     def __init__(self, every: Mapping[Path, float]) -> None:
@@ -33,8 +35,11 @@ class CheckpointWriter(CheckpointIO):
         # a copy: the tensors in it go on being trained
         self._held[path] = _copy(checkpoint)
         now = time.perf_counter()
-        for held in list(self._held):  # one that is saved seldom is written when its time comes, not at its next save
-            if now - self._written.setdefault(held, now) >= self._every[held]:
+        # one that is saved seldom is written when its time comes, not at its next save
+        due = [held for held in self._held if now - self._written.get(held, -math.inf) >= self._every[held]]
+        # and with one, all that are written more often: after a kill `best` is never older than `last`
+        for held in sorted(self._held, key=self._every.__getitem__):
+            if any(self._every[held] <= self._every[other] for other in due):
                 self.flush(held)
 
     def flush(self, path: Path | None = None) -> None:
@@ -54,9 +59,8 @@ class CheckpointWriter(CheckpointIO):
 
 def _write(checkpoint: Mapping[str, Any], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(path.name + ".tmp")
-    torch.save(dict(checkpoint), aside)
-    os.replace(aside, path)
+    with written_aside(path) as aside:
+        torch.save(dict(checkpoint), aside)
 
 
 def _copy(value: Any) -> Any:

@@ -8,7 +8,8 @@ same batches; every other dataset goes through torch's DataLoader with its own c
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+import weakref
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -161,15 +162,24 @@ class Loader:
         self._num_workers = num_workers
         self._copies = False
         self._probe: list[torch.Tensor] | None = None
+        self._passes: weakref.WeakSet[Generator[Batch, None, None]] = weakref.WeakSet()
 
     def __len__(self) -> int:
         return -(-len(self.dataset) // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
         tensors = _own_tensors(self.dataset)
-        return self._collated() if tensors is None else self._sliced(tensors)
+        batches = self._collated() if tensors is None else self._sliced(tensors)
+        self._passes.add(batches)
+        return batches
 
-    def _sliced(self, tensors: dict[str, torch.Tensor]) -> Iterator[Batch]:
+    def close(self) -> None:
+        """Let go of the data, also of passes that were not finished."""
+        for batches in list(self._passes):
+            batches.close()
+        self.dataset, self._probe = None, None
+
+    def _sliced(self, tensors: dict[str, torch.Tensor]) -> Generator[Batch, None, None]:
         epoch = self._epoch()
         order = self._order(epoch) if self._order else None
         for start in range(0, len(self.dataset), self.batch_size):
@@ -196,7 +206,7 @@ class Loader:
             self._copies = any(part._version > 0 for part in self._probe)
             self._probe = []
 
-    def _collated(self) -> Iterator[Batch]:
+    def _collated(self) -> Generator[Batch, None, None]:
         epoch = self._epoch()
         loader: DataLoader[Any] = DataLoader(
             _Numbered(self.dataset),
@@ -209,7 +219,7 @@ class Loader:
         )
         batches = iter(loader)
         while True:
-            with self._streams.whole():
+            with self._streams:
                 batch = next(batches, None)
             if batch is None:
                 return
@@ -285,7 +295,8 @@ class SplitsDataModule(LightningDataModule):
 
     def __init__(self, splits: Splits, streams: RandomStreams, shuffle: bool = False, num_workers: int = 0) -> None:
         super().__init__()
-        self.splits = splits
+        self.splits: Splits | None = splits
+        self._loaders: list[Loader] = []
         self.batch_size = splits.batch_size
         self._streams = streams
         self._shuffle = shuffle
@@ -300,13 +311,21 @@ class SplitsDataModule(LightningDataModule):
         seed, length = self._streams.seed, len(dataset)
         shuffled = split == "train" and self._shuffle
         order = (lambda epoch: permutation(length, seed, epoch)) if shuffled else None
-        return Loader(dataset, self.batch_size, self._epoch, order, self._streams, self._num_workers)
+        loader = Loader(dataset, self.batch_size, self._epoch, order, self._streams, self._num_workers)
+        self._loaders.append(loader)
+        return loader
+
+    def close(self) -> None:
+        """Let go of the data: Lightning's trainer stands in cycles, and would hold them until the next collection."""
+        for loader in self._loaders:
+            loader.close()
+        self.splits = None
 
     def train_dataloader(self) -> Loader:
         return self.loader("train")
 
     def val_dataloader(self) -> Any:
-        return self.loader("dev") if self.splits.dev is not None else []
+        return self.loader("dev") if self.splits is not None and self.splits.dev is not None else []
 
     def test_dataloader(self) -> Loader:
         return self.loader("test")

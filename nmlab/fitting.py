@@ -65,7 +65,8 @@ def fit(
     runs_dir : the folder in which the run gets a folder of its own
     name : the run's name; default the data function's
     resume : a run to go on with (or its id), from its last checkpoint to where it would have ended undisturbed. Its
-        own options and data keywords hold where none are given
+        own seed holds, and its own options and data keywords where none are given; `max_epochs` may be more. Optimizer
+        and scheduler go on as they were
 
     Returns
     -------
@@ -162,25 +163,31 @@ class Fit:
         self.problem: Problem | None = problem if isinstance(problem, Problem) else None
         self.splits: Splits | None = None
         """What the data function returned, once it has."""
-        self._writer: RunWriter
-        self._job: Job[Run]
+        self._writer: RunWriter | None = None
+        self._job: Job[Run] | None = None
 
     # --- the caller's side ---
 
     @property
     def run(self) -> Run:
         """The run's record; there from `start` on."""
-        return self._writer.run
+        return self._begun_writer.run
+
+    @property
+    def _begun_writer(self) -> RunWriter:
+        if self._writer is None:
+            raise RunError("This fit was not started.")
+        return self._writer
 
     @property
     def done(self) -> bool:
         """Whether the fit has ended."""
-        return self._job.done
+        return self._job is not None and self._job.done
 
     @property
     def error(self) -> BaseException | None:
         """What ended the fit, or None."""
-        return self._job.error
+        return self._job.error if self._job is not None else None
 
     def start(self, instead_of: Fit | None = None) -> Fit:
         """Make the run's folder, begin in a thread, and return this fit.
@@ -188,18 +195,26 @@ class Fit:
         Parameters: `instead_of`, an earlier fit whose data are let go of before the new are made.
         Raises `BusyError` where another fit runs and `RunError` where the folder cannot be written.
         """
-        controls.claim(self.control)
-        if instead_of is not None:
-            instead_of.let_go()
         try:
+            controls.claim(self.control)
+            if instead_of is not None:
+                instead_of.let_go()
             if self._resumed is not None:
                 self._writer = self._store.reopen(self._resumed)
+                settings = self._settings()
+                self._writer.describe(options=settings["options"], data_kwargs=settings["data_kwargs"])
             else:
                 self._writer = self._store.create(self._name, self._settings())
             self.control.name = f"run {self.run.id}"
-            self._job = Job(self._perform, name=f"nmlab {self.run.id}").start()
-        except BaseException:
-            controls.release(self.control)
+            self._job = Job(self._perform, name=f"nmlab {self.run.id}")
+            self._job.start()
+        except BaseException as error:  # an interrupt too
+            if self._job is not None and self._job.started:
+                self.control.stop()
+            else:
+                if self._writer is not None:
+                    self._close("failed", error)
+                controls.release(self.control)
             raise
         return self
 
@@ -208,13 +223,16 @@ class Fit:
 
         An interrupt stops the fit, waits for it to close, and is raised again; a second one does not wait.
         """
+        job = self._job
+        if job is None:
+            raise RunError("This fit was not started.")
         try:
-            self._job.wait()
+            job.wait()
         except KeyboardInterrupt:
             self.control.stop()
-            self._job.wait()
+            job.wait()
             raise KeyboardInterrupt(f"run {self.run.id} was stopped; its best weights are in place") from None
-        return self._job.result()
+        return job.result()
 
     def let_go(self) -> None:
         """Let go of the data, also of those that the frames of an error hold."""
@@ -242,17 +260,35 @@ class Fit:
         """Return options and keywords of a run to be resumed, with those given now before its own."""
         if run.damage or run.status == "running":
             raise RunError(f"Run {run.id} cannot be resumed: {run.damage or 'it is still running'}.")
+        last = run.last_checkpoint_path
+        if last is None and run.start_checkpoint_path is None:
+            raise RunError(f"Run {run.id} cannot be resumed: it kept no checkpoints.")
         faults: dict[str, str] = {}
         stored, lost = rebuild_values(self._fields, run.settings["data_kwargs"])
         faults |= {
             name: "cannot be rebuilt from the run's record; give it again" for name in lost if name not in kwargs
         }
-        if options is None:
-            options, lost = TrainerOptions.from_json(run.settings["options"])
-            faults |= {f"options.{name}": "cannot be rebuilt from the run's record; give options=…" for name in lost}
+
+        before, lost = TrainerOptions.from_json(run.settings["options"])
+        given = {name: getattr(options, name) for name in options.model_fields_set} if options is not None else {}
+        faults |= {
+            f"options.{name}": "cannot be rebuilt from the run's record; give it again"
+            for name in lost
+            if name not in given
+        }
+        for name in ("lr", "optimizer", "lr_scheduler"):
+            if name in given and name not in lost and given[name] != getattr(before, name):
+                faults[f"options.{name}"] = (
+                    f"{given[name]!r}, but the run goes on with its optimizer as it was, {getattr(before, name)!r}; "
+                    "leave it out, or begin a new run from these weights"
+                )
+        now = before.replace(**{**given, "seed": run.settings["seed"]})
+        done = int(torch.load(last, weights_only=True)["epochs_done"]) if last else 0
+        if now.max_epochs < done:
+            faults["options.max_epochs"] = f"{now.max_epochs}, but the run has {done} epochs already; give more"
         if faults:
-            raise FieldError(faults, subject=f"Run {run.id} cannot be resumed with what it recorded")
-        return options.replace(seed=run.settings["seed"]), {**stored, **kwargs}
+            raise FieldError(faults, subject=f"Run {run.id} cannot be resumed like this")
+        return now, {**stored, **kwargs}
 
     # --- the fit's own thread ---
 
@@ -276,10 +312,10 @@ class Fit:
         told = None
         if error is not None:
             told = {"type": type(error).__name__, "message": str(error), "traceback": users_traceback(error)}
-            self._writer.log("".join(traceback.format_exception(error)))
+            self._begun_writer.log("".join(traceback.format_exception(error)))
         self.run.problem = self.problem
         self.control.phase = state
-        self._writer.close(state, told)
+        self._begun_writer.close(state, told)
 
     def _work(self) -> None:
         streams = RandomStreams(self.seed)
@@ -295,7 +331,7 @@ class Fit:
             load_weights(problem, dict(self._start_weights), source="the Lab's start")
         if self._resumed is not None and self._resumed.start_checkpoint_path is not None:
             load_weights(problem, read_weights(self._resumed.start_checkpoint_path), source=f"run {self.run.id}")
-        self._writer.describe(fingerprint=fingerprint(problem), terms=[term.name for term in terms_of(problem)])
+        self._begun_writer.describe(fingerprint=fingerprint(problem), terms=[term.name for term in terms_of(problem)])
 
         self._say("making the data")
         streams.reseed()
@@ -312,7 +348,9 @@ class Fit:
         streams.reseed()
         if splits.dev is None and self.options.monitor is None:
             warnings.warn(NO_DEV, stacklevel=2)
-        train(problem, splits, self.options, streams, self._writer, self.control, resume=self._resumed is not None)
+        train(
+            problem, splits, self.options, streams, self._begun_writer, self.control, resume=self._resumed is not None
+        )
 
     def _say(self, phase: str) -> None:
         self.control.check()

@@ -28,6 +28,8 @@ class Job(Generic[T]):
         self._result: T | None = None
         self.error: BaseException | None = None
         self._done = threading.Event()
+        self.started = False
+        """Whether the thread was begun; from then on the call runs to its end, whatever hits who waits."""
         self._grad = torch.is_grad_enabled()
         self._inference = torch.is_inference_mode_enabled()
         # entering a device costs every torch call some time, so only a default that was changed is carried over
@@ -38,6 +40,7 @@ class Job(Generic[T]):
 
     def start(self) -> Job[T]:
         """Start the thread and return this job."""
+        self.started = True
         self._thread.start()
         return self
 

@@ -118,7 +118,7 @@ class ProblemModule(LightningModule):
     # --- steps ---
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
-        with self._streams:
+        with self._streams.drawing("train", self._look(batch_idx)):
             output = self.problem(batch)
         loss = output[f"{batch['name']}_loss"]
         totals = self.totals["train"]
@@ -132,14 +132,19 @@ class ProblemModule(LightningModule):
         return loss  # type: ignore[no-any-return]
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self._score("dev", batch)
+        self._score("dev", batch, batch_idx)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        self._score("test", batch)
+        self._score("test", batch, batch_idx)
 
-    def _score(self, split: str, batch: Batch) -> None:
+    def _look(self, batch_idx: int) -> bool:
+        """Whether to find out anew what a pass draws from: in the first batch of epochs 0, 1, 2, 4, 8, …"""
+        return batch_idx == 0 and self.current_epoch & (self.current_epoch - 1) == 0
+
+    def _score(self, split: str, batch: Batch, batch_idx: int) -> None:
         # problems that need gradients to be evaluated (PINNs, projected gradients) say so by grad_inference
-        with torch.set_grad_enabled(bool(self.problem.grad_inference)), self._streams:
+        drawing = self._streams.drawing(split, self._look(batch_idx))
+        with torch.set_grad_enabled(bool(self.problem.grad_inference)), drawing:
             output = self.problem(batch)
         self.totals[split].add(output, batch["name"], _samples(batch))
 
@@ -155,18 +160,15 @@ class ProblemModule(LightningModule):
     def on_train_epoch_start(self) -> None:
         self.totals["train"].clear()
         self.totals["dev"].clear()
-        self._streams.watch()
         # here, since a scheduler has moved on by the epoch's end
         optimizer: Any = self.optimizers()
         self._lr = float((optimizer[0] if isinstance(optimizer, list) else optimizer).param_groups[0]["lr"])
 
     def on_validation_epoch_start(self) -> None:
         self.totals["dev"].clear()
-        self._streams.watch()
 
     def on_test_epoch_start(self) -> None:
         self.totals["test"].clear()
-        self._streams.watch()
 
     def on_validation_epoch_end(self) -> None:
         self._tell({f"dev_{name}": value for name, value in self.totals["dev"].means().items()})
@@ -235,9 +237,11 @@ class ProblemModule(LightningModule):
 
 
 @contextmanager
-def training_mode(problem: Problem) -> Iterator[None]:
-    """Train mode within the block, the modes of all modules as they were after it."""
+def ready_to_train(problem: Problem) -> Iterator[None]:
+    """Train mode within the block; after it, the modes and number types of all modules as they were."""
     modes = {module: module.training for module in problem.modules()}
+    values = [*problem.parameters(), *problem.buffers()]
+    types = [value.dtype for value in values]
     if not problem.training:  # a user who froze a part of a training Problem by eval() keeps that
         problem.train()
     try:
@@ -245,6 +249,8 @@ def training_mode(problem: Problem) -> Iterator[None]:
     finally:
         for module, training in modes.items():
             module.training = training
+        for value, dtype in zip(values, types, strict=True):  # which precision='64-true' and its like convert
+            value.data = value.data.to(dtype)
 
 
 def _samples(batch: Batch) -> int:

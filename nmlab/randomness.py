@@ -8,7 +8,7 @@ means the same numbers wherever the fit runs, and the user's generators go on as
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -120,54 +120,63 @@ class RandomStreams:
 
     Parameters: `seed`, from which all of `random`, numpy's global generator and torch's (CPU and CUDA) start.
 
-    Swapping all four costs some 0.2 ms, too much for every step, and hardly any model draws. So `watch()` is called
-    where an epoch begins: the next block swaps all and notes which generators moved; blocks after it swap those
-    alone, and torch's on the CPU always (8 µs).
+    Swapping all four costs some 0.2 ms, too much for every step, and hardly any model draws. Where a fit does one thing
+    again and again, `drawing` swaps only the generators that it was seen to draw from.
     """
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
-        self._own = {name: source.seeded(seed) for name, source in _SOURCES.items()}
-        self._users: dict[str, Any] = {}
-        self._watching = False
-        self._used = frozenset(_SOURCES)
+        self.reseed()
 
     def reseed(self) -> None:
         """Start all streams again from the seed."""
         self._own = {name: source.seeded(self.seed) for name, source in _SOURCES.items()}
-        self._used = frozenset(_SOURCES)
-
-    def watch(self) -> None:
-        """Find out in the next block which generators the fit draws from."""
-        self._watching = True
-        self._used = frozenset(_SOURCES)
+        self._used: dict[str, frozenset[str]] = {}
 
     def __enter__(self) -> RandomStreams:
-        self._users = {name: _SOURCES[name].get() for name in self._used}
-        for name in self._used:
-            _SOURCES[name].set(self._own[name])
+        self._users = self._swap_in(_SOURCES)
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        drawn = {name: _SOURCES[name].get() for name in self._used}
-        for name, state in self._users.items():
-            _SOURCES[name].set(state)
-        if self._watching:
-            moved = {name for name in drawn if not _same(drawn[name], self._own[name])}
-            self._used = frozenset(moved | {"torch"})
-            self._watching = False
-        self._own.update(drawn)
+        self._swap_out(self._users)
 
     @contextmanager
-    def whole(self) -> Iterator[RandomStreams]:
-        """Put all four in place for a block of another kind, which `watch` neither narrows nor hears of."""
-        used, watching = self._used, self._watching
-        self._used, self._watching = frozenset(_SOURCES), False
-        try:
-            with self:
-                yield self
-        finally:
-            self._used, self._watching = used, watching
+    def drawing(self, what: str, look: bool = False) -> Iterator[None]:
+        """Put in place, for a block, the streams that `what` draws from.
+
+        Parameters: `what`, a name for blocks that draw alike; `look`, whether to find out anew what this one draws
+        from, as its first block does in any case: it swaps all four and notes which of them moved.
+        """
+        if what not in self._used or look:
+            before = dict(self._own)
+            users = self._swap_in(_SOURCES)
+            try:
+                yield
+            finally:
+                self._swap_out(users)
+            moved = {name for name in _SOURCES if not _same(before[name], self._own[name])}
+            self._used[what] = frozenset(moved)
+        elif used := self._used[what]:
+            users = self._swap_in(used)
+            try:
+                yield
+            finally:
+                self._swap_out(users)
+        else:
+            yield
+
+    def _swap_in(self, names: Iterable[str]) -> dict[str, Any]:
+        """Put the fit's states in place and return the user's."""
+        users = {name: _SOURCES[name].get() for name in names}
+        for name in users:
+            _SOURCES[name].set(self._own[name])
+        return users
+
+    def _swap_out(self, users: dict[str, Any]) -> None:
+        """Keep the fit's states and put the user's back."""
+        for name, state in users.items():
+            self._own[name] = _SOURCES[name].get()
+            _SOURCES[name].set(state)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the states as tensors, lists and numbers, for a checkpoint."""
@@ -176,4 +185,3 @@ class RandomStreams:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what `state_dict` returned."""
         self._own.update({name: _SOURCES[name].from_plain(plain) for name, plain in state.items()})
-        self._used = frozenset(_SOURCES)

@@ -17,7 +17,7 @@ from nmlab.data import Splits, SplitsDataModule
 from nmlab.errors import FieldError
 from nmlab.events import EventWriter
 from nmlab.log import lightning_in_log
-from nmlab.module import ProblemModule, training_mode
+from nmlab.module import ProblemModule, ready_to_train
 from nmlab.options import TrainerOptions
 from nmlab.randomness import RandomStreams
 from nmlab.recorder import PatienceAfterWarmup, Recorder
@@ -50,7 +50,7 @@ def train(
     columns = module.metric_names(dev)
     if monitor not in columns:
         raise FieldError({"monitor": f"{monitor!r} is no metric of this fit; there are: {', '.join(columns)}"})
-    writer.update(monitor=monitor, mode=options.mode, note=None if dev or options.monitor else NO_DEV)
+    writer.update(monitor=monitor, mode=options.mode, test_metrics={}, note=None if dev or options.monitor else NO_DEV)
 
     start = copy_weights(problem)
     files = None
@@ -68,11 +68,12 @@ def train(
         module.log_for(None)  # who knows what they want
     elif options.patience is not None:
         module.log_for(frozenset([monitor]))
-    if isinstance(options.optimizer, torch.optim.Optimizer):
-        _put_state_back(options.optimizer)
+    for stateful in (options.optimizer, *options.callbacks):
+        if isinstance(stateful, (torch.optim.Optimizer, Callback)):
+            _put_state_back(stateful)
     data = SplitsDataModule(splits, streams, options.shuffle, options.num_workers)
     try:
-        with training_mode(problem), lightning_in_log(writer.log):
+        with ready_to_train(problem), lightning_in_log(writer.log):
             trainer = _trainer(options, writer.folder, callbacks, files, dev)
             trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True)
             _put_best_back(problem, recorder, start)
@@ -81,6 +82,7 @@ def train(
                 means = module.totals["test"].means()
                 writer.update(test_metrics={f"test_{name}": value for name, value in means.items()})
     finally:
+        data.close()
         _put_best_back(problem, recorder, start)
         forget_values(problem)
         recorder.close()
@@ -143,10 +145,12 @@ def _trainer(
     return Trainer(**{**settings, **given})
 
 
-_as_given: weakref.WeakKeyDictionary[torch.optim.Optimizer, dict[str, Any]] = weakref.WeakKeyDictionary()
+_as_given: weakref.WeakKeyDictionary[Any, dict[str, Any]] = weakref.WeakKeyDictionary()
 
 
-def _put_state_back(optimizer: torch.optim.Optimizer) -> None:
-    """Give an optimizer instance the state that it had when it was first used here, so that its runs are alike."""
-    state = _as_given.setdefault(optimizer, copy.deepcopy(optimizer.state_dict()))
-    optimizer.load_state_dict(copy.deepcopy(state))
+def _put_state_back(stateful: torch.optim.Optimizer | Callback) -> None:
+    """Give an optimizer or callback the state that it had when it was first used here, so that its runs are alike."""
+    if stateful not in _as_given:
+        _as_given[stateful] = copy.deepcopy(stateful.state_dict())
+    elif _as_given[stateful]:
+        stateful.load_state_dict(copy.deepcopy(_as_given[stateful]))

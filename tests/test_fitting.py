@@ -363,7 +363,8 @@ def test_a_resumed_run_ends_where_the_undisturbed_would_have(changes: Any, epoch
     half = stopped_at(min(epoch, whole.epochs - 1), problem, noisy_data, options, runs_dir)
     assert half.epochs < whole.epochs
     other = built(noisy, seed=99)
-    resumed = nmlab.fit(other, noisy_data, options, runs_dir=runs_dir, resume=half)
+    again = options.replace(callbacks=[])  # those that stopped it are asked for, since no record can keep them
+    resumed = nmlab.fit(other, noisy_data, again, runs_dir=runs_dir, resume=half)
     assert resumed.id == half.id
     assert resumed.status == "finished"
     assert rows(resumed).equals(rows(whole))
@@ -404,7 +405,7 @@ def test_a_killed_run_is_interrupted_and_can_be_resumed(runs_dir: Path) -> None:
     assert done.returncode == 9, done.stderr
     run = RunStore(runs_dir).runs()[-1]
     assert (run.status, run.epochs) == ("interrupted", 4)
-    options = TrainerOptions(max_epochs=6, seed=11)
+    options = TrainerOptions(max_epochs=6, seed=11, callbacks=[])
     resumed = nmlab.fit(built(noisy, 99), noisy_data, options, runs_dir=runs_dir, resume=run)
     assert resumed.status == "finished"
     assert rows(resumed).equals(rows(nmlab.fit(built(noisy), noisy_data, options, runs_dir=runs_dir)))
@@ -414,6 +415,77 @@ def test_after_a_fit_the_problem_can_be_copied(runs_dir: Path) -> None:
     problem = built(PROBLEMS["pinn"][0])
     run = nmlab.fit(problem, PROBLEMS["pinn"][1], TrainerOptions(max_epochs=1), runs_dir=runs_dir)
     assert same(copy.deepcopy(run.problem).state_dict(), problem.state_dict())  # type: ignore[union-attr]
+
+
+def test_resume_refuses_what_it_cannot_hold_and_harms_no_record(runs_dir: Path) -> None:
+    options = TrainerOptions(max_epochs=4, seed=1, lr_scheduler="CosineAnnealingLR")
+    run = nmlab.fit(built(rosenbrock), rosenbrock_data, options, runs_dir=runs_dir)
+    bare = nmlab.fit(built(rosenbrock), rosenbrock_data, options.replace(checkpoint=False), runs_dir=runs_dir)
+    before = {each.id: (each.status, rows(each), each.test_metrics) for each in (run, bare)}
+    with pytest.raises(RunError, match="no checkpoints"):
+        nmlab.fit(built(rosenbrock), rosenbrock_data, runs_dir=runs_dir, resume=bare)
+    with pytest.raises(FieldError) as caught:
+        nmlab.fit(
+            built(rosenbrock), rosenbrock_data, TrainerOptions(max_epochs=3, lr=0.5), runs_dir=runs_dir, resume=run
+        )
+    assert set(caught.value.faults) == {"options.max_epochs", "options.lr"}
+    for each in RunStore(runs_dir).runs():
+        status, metrics, test = before[each.id]
+        assert (each.status, each.test_metrics) == (status, test)
+        assert rows(each).equals(metrics)
+
+
+def test_only_the_options_named_change_in_a_resumed_run(runs_dir: Path) -> None:
+    options = TrainerOptions(max_epochs=3, lr=0.02, optimizer="AdamW", seed=1, shuffle=True)
+    run = nmlab.fit(built(rosenbrock), rosenbrock_data, options, runs_dir=runs_dir)
+    longer = nmlab.fit(built(rosenbrock), rosenbrock_data, TrainerOptions(max_epochs=5), runs_dir=runs_dir, resume=run)
+    whole = nmlab.fit(built(rosenbrock), rosenbrock_data, options.replace(max_epochs=5), runs_dir=runs_dir)
+    assert rows(longer).equals(rows(whole))
+    assert longer.settings["options"]["max_epochs"] == 5
+    assert longer.settings["options"]["shuffle"]
+
+
+def test_weights_lie_on_disk_after_the_first_epoch(runs_dir: Path) -> None:
+    seen: list[Any] = []
+
+    class Look(nmlab_callback()):  # type: ignore[misc]
+        def on_train_epoch_start(self, trainer: Any, *_: Any) -> None:
+            run = RunStore(runs_dir).runs()[-1]
+            seen.append((run.checkpoint_path is not None, run.last_checkpoint_path is not None))
+
+    nmlab.fit(built(rosenbrock), rosenbrock_data, TrainerOptions(max_epochs=2, callbacks=[Look()]), runs_dir=runs_dir)
+    assert seen == [(False, False), (True, True)]
+
+
+def test_a_callback_begins_every_run_as_it_was_given(runs_dir: Path) -> None:
+    options = TrainerOptions(max_epochs=9, seed=1, callbacks=[EarlyStopping("dev_loss", patience=2, min_delta=1e9)])
+    epochs = [nmlab.fit(built(rosenbrock), rosenbrock_data, options, runs_dir=runs_dir).epochs for _ in range(2)]
+    assert epochs == [3, 3]
+
+
+def test_a_run_in_double_precision_leaves_no_trace_in_the_problem(runs_dir: Path) -> None:
+    problem = built(rosenbrock)
+    double = TrainerOptions(max_epochs=2, precision="64-true")
+    run = nmlab.fit(problem, rosenbrock_data, double, runs_dir=runs_dir)
+    assert run.status == "finished"
+    assert {value.dtype for value in problem.parameters()} == {torch.float32}
+    assert nmlab.fit(problem, rosenbrock_data, TrainerOptions(max_epochs=1), runs_dir=runs_dir).status == "finished"
+
+
+def test_an_interrupt_while_a_fit_begins_leaves_the_process_free(
+    runs_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit = Fit(built(rosenbrock), rosenbrock_data, TrainerOptions(max_epochs=1), runs_dir=runs_dir)
+
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("nmlab.fitting.Job.start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            fit.start()
+    assert RunStore(runs_dir).runs()[-1].status == "failed"
+    assert nmlab.fit(built(rosenbrock), rosenbrock_data, TrainerOptions(max_epochs=1), runs_dir=runs_dir).epochs == 1
 
 
 def test_a_loss_that_is_not_finite_fails_the_run_and_keeps_the_best_weights(runs_dir: Path) -> None:

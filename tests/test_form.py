@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from annotated_types import Ge
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nmlab.fields import Field, check, fields_of
@@ -73,6 +73,7 @@ def test_a_required_value_is_missing_until_it_is_given() -> None:
     assert shown.values["count"] == 4
 
 
+@settings(max_examples=25, deadline=None)
 @given(st.integers(1) | st.none(), st.floats(allow_nan=False, allow_infinity=False), st.booleans() | st.none())
 def test_whatever_is_shown_is_read_back(limit: int | None, rate: float, maybe: bool | None) -> None:
     shown = form(count=1, limit=limit, rate=rate, maybe=maybe, pair=(rate, -rate))
@@ -155,6 +156,34 @@ def test_a_value_no_widget_can_make_is_passed_through_or_asked_for() -> None:
     assert "data_kwargs" in form(fields_of(needs)).faults["system"]
 
 
+def test_a_default_is_the_authors_word_and_left_as_it_is() -> None:
+    def function(
+        empty: list[float] = [],  # noqa: B006
+        root: float = np.sqrt(2.0),
+        odd: tuple[float, float] = 0.0,  # type: ignore[assignment]
+        named: float = "auto",  # type: ignore[assignment]
+        separator: str = ", ",
+        tag: str | None = "",
+    ) -> None: ...
+
+    fields = fields_of(function)
+    shown = Form(fields, {}, title="")
+    assert shown.faults == {}
+    assert all(shown.values[field.name] is field.default for field in fields)
+    assert widget(shown, "root").value == "1.4142135623730951"
+    widget(shown, "separator").value = " ; "
+    assert shown.values["separator"] == " ; "
+
+
+def test_a_required_choice_is_what_the_screen_shows() -> None:
+    def function(kind: Literal["a", "b"], flag: bool) -> None: ...
+
+    fields = fields_of(function)
+    shown = Form(fields, {}, title="")
+    assert shown.faults == {}
+    assert check(fields, shown.values) == {"kind": "a", "flag": False}
+
+
 def test_help_is_escaped() -> None:
     assert "&lt;b&gt;" in form(count=1)._entries["count"]._note.value
 
@@ -182,7 +211,13 @@ def test_an_option_that_only_code_can_give_survives_the_form(name: str, make: Ca
 
 def test_every_option_round_trips() -> None:
     options = TrainerOptions(
-        max_epochs=7, lr=0.02, optimizer="adamw", seed=0, lr_scheduler="StepLR", gradient_clip_val=None, precision=64
+        max_epochs=7,
+        lr=0.02,
+        optimizer="adamw",
+        seed=0,
+        lr_scheduler="StepLR",
+        gradient_clip_val=None,
+        precision="64-true",
     )
     fields = [field for field in TrainerOptions.fields() if field.kind != "any"]
     shown = Form(fields, {field.name: getattr(options, field.name) for field in fields}, title="")

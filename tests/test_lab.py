@@ -1,6 +1,5 @@
 """The Lab from code, and its panel without a browser."""
 
-import gc
 import threading
 import weakref
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ import torch
 from IPython.core.interactiveshell import InteractiveShell
 
 import nmlab
-from nmlab import BusyError, FieldError, Lab, TrainerOptions
+from nmlab import BusyError, FieldError, Lab, RunError, TrainerOptions
 from nmlab.weights import copy_weights
 from tests.problems import rosenbrock, rosenbrock_data
 
@@ -169,6 +168,52 @@ def test_a_button_run_leaves_the_caller_free_and_is_stopped(lab: Lab) -> None:
     assert lab.fit(max_epochs=2).status == "finished"  # the stop was that run's alone
 
 
+def test_stop_after_the_end_changes_nothing_on_screen(lab: Lab) -> None:
+    def broken() -> Any:
+        raise ZeroDivisionError("mine")
+
+    panel = shown(lab)
+    lab.swap(broken)
+    with pytest.raises(ZeroDivisionError):
+        lab.fit()
+    before = panel.view.error
+    assert "mine" in before
+    lab.stop()
+    assert panel.view.error == before
+
+
+def test_an_interrupt_before_the_waiting_stops_the_fit_and_frees_the_panel(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel = shown(lab)
+    watch = Lab._watch
+
+    def interrupted(*arguments: Any, **keywords: Any) -> None:
+        watch(*arguments, **keywords)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Lab, "_watch", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            lab.fit(max_epochs=1_000_000)
+    run = lab.wait()
+    assert run is not None
+    assert run.status == "stopped"
+    assert not panel.run_button.disabled
+
+
+def test_kept_weights_of_a_builder_are_those_of_its_last_run(tmp_path: Path) -> None:
+    lab = Lab(rosenbrock, rosenbrock_data, options=QUICK, runs_dir=tmp_path / "runs")
+    with pytest.raises(RunError, match="no weights to keep"):
+        lab.swap(narrow_data, keep_weights=True)
+    first = lab.fit()
+    lab.swap(narrow_data, keep_weights=True)
+    assert first.problem is not None
+    second = lab.fit()
+    start = torch.load(second.folder / "checkpoints" / "start.ckpt", weights_only=True)["state_dict"]
+    assert same({f"problem.{name}": value for name, value in copy_weights(first.problem).items()}, start)
+
+
 def test_wait_raises_what_ended_a_button_run(lab: Lab) -> None:
     def broken() -> Any:
         raise ZeroDivisionError("mine")
@@ -207,7 +252,6 @@ def test_the_old_data_are_let_go_of_before_the_new_are_made(problem: Any, tmp_pa
     held: list[Any] = []
 
     def watched(nsim: int = 20) -> Any:
-        gc.collect()
         alive = [reference() is not None for reference in held]
         train, dev, test, batch_size = rosenbrock_data(nsim)
         held.append(weakref.ref(train))

@@ -76,8 +76,9 @@ def test_the_users_states_are_put_back_to_the_bit_also_after_an_error() -> None:
     with pytest.raises(ZeroDivisionError), streams:
         _ = 1 / 0
     assert users_states() == before
-    streams.watch()
-    with streams.whole():
+    with pytest.raises(ZeroDivisionError), streams.drawing("train"):
+        _ = 1 / draws()[0] / 0
+    with streams.drawing("train"):
         draws()
     streams.reseed()
     streams.load_state_dict(streams.state_dict())
@@ -99,7 +100,12 @@ def test_reseeding_starts_again() -> None:
 # --- blocks that swap only what is used ---
 
 
-def step(streams: RandomStreams, *names: str) -> list[float]:
+def step(streams: RandomStreams, *names: str, what: str = "train", look: bool = False) -> list[float]:
+    with streams.drawing(what, look):
+        return draws(*names) if names else []
+
+
+def whole(streams: RandomStreams, *names: str) -> list[float]:
     with streams:
         return draws(*names) if names else []
 
@@ -112,62 +118,63 @@ def test_a_generator_used_from_a_later_epoch_on_is_found(epochs: list[list[str]]
     watched = RandomStreams(3)
     seed_user(9)
     for names in epochs:
-        watched.watch()
-        for _ in range(3):
+        for number in range(3):
             before = users_states()
-            drawn = step(watched, *names)
+            drawn = step(watched, *names, look=number == 0)
             assert users_states() == before
-            assert drawn == step(plain, *names)
+            assert drawn == whole(plain, *names)
 
 
-def test_torch_is_swapped_even_where_the_first_step_did_not_draw() -> None:
-    streams = RandomStreams(3)
-    streams.watch()
-    step(streams)
-    seed_user(1)
-    before = users_states()
-    assert step(streams, "torch") == step(RandomStreams(3), "torch")
-    assert users_states() == before
+def test_what_draws_is_known_for_each_kind_of_block() -> None:
+    """A dropout layer draws in training and not in a dev pass."""
+    streams, plain = RandomStreams(3), RandomStreams(3)
+    for _ in range(3):
+        assert step(streams, "torch", what="train") == whole(plain, "torch")
+        step(streams, what="dev")
 
 
-def test_unused_generators_are_left_alone_after_the_watched_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What makes a step cheap; without a watch all four are swapped."""
+def test_unused_generators_are_left_alone_after_the_first_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What makes a step cheap, and a seed that another cell sets meanwhile safe."""
     swaps = [Mock(wraps=random.getstate), Mock(wraps=random.setstate)]
     monkeypatch.setattr(random, "getstate", swaps[0])
     monkeypatch.setattr(random, "setstate", swaps[1])
 
-    def swapped(*names: str) -> bool:
+    def swapped(*names: str, look: bool = False) -> bool:
         before = [swap.call_count for swap in swaps]
-        step(streams, *names)
+        step(streams, *names, look=look)
         calls = [swap.call_count - count for swap, count in zip(swaps, before, strict=True)]
         assert calls in ([2, 2], [0, 0])
         return calls == [2, 2]
 
     streams = RandomStreams(3)
-    assert swapped()
-    streams.watch()
     assert swapped("torch")
     assert not swapped("torch")
-    streams.watch()
-    assert swapped("torch", "python")
+    assert swapped("torch", "python", look=True)
     assert swapped("python")
     assert swapped()
+    streams.reseed()
+    assert swapped()
+    assert not swapped()
 
 
-def test_a_whole_block_neither_takes_the_watch_nor_is_narrowed_by_it() -> None:
-    """A dataset's batch is made between `watch` and the first step, and may draw from other generators."""
+def test_a_seed_set_by_another_cell_during_a_step_that_draws_nothing_stays() -> None:
+    streams = RandomStreams(3)
+    step(streams)
+    with streams.drawing("train"):
+        seed_user(5)
+        expected = users_states()
+    assert users_states() == expected
+
+
+def test_a_whole_block_goes_on_with_the_same_streams() -> None:
+    """A dataset's batch is made between two steps, and may draw from other generators."""
     streams, plain = RandomStreams(3), RandomStreams(3)
     seed_user(1)
-    for _ in range(2):
-        streams.watch()
-        for _ in range(2):
-            before = users_states()
-            with streams.whole():
-                batch = draws("numpy")
-            assert users_states() == before
-            assert batch == step(plain, "numpy")
-            assert step(streams, "python") == step(plain, "python")
-            assert users_states() == before
+    for _ in range(3):
+        before = users_states()
+        assert whole(streams, "numpy") == whole(plain, "numpy")
+        assert step(streams, "python") == whole(plain, "python")
+        assert users_states() == before
 
 
 # --- checkpoints ---
@@ -187,7 +194,6 @@ def test_states_go_through_a_checkpoint_in_which_nothing_is_executed(seed: int, 
 
     file.seek(0)
     again = RandomStreams(seed + 1)
-    again.watch()
     step(again)
     again.load_state_dict(torch.load(file, weights_only=True))
     with again:

@@ -362,12 +362,16 @@ def test_a_reader_that_looked_before_a_run_was_taken_up_again_reads_it_anew(stor
     assert reader.column("train_loss") == [1.0] + [0.125] * 8
 
 
-def test_a_run_taken_up_again_keeps_its_monitor_from_the_start(store: RunStore) -> None:
+def test_a_run_taken_up_again_keeps_what_it_knew(store: RunStore) -> None:
     writer = store.create("r", {})
     writer.update(monitor="train_obj", mode="max", test_metrics={"test_loss": 1.0})
     writer.close("stopped")
     again = store.reopen(writer.run)
-    assert (again.run.monitor, again.run.mode, again.run.test_metrics) == ("train_obj", "max", {})
+    assert (again.run.monitor, again.run.mode, again.run.test_metrics) == (
+        "train_obj",
+        "max",
+        {"test_loss": 1.0},
+    )
     again.close("finished")
 
 

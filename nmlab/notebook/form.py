@@ -53,13 +53,15 @@ class _Entry:
             self.widget.options = [*_options(self.field), (label, _IN_CODE)]
         if shown is not _IN_CODE or isinstance(self.widget, widgets.Dropdown):
             self.widget.value = shown
+        self._shown = self.widget.value
+        if value is REQUIRED and self.field.kind in ("choice", "boolean"):
+            self._given = self.widget.value  # a choice is made on screen by being there
 
     @property
     def value(self) -> Any:
         """What the widget holds, as Python understands it; faults are `judge`'s to tell."""
-        if self.field.kind == "any" or self.widget.value is _IN_CODE:
-            return self._given
-        return _read(self.field, self.widget.value)
+        untouched = self.widget.value == self._shown  # then nothing is lost by writing it and reading it again
+        return self._given if untouched or self.widget.value is _IN_CODE else _read(self.field, self.widget.value)
 
     def judge(self) -> str | None:
         """Show beside the widget what is wrong with its value, or the field's help, and return the fault."""
@@ -68,7 +70,7 @@ class _Entry:
             fault = f"missing; give {expected(self.field)}"
             if self.field.kind == "any":
                 fault = f"no widget can make this value; give it in data_kwargs={{'{self.field.name}': …}} or choices"
-        elif self.widget.value is not _IN_CODE:  # code has had its own check
+        elif self.widget.value is not _IN_CODE and self.value is not self.field.default:  # which are the author's word
             fault = fault_of(self.field, self.value)
         if fault:
             text = f"<span style='color:#c0392b' role='alert'>⚠ {escape(fault)}</span>"
@@ -124,15 +126,15 @@ def _show(field: Field, value: Any) -> Any:
     if value is REQUIRED or value is None:
         return None if field.kind == "choice" else ""
     if field.kind == "number" and isinstance(value, float):
-        return f"{value:g}" if float(f"{value:g}") == value else repr(value)
-    return ", ".join(map(str, value)) if field.kind == "numbers" and not isinstance(value, str) else str(value)
+        return f"{value:g}" if float(f"{value:g}") == value else repr(float(value))
+    return ", ".join(map(str, value)) if isinstance(value, Iterable) and not isinstance(value, str) else str(value)
 
 
 def _read(field: Field, shown: Any) -> Any:
     """Return what a user entered as a value; text that is no number stays text, for the check to refuse."""
     if not isinstance(shown, str) or field.kind == "choice":
         return shown
-    text = shown.strip()
+    text = shown if field.kind == "string" else shown.strip()
     if not text or (text.lower() == "none" and field.optional and field.kind not in ("string", "path")):
         return None if field.optional else REQUIRED if field.required or field.kind != "string" else ""
     if field.kind == "numbers":

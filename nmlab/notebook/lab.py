@@ -17,7 +17,7 @@ from neuromancer.problem import Problem
 
 from nmlab import control as controls
 from nmlab.data import Splits, place_of
-from nmlab.errors import FieldError
+from nmlab.errors import FieldError, RunError
 from nmlab.fields import Field, check, fields_of, is_default, takes_any_keyword
 from nmlab.fitting import Fit
 from nmlab.notebook.live import CellView
@@ -78,6 +78,7 @@ class Lab:
         self._fit: Fit | None = None
         self._watcher: threading.Thread | None = None
         self._blocking = False
+        self._looking = threading.Lock()
         self._panel: Panel | None = None
         self._start_weights = copy_weights(problem) if isinstance(problem, Problem) else None
         self._kept_weights: dict[str, torch.Tensor] | None = None
@@ -117,7 +118,7 @@ class Lab:
     @property
     def runs(self) -> Runs:
         """This Lab's runs over this Problem, oldest first, from earlier sessions too; `.all()` for the whole folder."""
-        known = self.problem if isinstance(self.problem, Problem) else self._fit.problem if self._fit else None
+        known = self._trained_problem()
         return self._store.runs(lab=self.name, problem=None if known is None else fingerprint(known))
 
     @property
@@ -140,18 +141,22 @@ class Lab:
         """
         data_kwargs, options = self._sort_out(kwargs)
         fit = self._start(data_kwargs, options)
-        self._watch(fit, CellView(self._earlier(fit)) if get_ipython() is not None else None)
         try:
+            self._watch(fit, in_cell=get_ipython() is not None)
             return fit.wait()
+        except KeyboardInterrupt:
+            fit.control.stop()  # also where it came before the waiting
+            raise
         finally:
-            self._await_view(fit)
+            if fit.done:  # else a second interrupt would not wait
+                self._await_view(fit)
 
     def stop(self) -> None:
         """Ask the running fit to stop at its next batch; harmless where none runs."""
         if (running := controls.current()) is not None:
             running.stop()
         if self._fit is not None:
-            self._look(self._fit, None)
+            self._look(self._fit)
 
     def wait(self) -> Run | None:
         """Block until the run that was begun by the button has ended; return it, or raise what ended it.
@@ -185,7 +190,11 @@ class Lab:
         keep_weights : False: the next runs start from the Lab's own start weights; True: from those that the Problem
             holds now, or at the end of the run that goes on
         data_kwargs, choices : as for the Lab
+
+        Raises `FieldError` where an argument is wrong, and `RunError` where there are no weights to keep.
         """
+        if keep_weights and self._trained_problem() is None:
+            raise RunError("There are no weights to keep: no run has built the Problem yet.")
         fields = {field.name: field for field in fields_of(data_setup_function, choices)}
         kept: dict[str, Any] = {}
         for name, value in self._chosen_data_kwargs().items():
@@ -197,17 +206,23 @@ class Lab:
         self._take_data(data_setup_function, {**kept, **(data_kwargs or {})}, choices)
         self._kept_weights = None
         self._keep_pending = keep_weights
-        self._capture_kept()
+        self._keep_if_asked()
         if self._panel is not None:
             self._panel.make_data_form(*self._form_of_data())
 
-    def _capture_kept(self) -> None:
+    def _keep_if_asked(self) -> None:
         """Remember the weights to go on from, as soon as no run changes them any more."""
-        trained = self._fit.problem if self._fit is not None else None
-        held = self.problem if isinstance(self.problem, Problem) else trained
-        if self._keep_pending and held is not None and (self._fit is None or self._fit.done):
-            self._kept_weights = copy_weights(held)
+        if self._keep_pending and (self._fit is None or self._fit.done):
+            held = self._trained_problem()
+            if held is not None:
+                self._kept_weights = copy_weights(held)
             self._keep_pending = False
+
+    def _trained_problem(self) -> Problem | None:
+        """The Problem that holds the newest weights; None where a builder has not built one yet."""
+        if isinstance(self.problem, Problem):
+            return self.problem
+        return self._fit.problem if self._fit is not None else None
 
     # --- one run ---
 
@@ -256,7 +271,7 @@ class Lab:
 
     def _start(self, data_kwargs: Mapping[str, Any], options: TrainerOptions) -> Fit:
         """Begin a fit in its thread; the last one's data are let go of first."""
-        self._capture_kept()
+        self._keep_if_asked()
         fit = Fit(
             self.problem,
             self.data_setup_function,
@@ -279,24 +294,25 @@ class Lab:
         """Begin a run with what the form holds; the kernel stays free."""
         self._watch(self._start(self._current_data_kwargs(), self._current_options()))
 
-    def _watch(self, fit: Fit, cell: CellView | None = None) -> None:
-        """Keep the panel, and the view in a cell that waits for the run, up to date until the run has ended.
+    def _watch(self, fit: Fit, in_cell: bool = False) -> None:
+        """Keep the panel up to date until the run has ended, and `in_cell` the output of the cell that waits for it.
 
-        A thread does it, so that an interrupt never hits a drawing; it takes the cell's context along, by which Jupyter
-        knows whose output it is.
+        A thread does it all, so that an interrupt never hits a drawing; it takes the cell's context along, by which
+        Jupyter knows whose output it is.
         """
-        self._blocking = cell is not None
-        self._begun(fit)
-        if cell is not None:
-            cell.show(fit)
         context = contextvars.copy_context()
 
         def watch() -> None:
-            while not fit.done:
+            try:
+                cell = CellView(self._earlier(fit)) if in_cell else None
+                self._blocking = in_cell
+                self._begun(fit)
+                while not fit.done:
+                    self._look(fit, cell)
+                    time.sleep(LOOK_EVERY)
                 self._look(fit, cell)
-                time.sleep(LOOK_EVERY)
-            self._look(fit, cell, last=True)
-            self._ended(fit)
+            finally:
+                self._ended(fit)
 
         self._watcher = threading.Thread(target=context.run, args=(watch,), name="nmlab view", daemon=True)
         self._watcher.start()
@@ -306,13 +322,14 @@ class Lab:
         while not fit.done or (self._watcher is not None and self._watcher.is_alive()):
             time.sleep(0.05)
 
-    def _look(self, fit: Fit, cell: CellView | None, last: bool = False) -> None:
+    def _look(self, fit: Fit, cell: CellView | None = None) -> None:
         """Bring what shows the run up to date; a drawing that fails is logged and harms no run."""
         try:
-            if cell is not None:
-                cell.show(fit, last)
-            if self._panel is not None and fit is self._fit:
-                self._panel.show(fit, last)
+            with self._looking:  # so that a look before the run's end is never drawn after one that saw it
+                if cell is not None:
+                    cell.show(fit, fit.done)
+                if self._panel is not None and fit is self._fit:
+                    self._panel.show(fit, fit.done)
         except Exception:
             logging.getLogger(__name__).exception("Run %s could not be drawn", fit.run.id)
 
@@ -323,7 +340,7 @@ class Lab:
 
     def _ended(self, fit: Fit) -> None:
         self._blocking = False
-        self._capture_kept()
+        self._keep_if_asked()
         if self._panel is not None and fit is self._fit:
             self._panel.idle(self.runs)
 
@@ -331,14 +348,15 @@ class Lab:
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
         if self._panel is None:
-            self._panel = Panel(run=self._run_pressed, stop=self.stop)
-            self._panel.make_data_form(*self._form_of_data())
-            self._panel.make_options_form(self.options)
-            self._panel.list_runs(self.runs)
+            panel = Panel(run=self._run_pressed, stop=self.stop)
+            panel.make_data_form(*self._form_of_data())
+            panel.make_options_form(self.options)
+            panel.list_runs(self.runs)
+            self._panel = panel
             if self._fit is not None:
                 self._begun(self._fit)
+                self._look(self._fit)
                 if self._fit.done:  # asked for after the panel is known, so that an end just now is not missed
-                    self._look(self._fit, None, last=True)
                     self._ended(self._fit)
         bundle = self._panel.root._repr_mimebundle_(**kwargs)
         data: dict[str, Any] = bundle[0] if isinstance(bundle, tuple) else bundle

@@ -20,8 +20,8 @@ from nmlab.runs import Run, Runs
 FIRST_OPTIONS = ("max_epochs", "lr", "optimizer", "patience", "seed")
 """The trainer options that matter first; the rest is folded away."""
 
-IN_CODE_ONLY = ("devices", "trainer_kwargs", "callbacks", "loggers")
-"""Options that hold objects, which no form can make."""
+IN_CODE_ONLY = ("devices", "num_nodes", "strategy", "trainer_kwargs", "callbacks", "loggers")
+"""Options that hold objects, which no form can make, or that take one value only today."""
 
 
 class Panel:
@@ -90,9 +90,17 @@ class Panel:
             self.view.tell(error_html(f"{type(error).__name__}: {error}", traceback.format_exc()))
 
     def _press_run(self, run: Callable[[], object]) -> None:
-        if not self._busy:  # a second click of a double one
-            self.view.tell("")
+        if self._busy:  # a second click of a double one
+            return
+        self.view.tell("")
+        self._busy = True
+        self._judge()
+        try:
             run()
+        except BaseException:
+            self._busy = False
+            self._judge()
+            raise
 
     def _press_stop(self, stop: Callable[[], object]) -> None:
         self.stop_button.disabled = True

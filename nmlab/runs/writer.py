@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import math
-import os
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -14,16 +13,17 @@ from typing import Any
 import filelock
 
 from nmlab.errors import RunError
+from nmlab.files import written_aside
 from nmlab.runs import lock
 from nmlab.runs.record import LOCK, Run
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write `content` aside and move it into place, so that a reader sees the old or the new, never half of it."""
-    aside = path.with_name(path.name + ".tmp")
+    """Write `content` so that a reader sees the old or the new, never half of it."""
     # a lone surrogate, as in the name of a file that is no UTF-8, becomes an escape that JSON knows
-    aside.write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8", errors="backslashreplace")
-    os.replace(aside, path)
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    with written_aside(path) as aside:
+        aside.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 class RunWriter:
@@ -50,7 +50,7 @@ class RunWriter:
             "state": "running",
             "started": now(),
             "error": None,
-            "test_metrics": {},
+            "test_metrics": self.run.test_metrics,
         }
         self.update()
 
@@ -71,12 +71,13 @@ class RunWriter:
         """Drop the rows from epoch `epochs` on, which a resumed run makes again, and a last row half written."""
         columns = [self.run.column(name) for name in self._columns]
         rows = [row for row in zip(*columns, strict=True) if row[0] < epochs]
-        aside = self.folder / "metrics.csv.tmp"
-        with aside.open("w", newline="", encoding="utf-8") as file:
+        with (
+            written_aside(self.folder / "metrics.csv") as aside,
+            aside.open("w", newline="", encoding="utf-8") as file,
+        ):
             csv.writer(file, lineterminator="\n").writerows(
                 [*([self._columns] if self._columns else []), *(map(_text, row) for row in rows)]
             )
-        os.replace(aside, self.folder / "metrics.csv")
 
     def append(self, row: Mapping[str, float]) -> None:
         """Add one epoch's metrics; the first row's names are the columns of all."""
