@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nmlab import _neuromancer
 
 if TYPE_CHECKING:
+    from nmlab.archive import load as load
     from nmlab.errors import BusyError as BusyError
     from nmlab.errors import DataError as DataError
     from nmlab.errors import FieldError as FieldError
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _ROOM_OF = {
     "fit": "fitting",
+    "load": "archive",
     "Lab": "notebook.lab",
     "TrainerOptions": "options",
     "Run": "runs",

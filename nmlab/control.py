@@ -1,16 +1,19 @@
 """What a running fit listens to, and what it says of itself while it runs.
 
-A `Control` is shared by the thread that fits and whoever watches it. The fit asks `check()` at every batch boundary;
-the watcher calls `stop()` and reads `phase` and `progress`. One fit at a time may hold the process.
+A `Control` is shared by the thread that fits and whoever watches it. The fit calls `check()` at every batch boundary;
+the watcher calls `stop()`, `pause()` or `step()` and reads `phase` and `progress`. One fit at a time may hold the
+process.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from nmlab.errors import BusyError
 
@@ -29,6 +32,10 @@ class Progress:
     batch: int = 0
     """Batches done of the pass that goes on (train or dev)."""
     batches: int = 0
+    other_batches: int = 0
+    """Batches of this epoch done in other passes than the one that goes on."""
+    epoch_batches: int = 0
+    """Batches of a whole epoch, train and dev; 0 where that is not known."""
     samples: int = 0
     """Training samples seen since the training began."""
     loss: float = float("nan")
@@ -36,14 +43,35 @@ class Progress:
     first_epoch: int = 0
     """Epoch at which this training began (not 0 where a run is resumed)."""
     started: float = 0.0
-    """`time.perf_counter()` when the training began; 0 before."""
+    """`clock()` when the training began; 0 before."""
+    _aside: tuple[float, float | None] = (0.0, None)  # seconds of the ends of `aside`, and when the present one began
+
+    def clock(self) -> float:
+        """Return a time in seconds that stands still within `aside`."""
+        seconds, since = self._aside
+        return (time.perf_counter() if since is None else since) - seconds
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Count the block's time neither as training nor in the pace: a pause, or a picture that is drawn."""
+        seconds, since = self._aside
+        if since is not None:  # within another one
+            yield
+            return
+        began = time.perf_counter()
+        self._aside = (seconds, began)
+        try:
+            yield
+        finally:
+            self._aside = (seconds + time.perf_counter() - began, None)
 
     @property
     def fraction(self) -> float:
         """Share of all epochs that is done, moving within an epoch too (0 to 1)."""
         if not self.max_epochs:
             return 0.0
-        within = self.batch / self.batches if self.batches else 0.0
+        batches = self.epoch_batches or self.batches
+        within = (self.other_batches + self.batch) / batches if batches else 0.0
         return min(1.0, (self.epoch + min(within, 1.0)) / self.max_epochs)
 
     @property
@@ -53,39 +81,148 @@ class Progress:
         done = self.fraction - first
         if not self.started or done <= 0:
             return None
-        return (time.perf_counter() - self.started) * (1.0 - self.fraction) / done
+        return (self.clock() - self.started) * (1.0 - self.fraction) / done
 
     @property
     def samples_per_second(self) -> float | None:
         """Training samples per second since the training began; None before the first batch."""
-        seconds = time.perf_counter() - self.started
+        seconds = self.clock() - self.started
         return self.samples / seconds if self.started and self.samples and seconds > 0 else None
 
 
-@dataclass
 class Control:
-    """The two-way line between a fit and its watchers."""
+    """The two-way line between a fit and its watchers.
 
-    name: str = "fit"
-    """What the running fit is called in messages."""
-    phase: str = "starting"
-    """What the fit does now, in words for the user."""
-    progress: Progress = field(default_factory=Progress)
-    _stop: threading.Event = field(default_factory=threading.Event)
+    The watchers' side may be called from any thread, at any time, any number of times; what it asks for shows at once
+    in `stopping`, `pausing` and `stepping`, and happens at the fit's next boundary.
+
+    Parameters: `name`, what the running fit is called in messages.
+    """
+
+    def __init__(self, name: str = "fit") -> None:
+        self.name = name
+        self.phase = "starting"
+        """What the fit does now, in words for the user; a pause shows in `paused`."""
+        self.progress = Progress()
+        self.on_pause: Callable[[], None] = _nothing
+        """Called in the fit's thread before it waits."""
+        self._news = threading.Condition()
+        self._stopping = self._pausing = self._stepping = self._paused = self._over = False
+        self._calls: deque[Callable[[], object]] = deque()
+
+    # --- the watchers' side ---
 
     def stop(self) -> None:
-        """Ask the fit to stop at its next batch boundary; safe to call at any time, any number of times."""
-        self._stop.set()
+        """Ask the fit to stop at its next batch boundary, also out of a pause."""
+        with self._news:
+            self._stopping = True
+            self._news.notify_all()
+
+    def pause(self) -> None:
+        """Ask the fit to wait at its next batch boundary; without effect once the training is over."""
+        self._ask(pausing=True)
+
+    def resume(self) -> None:
+        """Go on after a pause, or take back what `pause` and `step` asked for."""
+        self._ask()
+
+    def step(self) -> None:
+        """Let the fit go on to the end of the epoch that it is in, or begins next, and wait there."""
+        self._ask(stepping=True)
+
+    def _ask(self, pausing: bool = False, stepping: bool = False) -> None:
+        with self._news:
+            self._pausing, self._stepping = pausing and not self._over, stepping and not self._over
+            self._news.notify_all()
+
+    def between_steps(self, call: Callable[[], object]) -> None:
+        """Have the fit's own thread make a call at its next boundary, also within a pause.
+
+        What it raises is printed, and the fit goes on. A call that does not get its turn before the end is dropped.
+        """
+        with self._news:
+            if not self._over:
+                self._calls.append(call)
+                self._news.notify_all()
 
     @property
     def stopping(self) -> bool:
         """Whether `stop()` was called."""
-        return self._stop.is_set()
+        return self._stopping
+
+    @property
+    def pausing(self) -> bool:
+        """Whether a pause was asked for, or goes on."""
+        return self._pausing
+
+    @property
+    def stepping(self) -> bool:
+        """Whether the fit will wait at the end of this epoch."""
+        return self._stepping
+
+    @property
+    def paused(self) -> bool:
+        """Whether the fit waits right now."""
+        return self._paused
+
+    # --- the fit's side ---
 
     def check(self) -> None:
-        """Raise `StopRequested` where a stop was asked for; called by the fit at every boundary."""
-        if self._stop.is_set():
-            raise StopRequested
+        """Make the calls that are due, wait while paused, and raise `StopRequested` where a stop was asked for.
+
+        Called by the fit at every boundary.
+        """
+        if self._stopping or self._pausing or self._calls:
+            try:
+                with self.progress.aside():
+                    self._heed()
+            finally:
+                self._paused = False
+
+    def _heed(self) -> None:
+        while True:
+            with self._news:
+                if self._stopping:
+                    raise StopRequested
+                call = self._calls.popleft() if self._calls else None
+                if call is None and self._paused:
+                    if not self._pausing:
+                        return
+                    self._news.wait()
+                    continue
+                pausing = self._pausing
+            if call is not None:
+                try:
+                    call()
+                except BaseException as error:  # sys.exit too: whoever asked for the call must not end the fit
+                    traceback.print_exception(error)
+            elif pausing:
+                self.on_pause()
+                self._paused = True
+            else:
+                return
+
+    def epoch_ended(self, last: bool = False) -> None:
+        """Say that all of an epoch is done and written; waits here where a step or a pause was asked for.
+
+        Parameters: `last`, whether the training ends with it: then there is nothing to wait for.
+        """
+        with self._news:
+            if self._stepping:
+                self._pausing, self._stepping = True, False
+        if not last:
+            self.check()
+
+    def training_over(self) -> None:
+        """Say that the training has ended: no pause from now on, and no calls."""
+        with self._news:
+            self._over = True
+            self._pausing = self._stepping = False
+            self._calls.clear()
+
+
+def _nothing() -> None:
+    pass
 
 
 _claiming = threading.Lock()

@@ -13,9 +13,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from nmlab.errors import FieldError
 from nmlab.fields import Field, convert
-from nmlab.options import as_json, holds_stand_in
+from nmlab.options import TrainerOptions, as_json, holds_stand_in
+from nmlab.sources import is_plain, sources_of
 
 PACKAGES = ("nmlab", "torch", "lightning", "neuromancer", "numpy", "ipywidgets", "tensorboard")
 
@@ -60,6 +63,34 @@ def describe_function(function: Callable[..., Any]) -> dict[str, Any]:
         "line": code.co_firstlineno if code else None,
         "source": source,
     }
+
+
+def describe_sources(
+    problem: Any,
+    data_setup_function: Callable[..., Any],
+    fields: Iterable[Field],
+    data_kwargs: Mapping[str, Any],
+    options: TrainerOptions,
+) -> dict[str, Any]:
+    """Return what a script needs to do a fit again, as `sources_of` does, and the settings of torch that it began with.
+
+    Parameters: those of the fit; `problem` may be a builder, `fields` are the data function's.
+    """
+    defaults = {field.name: field.default for field in fields}
+    # an object that is the function's own default comes with the function
+    chosen = {name: value for name, value in data_kwargs.items() if is_plain(value) or defaults.get(name) is not value}
+    given = {f"data_kwargs.{name}": value for name, value in chosen.items()}
+    given |= {f"options.{name}": getattr(options, name) for name in sorted(options.model_fields_set)}
+    sources = sources_of({"problem": problem, "data_setup_function": data_setup_function, **given})
+    state = {
+        f"torch.set_default_dtype({torch.get_default_dtype()})": torch.get_default_dtype() != torch.float32,
+        f'torch.set_default_device("{torch.get_default_device()}")': torch.get_default_device().type != "cpu",
+        f'torch.set_float32_matmul_precision("{torch.get_float32_matmul_precision()}")': (
+            torch.get_float32_matmul_precision() != "highest"
+        ),
+        "torch.use_deterministic_algorithms(True)": torch.are_deterministic_algorithms_enabled(),
+    }
+    return {**sources, "torch": [line for line, holds in state.items() if holds]}
 
 
 def describe_values(fields: Iterable[Field], values: Mapping[str, Any]) -> dict[str, Any]:

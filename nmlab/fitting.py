@@ -19,16 +19,25 @@ from neuromancer.problem import Problem
 from nmlab import control as controls
 from nmlab.control import Control, StopRequested
 from nmlab.data import Splits, make_splits, place_of
-from nmlab.describe import describe_function, describe_values, rebuild_values, users_traceback, versions
+from nmlab.describe import (
+    describe_function,
+    describe_sources,
+    describe_values,
+    rebuild_values,
+    users_traceback,
+    versions,
+)
 from nmlab.errors import FieldError, NonFiniteLossError, RunError
 from nmlab.fields import check, fields_of, takes_any_keyword
 from nmlab.launch import Job
+from nmlab.log import captured
 from nmlab.options import TrainerOptions
 from nmlab.randomness import RandomStreams, fresh_seed
 from nmlab.runs import Run, RunStore, RunWriter
 from nmlab.terms import terms_of
 from nmlab.training import NO_DEV, train
 from nmlab.trial import try_out
+from nmlab.view import View
 from nmlab.weights import fingerprint, load_weights, read_weights
 
 DataFunction = Callable[..., Any]
@@ -112,6 +121,9 @@ class Fit:
     ----------
     lab : name of the Lab that the run belongs to, or None
     start_weights : weights to start from, by name; None for those the Problem holds
+    starts_from : where those come from, for the record: a run's id or 'kept weights'; None for a fresh start
+    view : `f(problem, splits) -> Figure`, a picture of the user's own; see `View`
+    echo : whether what the fit prints also goes where it would have gone, or to the run's log alone
 
     Raises `FieldError` at once where keywords or options are wrong.
     """
@@ -129,6 +141,9 @@ class Fit:
         lab: str | None = None,
         start_weights: Mapping[str, torch.Tensor] | None = None,
         resume: Run | str | None = None,
+        starts_from: str | None = None,
+        view: Callable[..., Any] | None = None,
+        echo: bool = True,
     ) -> None:
         if not isinstance(problem, Problem) and not callable(problem):
             what = type(problem).__name__
@@ -159,7 +174,11 @@ class Fit:
         self._name = str(name or getattr(data_setup_function, "__name__", "run"))
         self._lab = lab
         self._start_weights = start_weights
+        self._starts_from = starts_from
+        self._echo = echo
         self.control = Control(name=f"run {self._name!r}")
+        self.view = None if view is None else View(view, self.control)
+        """The user's own picture, or None."""
         self.problem: Problem | None = problem if isinstance(problem, Problem) else None
         self.splits: Splits | None = None
         """What the data function returned, once it has."""
@@ -202,7 +221,7 @@ class Fit:
             if self._resumed is not None:
                 self._writer = self._store.reopen(self._resumed)
                 settings = self._settings()
-                self._writer.describe(options=settings["options"], data_kwargs=settings["data_kwargs"])
+                self._writer.describe(**{key: settings[key] for key in ("options", "data_kwargs", "sources")})
             else:
                 self._writer = self._store.create(self._name, self._settings())
             self.control.name = f"run {self.run.id}"
@@ -249,8 +268,10 @@ class Fit:
             "data_function": describe_function(self._function),
             "data_kwargs": describe_values(self._fields, self.data_kwargs),
             "options": self.options.to_json(),
+            "sources": describe_sources(self._source, self._function, self._fields, self.data_kwargs, self.options),
             "seed": self.seed,
             "threads": torch.get_num_threads(),
+            "starts_from": self._starts_from,
             "versions": versions(),
         }
 
@@ -295,7 +316,11 @@ class Fit:
     def _perform(self) -> Run:
         with controls.held(self.control):
             try:
-                self._work()
+                with captured(self._begun_writer.log, self._echo):
+                    try:
+                        self._work()
+                    finally:
+                        self._draw_last()
             except StopRequested:
                 self._close("stopped")
             except BaseException as error:
@@ -337,6 +362,8 @@ class Fit:
         streams.reseed()
         with streams:
             self.splits = splits = make_splits(self._function, self.data_kwargs)
+        if self.view is not None:
+            self.view.look_at(problem, splits)
         self._say("trying out the data")
         try_out(
             problem,
@@ -351,6 +378,12 @@ class Fit:
         train(
             problem, splits, self.options, streams, self._begun_writer, self.control, resume=self._resumed is not None
         )
+
+    def _draw_last(self) -> None:
+        self.control.training_over()
+        if self.view is not None:
+            self.control.phase = "drawing the view"
+            self.view.finish(self._begun_writer)
 
     def _say(self, phase: str) -> None:
         self.control.check()

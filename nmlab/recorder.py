@@ -1,4 +1,4 @@
-"""The callback that turns a Lightning fit into a run: rows, best weights, checkpoints, events, progress, stop."""
+"""The callback that makes a Lightning fit a run: rows, best weights, checkpoints, events, progress; stop and pause."""
 
 from __future__ import annotations
 
@@ -48,6 +48,8 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
         self._checkpoints = checkpoints
         self._events = events
         self._epoch_started = 0.0
+        self._dev_batches = 0
+        self._train_pass = (0, 0)
         self._snapshot_taken = -math.inf
         self.best_value = math.inf
         self.best_weights: dict[str, torch.Tensor] | None = None
@@ -56,22 +58,22 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
         """Take over the best value and weights of a run that is resumed."""
         self.best_value, self.best_weights = self._sign * value, weights
 
-    # --- progress and stop ---
+    # --- progress, stop and pause ---
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         progress = self._control.progress
-        progress.started = time.perf_counter()
+        progress.started = progress.clock()
         progress.max_epochs = trainer.max_epochs or 0
         progress.first_epoch = progress.epoch = trainer.current_epoch
+        if self._checkpoints is not None:  # a machine that goes away while the fit waits takes nothing with it
+            self._control.on_pause = self._checkpoints.flush
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._epoch_started = time.perf_counter()
-        progress = self._control.progress
-        progress.epoch, progress.batch, progress.batches = (
-            trainer.current_epoch,
-            0,
-            int(trainer.num_training_batches),
-        )
+        progress, batches = self._control.progress, int(trainer.num_training_batches)
+        self._epoch_started = progress.clock()
+        self._dev_batches = 0
+        progress.epoch, progress.batch, progress.batches, progress.other_batches = trainer.current_epoch, 0, batches, 0
+        progress.epoch_batches = batches + _dev_batches(trainer)
         self._control.phase = "training"
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
@@ -80,8 +82,16 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self._control.progress.batch = batch_idx + 1
-        self._control.progress.samples += len(batch["index"])
+        progress = self._control.progress
+        progress.batch = batch_idx + 1
+        progress.samples += len(batch["index"])
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        progress = self._control.progress
+        self._train_pass = (progress.batch, progress.batches)
+        progress.other_batches = progress.batch + self._dev_batches
+        progress.batch, progress.batches = 0, _dev_pass(trainer)
+        self._control.phase = "dev pass"
 
     def on_validation_batch_start(
         self,
@@ -91,8 +101,24 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        self._control.phase = "dev pass"
         self._control.check()
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self._control.progress.batch = batch_idx + 1
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        progress = self._control.progress
+        self._dev_batches += progress.batch
+        (progress.batch, progress.batches), progress.other_batches = self._train_pass, self._dev_batches
+        self._control.phase = "training"
 
     def on_test_batch_start(
         self,
@@ -111,7 +137,7 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
         known = {
             **self._module.row,
             "epoch": float(trainer.current_epoch),
-            "seconds": time.perf_counter() - self._epoch_started,
+            "seconds": self._control.progress.clock() - self._epoch_started,
         }
         row = {name: known.get(name, math.nan) for name in self._columns}
         value = self._sign * row[self._monitor]
@@ -124,10 +150,13 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
         if self._checkpoints is not None:
             if best:
                 trainer.save_checkpoint(self._writer.checkpoint("best"), weights_only=False)
-            if time.perf_counter() - self._snapshot_taken >= SNAPSHOT_EVERY:
+            waits = self._control.pausing or self._control.stepping
+            if waits or time.perf_counter() - self._snapshot_taken >= SNAPSHOT_EVERY:
                 self._snapshot(trainer)
+        self._control.epoch_ended(last=trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._control.training_over()
         if self._checkpoints is not None:
             self._snapshot(trainer)
 
@@ -137,10 +166,24 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
 
     def close(self) -> None:
         """Write what is still held in memory."""
+        self._control.training_over()
         if self._events is not None:
             self._events.close()
         if self._checkpoints is not None:
             self._checkpoints.flush()
+
+
+def _dev_pass(trainer: Trainer) -> int:
+    """Return how many batches a dev pass has."""
+    return int(sum(trainer.num_val_batches))
+
+
+def _dev_batches(trainer: Trainer) -> int:
+    """Return how many batches the dev passes of this epoch have."""
+    every, after = trainer.check_val_every_n_epoch, trainer.val_check_batch
+    if not after or not every or (trainer.current_epoch + 1) % every:
+        return 0
+    return int(trainer.num_training_batches // after) * _dev_pass(trainer)
 
 
 class PatienceAfterWarmup(EarlyStopping):

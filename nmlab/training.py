@@ -16,7 +16,6 @@ from nmlab.control import Control
 from nmlab.data import Splits, SplitsDataModule
 from nmlab.errors import FieldError
 from nmlab.events import EventWriter
-from nmlab.log import lightning_in_log
 from nmlab.module import ProblemModule, ready_to_train
 from nmlab.options import TrainerOptions
 from nmlab.randomness import RandomStreams
@@ -50,7 +49,8 @@ def train(
     columns = module.metric_names(dev)
     if monitor not in columns:
         raise FieldError({"monitor": f"{monitor!r} is no metric of this fit; there are: {', '.join(columns)}"})
-    writer.update(monitor=monitor, mode=options.mode, test_metrics={}, note=None if dev or options.monitor else NO_DEV)
+    remark = None if dev or options.monitor else NO_DEV
+    writer.update(monitor=monitor, mode=options.mode, test_metrics={}, remark=remark)
 
     start = copy_weights(problem)
     files = None
@@ -73,7 +73,7 @@ def train(
             _put_state_back(stateful)
     data = SplitsDataModule(splits, streams, options.shuffle, options.num_workers)
     try:
-        with ready_to_train(problem), lightning_in_log(writer.log):
+        with ready_to_train(problem):
             trainer = _trainer(options, writer.folder, callbacks, files, dev)
             trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True)
             _put_best_back(problem, recorder, start)

@@ -2,6 +2,7 @@
 
 import _thread
 import copy
+import logging
 import math
 import random
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import CSVLogger
+from matplotlib.figure import Figure
 from neuromancer.dataset import DictDataset
 from neuromancer.utils import load_state_dict_lightning
 
@@ -117,7 +120,7 @@ def test_without_a_dev_split_the_train_loss_is_monitored_and_it_is_said(runs_dir
         run = nmlab.fit(built(rosenbrock), no_dev, TrainerOptions(max_epochs=3), runs_dir=runs_dir)
     assert run.monitor == "train_loss"
     assert run.best_value == min(run.column("train_loss"))
-    assert "no dev split" in (run.note or "")
+    assert "no dev split" in (run.remark or "")
     assert not any(name.startswith("dev") for name in run.columns)
 
 
@@ -629,3 +632,64 @@ def test_progress_is_there_to_be_watched(runs_dir: Path) -> None:
     assert progress.samples == 5 * len(fit.splits.train)  # type: ignore[union-attr]
     assert progress.seconds_left == pytest.approx(0, abs=1e-9)
     assert time.perf_counter() > progress.started > 0
+
+
+# --- what a run says ---
+
+
+def talkative() -> Any:
+    print("making", end=" ")
+    print("the data")
+    warnings.warn("few samples", stacklevel=1)
+    logging.getLogger("my.data").warning("a record")
+    return rosenbrock_data()
+
+
+@pytest.mark.parametrize("echo", [True, False])
+def test_all_that_a_fit_says_is_in_its_log_in_order(
+    runs_dir: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, echo: bool
+) -> None:
+    def builder() -> Any:
+        print("building")
+        return rosenbrock()
+
+    class Says(nmlab_callback()):  # type: ignore[misc]
+        def on_train_epoch_end(self, trainer: Any, *_: Any) -> None:
+            print("epoch", trainer.current_epoch, file=sys.stderr)
+
+    def view(problem: Any, splits: Any) -> Figure:
+        print("the view")
+        return Figure()
+
+    options = TrainerOptions(max_epochs=2, callbacks=[Says()])
+    fit = Fit(builder, talkative, options, runs_dir=runs_dir, view=view, echo=echo)
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        fit.start().wait()
+    log = fit.run.log_path.read_text("utf-8")
+    parts = ["building\n", "making the data\n", "few samples", "WARNING:my.data:a record\n", "max_epochs=2"]
+    parts += ["epoch 0\n", "epoch 1\n", "the view\n"]
+    where = [log.find(part) for part in parts[:4]] + [log.find(part) for part in parts[5:]]
+    assert -1 not in where
+    assert where == sorted(where)
+    assert parts[4] in log
+    screen = capfd.readouterr()
+    if echo:
+        assert screen.out.splitlines() == ["building", "making the data", "the view"]
+        assert screen.err.splitlines() == ["epoch 0", "epoch 1"]
+    else:
+        assert (screen.out, screen.err) == ("", "")
+    assert [str(warning.message) for warning in shown] == (["few samples"] if echo else [])
+    assert caplog.messages == (["a record"] if echo else [])
+
+
+def test_where_the_weights_come_from_is_recorded(runs_dir: Path) -> None:
+    for starts_from in (None, "0007-rosenbrock"):
+        fit = Fit(
+            built(rosenbrock),
+            rosenbrock_data,
+            TrainerOptions(max_epochs=1),
+            runs_dir=runs_dir,
+            starts_from=starts_from,
+        )
+        assert fit.start().wait().settings["starts_from"] == starts_from

@@ -12,8 +12,10 @@ from IPython.core.interactiveshell import InteractiveShell
 
 import nmlab
 from nmlab import BusyError, FieldError, Lab, RunError, TrainerOptions
+from nmlab.notebook.bench import Bench
 from nmlab.weights import copy_weights
 from tests.problems import rosenbrock, rosenbrock_data
+from tests.screen import GOING, IDLE, Screen
 
 QUICK = TrainerOptions(max_epochs=3, seed=1)
 
@@ -33,13 +35,6 @@ def lab(problem: Any, tmp_path: Path) -> Iterator[Lab]:
     lab = Lab(problem, rosenbrock_data, options=QUICK, runs_dir=tmp_path / "runs")
     yield lab
     lab.stop()
-
-
-def shown(lab: Lab) -> Any:
-    """Show the Lab as a notebook would, and return its panel."""
-    bundle = lab._repr_mimebundle_()
-    assert "application/vnd.jupyter.widget-view+json" in bundle
-    return lab._panel
 
 
 def rows(run: Any) -> Any:
@@ -143,28 +138,28 @@ def test_values_by_name_and_values_no_widget_can_make(problem: Any, tmp_path: Pa
 # --- one run at a time ---
 
 
-def long_run(lab: Lab) -> Any:
+def long_run(lab: Lab) -> Screen:
     """Begin a run with the button that goes on until it is stopped."""
-    panel = shown(lab)
-    panel.options_form.set({"max_epochs": 1_000_000})
-    panel.run_button.click()
-    return panel
+    screen = Screen(lab)
+    screen.edit("options", max_epochs="1000000")
+    screen.send("run")
+    return screen
 
 
 def test_a_button_run_leaves_the_caller_free_and_is_stopped(lab: Lab) -> None:
-    panel = long_run(lab)
+    screen = long_run(lab)
     assert lab.run is not None
     assert lab.run.status == "running"
-    assert panel.run_button.disabled
-    assert not panel.stop_button.disabled
+    assert screen.can(*GOING)
     with pytest.raises(BusyError, match=lab.run.id):
         lab.fit()
-    panel.run_button.click()  # a double click begins no second run
-    panel.stop_button.click()
+    screen.send("run", turn=0)  # a double click begins no second run, and is no fault
+    assert screen.message == ""
+    screen.send("stop")
     run = lab.wait()
     assert run is not None
     assert (run.status, len(lab.runs)) == ("stopped", 1)
-    assert not panel.run_button.disabled
+    assert screen.can(*IDLE)
     assert lab.fit(max_epochs=2).status == "finished"  # the stop was that run's alone
 
 
@@ -172,34 +167,34 @@ def test_stop_after_the_end_changes_nothing_on_screen(lab: Lab) -> None:
     def broken() -> Any:
         raise ZeroDivisionError("mine")
 
-    panel = shown(lab)
+    screen = Screen(lab)
     lab.swap(broken)
     with pytest.raises(ZeroDivisionError):
         lab.fit()
-    before = panel.view.error
+    before = screen.message
     assert "mine" in before
     lab.stop()
-    assert panel.view.error == before
+    assert screen.message == before
 
 
 def test_an_interrupt_before_the_waiting_stops_the_fit_and_frees_the_panel(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    panel = shown(lab)
-    watch = Lab._watch
+    screen = Screen(lab)
+    begun = Bench.begun
 
     def interrupted(*arguments: Any, **keywords: Any) -> None:
-        watch(*arguments, **keywords)
+        begun(*arguments, **keywords)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Lab, "_watch", interrupted)
+        patch.setattr(Bench, "begun", interrupted)
         with pytest.raises(KeyboardInterrupt):
             lab.fit(max_epochs=1_000_000)
     run = lab.wait()
     assert run is not None
     assert run.status == "stopped"
-    assert not panel.run_button.disabled
+    assert screen.can(*IDLE)
 
 
 def test_kept_weights_of_a_builder_are_those_of_its_last_run(tmp_path: Path) -> None:
@@ -220,27 +215,27 @@ def test_wait_raises_what_ended_a_button_run(lab: Lab) -> None:
 
     assert lab.wait() is None
     lab.swap(broken)
-    panel = shown(lab)
-    panel.run_button.click()
+    screen = Screen(lab)
+    screen.send("run")
     with pytest.raises(ZeroDivisionError, match="mine"):
         lab.wait()
-    assert "mine" in panel.view.error
-    assert not panel.run_button.disabled
+    assert "mine" in screen.message
+    assert screen.can(*IDLE)
 
 
 def test_a_lab_made_again_over_the_same_problem_takes_the_run_over(lab: Lab, problem: Any, tmp_path: Path) -> None:
-    old_panel = long_run(lab)
+    old = long_run(lab)
     newer = Lab(problem, rosenbrock_data, options=QUICK, runs_dir=tmp_path / "runs")
     assert newer.run is not None
     assert lab.run is not None
     assert newer.run.id == lab.run.id
-    assert "replaced" in old_panel.root.children[0].value
-    panel = shown(newer)
-    assert panel.run_button.disabled
-    panel.stop_button.click()
+    assert "replaced" in old.panel.retired
+    screen = Screen(newer)
+    assert screen.can(*GOING)
+    screen.send("stop")
     newer.wait()
     assert newer.run.status == "stopped"
-    assert not panel.run_button.disabled
+    assert screen.can(*IDLE)
     lab.wait()
     first = newer.fit(max_epochs=3)  # from the start weights, not from those that the stopped run left
     torch.manual_seed(0)
@@ -274,41 +269,40 @@ def test_the_old_data_are_let_go_of_before_the_new_are_made(problem: Any, tmp_pa
 
 
 def test_the_form_holds_what_the_function_and_the_options_say(lab: Lab) -> None:
-    panel = shown(lab)
-    assert panel.data_form.values == {"nsim": 100, "batch_size": 32, "p_low": 0.5, "p_high": 2}
-    assert panel.options_form.values["max_epochs"] == 3
-    assert panel.options_form.values["patience"] is None
-    assert panel.data_form.faults == panel.options_form.faults == {}
+    screen = Screen(lab)
+    assert screen.shown("data") == {"nsim": "100", "batch_size": "32", "p_low": "0.5", "p_high": "2"}
+    assert (screen.shown("options")["max_epochs"], screen.shown("options")["patience"]) == ("3", "")
+    assert screen.faults("data") == screen.faults("options") == set()
 
 
 def test_faults_turn_run_off_until_all_are_put_right(lab: Lab) -> None:
-    panel = shown(lab)
-    panel.data_form.set({"nsim": "many", "p_low": 0.5})
-    panel.options_form.set({"lr": -1.0})
-    assert panel.run_button.disabled
-    assert set(panel.data_form.faults) == {"nsim"}
-    assert set(panel.options_form.faults) == {"lr"}
-    panel.data_form.set({"nsim": 30})
-    assert panel.run_button.disabled
-    panel.options_form.set({"lr": 0.01})
-    assert not panel.run_button.disabled
+    screen = Screen(lab)
+    screen.edit("data", nsim="many", p_low="0.5")
+    screen.edit("options", lr="-1")
+    assert screen.can()
+    assert "2 values" in screen.panel.controls["hint"]
+    assert (screen.faults("data"), screen.faults("options")) == ({"nsim"}, {"lr"})
+    screen.edit("data", nsim="30")
+    assert screen.can()
+    screen.edit("options", lr="0.01")
+    assert screen.can(*IDLE)
     assert lab.fit().settings["data_kwargs"]["nsim"] == 30  # code begins where the form stands
 
 
 def test_swap_makes_the_form_anew_and_keeps_values_of_equal_names(lab: Lab) -> None:
-    panel = shown(lab)
-    panel.data_form.set({"nsim": 33, "p_high": 1.5})
-    panel.options_form.set({"max_epochs": 2})
+    screen = Screen(lab)
+    screen.edit("data", nsim="33", p_high="1.5")
+    screen.edit("options", max_epochs="2")
     lab.swap(narrow_data, data_kwargs={"p_high": 0.75})
-    assert panel.data_form.values == {"nsim": 33, "p_high": 0.75, "tilt": 0.5}
-    assert panel.options_form.values["max_epochs"] == 2
+    assert screen.shown("data") == {"nsim": "33", "p_high": "0.75", "tilt": "0.5"}
+    assert screen.shown("options")["max_epochs"] == "2"
     assert lab.fit().epochs == 2
 
 
 def test_swap_leaves_defaults_to_the_new_function(lab: Lab) -> None:
-    shown(lab)
+    screen = Screen(lab)
     lab.swap(narrow_data)
-    assert shown(lab).data_form.values == {"nsim": 60, "p_high": 1, "tilt": 0.5}
+    assert screen.shown("data") == {"nsim": "60", "p_high": "1", "tilt": "0.5"}
 
 
 def test_a_value_that_does_not_fit_the_new_function_is_not_kept(lab: Lab) -> None:
@@ -316,7 +310,7 @@ def test_a_value_that_does_not_fit_the_new_function_is_not_kept(lab: Lab) -> Non
         return rosenbrock_data(20)
 
     lab.swap(named)
-    assert shown(lab).data_form.values == {"nsim": "few"}
+    assert Screen(lab).shown("data") == {"nsim": "few"}
 
 
 def test_runs_are_this_labs_and_all_on_request(lab: Lab, tmp_path: Path) -> None:
@@ -350,7 +344,7 @@ def test_in_a_notebook_the_cell_shows_its_run(
     assert run.id in last
     assert "finished" in last
     assert "data:image/png;base64," in last
-    assert len(last) < 60_000
+    assert len(last) < 40_000
 
 
 def test_an_argument_that_is_wrong_is_said_when_the_lab_is_made(problem: Any, tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def test_marks_as_printed(executed: tuple[dict[str, str], Runs], cells: dict[str
 
 # Its own cells on another seed ------------------------------------------------------------------------------
 
-TAGS = ("imports", "problem", "data", "bench", "learnt", "reference", "marks")
+TAGS = ("imports", "problem", "data", "learnt", "view", "bench", "reference", "marks")
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nmlab.errors import RunError
-from nmlab.runs import LAYOUT, Run, Runs, RunStore, RunWriter
+from nmlab.runs import LAYOUT, Run, Runs, RunStore, RunWriter, rows
 
 ROOT = Path(__file__).parents[1]
 
@@ -257,7 +258,7 @@ def test_a_reader_sees_whole_rows_while_they_are_appended(store: RunStore) -> No
             watchers = [pool.submit(look) for _ in range(3)]
             for epoch in range(150):
                 writer.append({"epoch": epoch, "train_loss": 0.5, "dev_loss": 10.0 * epoch})
-                writer.update(note=str(epoch))  # a file that is replaced while its size is asked
+                writer.update(remark=str(epoch))  # a file that is replaced while its size is asked
             for watcher in watchers:
                 watcher.result(timeout=30)
     finally:
@@ -468,6 +469,14 @@ KEYS = (
     "state",
     "error",
     "note",
+    "remark",
+    "created",
+    "starts_from",
+    "seed",
+    "options",
+    "data_kwargs",
+    "problem_source",
+    "versions",
     "test_metrics",
     "monitor",
     "mode",
@@ -486,16 +495,95 @@ def test_whatever_a_folder_holds_the_table_is_shown(head: Any, status: Any, metr
         fine, run = ended(store), ended(store)
         (run.folder / "settings.json").write_text(json.dumps(head), "utf-8")
         (run.folder / "status.json").write_text(json.dumps(status), "utf-8")
+        (run.folder / "label.json").write_text(json.dumps(head), "utf-8")
         (run.folder / "metrics.csv").write_bytes(metrics)
         runs = store.runs()
         assert [r.id for r in runs] == [fine.id, run.id]
         assert runs._repr_html_().count("<tr>") == 3
+        assert len(json.dumps(rows(runs), allow_nan=False)) > 100
         assert fine.id in repr(runs)
         assert all(repr(r) and r.name for r in runs)
         assert (runs[1].status == "damaged") == (runs[1].damage is not None or runs[1]._state() not in STATES)
 
 
 STATES = ("running", "finished", "stopped", "failed", "interrupted")
+
+
+# --- name and note ---
+
+
+def test_a_run_is_renamed_and_annotated_while_it_runs_too(store: RunStore) -> None:
+    writer = store.create("first", {})
+    reader = Run(writer.folder)
+    assert (reader.name, reader.note) == ("first", "")
+    store.runs().rename(writer.run, "  the \n best ")
+    store.runs().annotate(writer.run, "lr too high\nnext: 1e-4\n")
+    writer.describe(fingerprint="abc")
+    writer.close("finished")
+    for run in (reader, writer.run, store.get("1")):
+        assert (run.name, run.note) == ("the best", "lr too high\nnext: 1e-4")
+        assert (run.id, run.settings["name"]) == ("0001-first", "first")
+    store.annotate(reader, "")
+    assert (reader.name, reader.note) == ("the best", "")
+    for name in ("", " \n"):
+        with pytest.raises(RunError, match=r"Run 0001-first cannot be renamed to .*needs a letter"):
+            store.rename(reader, name)
+    assert reader.name == "the best"
+    assert not list(store.folder.rglob("*.tmp"))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.text(min_size=1, max_size=60) | st.just("\udc80"), st.text(max_size=60))
+def test_any_name_and_note_are_kept(name: str, note: str) -> None:
+    with fresh_store() as store:
+        run = ended(store)
+        if name.split():
+            store.rename(run, name)
+            assert run.name == " ".join(name.split())
+        store.annotate(run, note)
+        assert Run(run.folder).note == note.strip()
+
+
+@pytest.mark.parametrize("content", [b"{", b"[1]", b"\xff", b'{"name": null, "note": 0}', b""])
+def test_a_damaged_label_harms_nothing(store: RunStore, content: bytes) -> None:
+    run = ended(store, "r")
+    (run.folder / "label.json").write_bytes(content)
+    assert (run.name, run.note, run.damage, run.status) == ("r", "", None, "finished")
+    store.rename(run, "again")
+    assert run.name == "again"
+
+
+def test_a_run_that_is_gone_cannot_be_labelled(store: RunStore) -> None:
+    run = ended(store)
+    store.delete(run)
+    with pytest.raises(RunError, match="Run 0001-r cannot be labelled: "):
+        store.annotate(run, "late")
+
+
+def test_the_fits_own_remark_is_another_thing_than_the_users_note(store: RunStore) -> None:
+    writer = store.create("r", {})
+    writer.update(remark="no dev split")
+    store.annotate(writer.run, "mine")
+    assert (writer.run.remark, writer.run.note) == ("no dev split", "mine")
+    writer.update(remark=None)
+    assert (writer.run.remark, writer.run.note) == (None, "mine")
+    status = json.loads((writer.folder / "status.json").read_text("utf-8"))
+    del status["remark"]
+    (writer.folder / "status.json").write_text(json.dumps({**status, "note": "of an older run"}), "utf-8")
+    assert (writer.run.remark, writer.run.note) == ("of an older run", "mine")
+    writer.close("finished")
+
+
+def test_what_a_run_was_made_with(store: RunStore) -> None:
+    run = ended(store, data_function={"name": "f", "source": "def f(): ..."}, starts_from="0007-other")
+    assert (run.data_name, run.source, run.starts_from) == ("f", "def f(): ...", "0007-other")
+    assert datetime.fromisoformat(run.created).tzinfo is not None
+    plain = ended(store)
+    assert (plain.data_name, plain.source, plain.starts_from, plain.view_path) == (None, None, None, None)
+    writer = store.create("drawn", {})
+    writer.figure("view.png").write_bytes(b"")
+    assert writer.run.view_path == writer.folder / "figures" / "view.png"
+    writer.close("finished")
 
 
 # --- find, delete, show ---
@@ -565,7 +653,7 @@ def test_the_table_escapes_what_users_wrote(store: RunStore) -> None:
     writer.close("failed", {"type": "ValueError", "message": evil, "traceback": evil})
     page = store.runs()._repr_html_()
     assert "<img" not in page
-    assert page.count("&lt;img src=x onerror=alert(1)&gt;") == 2
+    assert page.count("&lt;img src=x onerror=alert(1)&gt;") == 5  # two names, data, what was changed, the error
     assert run.id in page
     assert RunStore(store.folder / "none").runs()._repr_html_() == "<p>No runs yet.</p>"
     assert repr(RunStore(store.folder / "none").runs()) == "No runs yet."

@@ -18,7 +18,7 @@ from torch import nn
 
 from nmlab.data import Splits, make_splits
 from nmlab.errors import DataError
-from nmlab.trial import try_out, untouched
+from nmlab.trial import homes_of, try_out, untouched
 from tests import problems
 from tests.problems import PROBLEMS
 from tests.test_randomness import users_states
@@ -114,6 +114,36 @@ def test_untouched_covers_a_training_pass() -> None:
     with pytest.raises(ZeroDivisionError), untouched(problem):
         view()
     assert same(snapshot(problem), before)
+
+
+def test_within_untouched_all_is_a_copy_of_the_kind_that_is_asked_for() -> None:
+    problem = problems.noisy()
+    problem({"x": torch.rand(4, 1), "seen": torch.rand(4, 1), "name": "train"})["train_loss"].backward()
+    before = snapshot(problem)
+    parameters, gradients = list(problem.parameters()), [parameter.grad for parameter in problem.parameters()]
+    homes = {
+        name: (device, torch.float64) for name, (device, dtype) in homes_of(problem).items() if dtype.is_floating_point
+    }
+    with untouched(problem, homes=homes):
+        assert {value.dtype for value in problem.parameters()} == {torch.float64}
+        assert (
+            problem({"x": torch.rand(4, 1).double(), "seen": torch.zeros(1), "name": "dev"})["dev_loss"].dtype
+            == torch.float64
+        )
+        network = problem.nodes[0].callable
+        network[0].weight.data.zero_()
+        network[1].running_mean = torch.ones(8)
+        network[0].bias.grad.zero_()
+        network[0].bias.requires_grad_(False)
+        network[4].weight = nn.Parameter(torch.ones(1, 8))
+        network.add_module("more", nn.Linear(1, 1))
+        network.register_buffer("buffer", torch.ones(1))
+        network.mine = "an attribute"
+    assert same(snapshot(problem), before)
+    assert all(a is b for a, b in zip(problem.parameters(), parameters, strict=True))
+    assert all(p.grad is grad for p, grad in zip(parameters, gradients, strict=True))
+    assert all(p.requires_grad for p in parameters)
+    assert not hasattr(problem.nodes[0].callable, "mine")
 
 
 def test_a_moving_horizons_history_is_not_lengthened() -> None:

@@ -1,4 +1,4 @@
-"""The Lab: joins form, fit and live view. What it shows it reads from runs."""
+"""The Lab: what a user says in code, over the session; the bench shows the same."""
 
 from __future__ import annotations
 
@@ -8,43 +8,51 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
-import torch
 from IPython import get_ipython
+from IPython.display import display
+from matplotlib.figure import Figure
 from neuromancer.problem import Problem
 
 from nmlab import control as controls
-from nmlab.data import Splits, place_of
-from nmlab.errors import FieldError, RunError
-from nmlab.fields import Field, check, fields_of, is_default, takes_any_keyword
+from nmlab.archive import export_runs
+from nmlab.data import Splits
+from nmlab.errors import RunError
 from nmlab.fitting import Fit
+from nmlab.notebook.bench import EARLIER, Bench
 from nmlab.notebook.live import CellView
-from nmlab.notebook.panel import Panel
+from nmlab.notebook.requests import Requests
 from nmlab.options import TrainerOptions
-from nmlab.runs import Run, Runs, RunStore
-from nmlab.weights import copy_weights, fingerprint
-
-LOOK_EVERY = 0.2
-"""Seconds between two looks at a running fit."""
-
-EARLIER = 8
-"""How many earlier runs are drawn faint behind the newest."""
+from nmlab.plots import paper_figure
+from nmlab.runs import Comparison, Run, Runs
+from nmlab.script import script
+from nmlab.session import Session
 
 _labs: weakref.WeakSet[Lab] = weakref.WeakSet()
+
+
+class Code(str):
+    """Python code that shows itself as it is, not as a quoted string."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
 
 
 class Lab:
     """A bench for one Problem: choose, fit, watch, stop, swap the data, run again.
 
-    As a cell's last line it shows a form made from the data function's signature and the trainer's options, Run and
-    Stop, the fit's progress and curves, and the table of runs. The same is done from code by `fit`, `stop`, `wait`,
-    `swap` and `runs`, without a form on screen too.
+    As a cell's last line it shows a form made from the data function's signature and the trainer's options, the
+    buttons, the fit's progress and curves, and the table of runs. The same is done from code, without a form on screen
+    too.
 
     Every run starts from the weights that the Problem had when the Lab was made, unless `swap(..., keep_weights=True)`
-    says otherwise. After a run the Problem holds that run's best weights. Made again over the same Problem while a run
-    goes, the new Lab takes the run over and the old panel says so.
+    or `start_from(run)` says otherwise. After a run the Problem holds that run's best weights. Made again over the same
+    Problem while a run goes, the new Lab takes the run over and the old panel says so.
 
     Parameters
     ----------
@@ -56,6 +64,10 @@ class Lab:
     choices : values to choose by name, as in `{'sys': {'CSTR': cstr, 'TwoTank': two_tank}}`
     runs_dir : the folder of the runs
     name : the Lab's name, by which its runs are told from other Labs'
+    view : a picture of the solution, `view(problem, splits) -> Figure`; redrawn between steps while its tab is seen and
+        once at the end, and kept with the run. It leaves no trace on the fit, and what it raises ends nothing
+    lock : values that are shown and cannot be changed, by name, as in `{'lr': 1e-3}`; refused from code too
+    hide : names that the form does not show
 
     Raises `FieldError` where an argument is wrong; all faults at once.
     """
@@ -70,61 +82,47 @@ class Lab:
         choices: Mapping[str, Any] | None = None,
         runs_dir: str | os.PathLike[str] = "nmlab_runs",
         name: str | None = None,
+        view: Callable[[Problem, Splits], Figure] | None = None,
+        lock: Mapping[str, Any] | None = None,
+        hide: Iterable[str] = (),
     ) -> None:
-        self.problem = problem
         self.name = name or "lab"
-        self.options = options or TrainerOptions()
-        self._store = RunStore(runs_dir)
-        self._fit: Fit | None = None
-        self._watcher: threading.Thread | None = None
-        self._blocking = False
-        self._looking = threading.Lock()
-        self._panel: Panel | None = None
-        self._start_weights = copy_weights(problem) if isinstance(problem, Problem) else None
-        self._kept_weights: dict[str, torch.Tensor] | None = None
-        self._keep_pending = False
-        self._take_data(data_setup_function, data_kwargs or {}, choices)
-        self._attach()
+        self._session = Session(
+            problem,
+            data_setup_function,
+            options=options,
+            data_kwargs=data_kwargs,
+            choices=choices,
+            runs_dir=runs_dir,
+            name=self.name,
+            view=view,
+            lock=lock,
+            hide=hide,
+        )
+        self._bench: Bench | None = None
+        for old in list(_labs):
+            if old._session.problem is problem and old._session.running:
+                self._session.take_over(old._session)
+                if old._bench is not None:
+                    old._bench.retire()
         _labs.add(self)
 
-    def _take_data(
-        self, function: Callable[..., Any], data_kwargs: Mapping[str, Any], choices: Mapping[str, Any] | None
-    ) -> None:
-        fields = fields_of(function, choices)
-        subject, extra = f"{place_of(function)} cannot be called with this", takes_any_keyword(function)
-        values = check(fields, data_kwargs, subject=subject, extra=extra, complete=False)
-        self.data_setup_function = function
-        self._choices = choices
-        self._data_fields = fields
-        self._data_kwargs = values
+    # --- fits ---
 
-    def _attach(self) -> None:
-        """Take over a run that an older Lab over the same Problem has going, with that Lab's start weights."""
-        for old in list(_labs):
-            if old.problem is self.problem and old._fit is not None and not old._fit.done:
-                self._fit = old._fit
-                self._start_weights, self._kept_weights = old._start_weights, old._kept_weights
-                if old._panel is not None:
-                    old._panel.retire("This panel was replaced by one that was made later; its run goes on there.")
-                self._watch(old._fit)
-
-    # --- from code ---
+    @property
+    def problem(self) -> Problem | Callable[[], Problem]:
+        """The Problem, or the function that builds it, as it was given."""
+        return self._session.problem
 
     @property
     def run(self) -> Run | None:
         """The newest run of this Lab in this kernel, or None before the first."""
-        return self._fit.run if self._fit is not None else None
-
-    @property
-    def runs(self) -> Runs:
-        """This Lab's runs over this Problem, oldest first, from earlier sessions too; `.all()` for the whole folder."""
-        known = self._trained_problem()
-        return self._store.runs(lab=self.name, problem=None if known is None else fingerprint(known))
+        return self._session.fit.run if self._session.fit is not None else None
 
     @property
     def splits(self) -> Splits | None:
         """The data of the newest run, once they are made; one set is held at a time."""
-        return self._fit.splits if self._fit is not None else None
+        return self._session.fit.splits if self._session.fit is not None else None
 
     def fit(self, **kwargs: Any) -> Run:
         """Fit with the bench's settings and these changes, show the run under this cell, and return it.
@@ -137,39 +135,96 @@ class Lab:
         **kwargs : keywords of the data function and options, told apart by where each name is known; a name known in
             both is given as `data_kwargs={…}` or `options=TrainerOptions(…)`
 
-        Raises what `nmlab.fit` raises.
+        Raises what `nmlab.fit` raises, and `FieldError` for a value that is locked.
         """
-        data_kwargs, options = self._sort_out(kwargs)
-        fit = self._start(data_kwargs, options)
+        data_kwargs, options = self._session.sort_out(kwargs)
+        fit = self._session.start(data_kwargs, options)
+        watcher: threading.Thread | None = None
         try:
-            self._watch(fit, in_cell=get_ipython() is not None)
+            if self._bench is not None:
+                self._bench.begun(fit, blocking=True)
+            if get_ipython() is not None:
+                watcher = self._show_in_cell(fit)
             return fit.wait()
         except KeyboardInterrupt:
             fit.control.stop()  # also where it came before the waiting
             raise
         finally:
             if fit.done:  # else a second interrupt would not wait
-                self._await_view(fit)
+                self._await_screen()
+                while watcher is not None and watcher.is_alive():
+                    time.sleep(0.02)
+
+    def _show_in_cell(self, fit: Fit) -> threading.Thread:
+        """Draw a run in the output of the cell that waits for it, in a thread, so that an interrupt hits no drawing."""
+        earlier = [run for run in self.runs if run.id != fit.run.id and run.damage is None and run.epochs][-EARLIER:]
+        # with the cell's context, by which Jupyter knows whose output it is
+        context = contextvars.copy_context()
+
+        def watch() -> None:
+            cell, done = CellView(earlier), False
+            while not done:
+                done = fit.done
+                try:
+                    cell.show(fit, done)
+                except Exception:
+                    logging.getLogger(__name__).exception("Run %s could not be drawn", fit.run.id)
+                if not done:
+                    time.sleep(0.2)
+
+        thread = threading.Thread(target=context.run, args=(watch,), name="nmlab cell", daemon=True)
+        thread.start()
+        return thread
+
+    def _await_screen(self) -> None:
+        """Wait until the end of the run is on screen."""
+        while self._bench is not None and not self._bench.settled():
+            self._bench.painter.wake()
+            time.sleep(0.05)
 
     def stop(self) -> None:
         """Ask the running fit to stop at its next batch; harmless where none runs."""
         if (running := controls.current()) is not None:
             running.stop()
-        if self._fit is not None:
-            self._look(self._fit)
+        self._show_controls()
+
+    def pause(self) -> None:
+        """Ask the running fit to wait at its next batch; harmless where none runs."""
+        self._steer("pause")
+
+    def resume(self) -> None:
+        """Let a paused fit go on; harmless where none waits."""
+        self._steer("resume")
+
+    def step(self) -> None:
+        """Let the running fit go on to the end of its epoch and wait there; harmless where none runs."""
+        self._steer("step")
+
+    def _steer(self, what: str) -> None:
+        if self._session.running and self._session.fit is not None:
+            getattr(self._session.fit.control, what)()
+        self._show_controls()
+
+    def _show_controls(self) -> None:
+        if self._bench is not None:
+            self._bench.refresh()
 
     def wait(self) -> Run | None:
         """Block until the run that was begun by the button has ended; return it, or raise what ended it.
 
         An interrupt ends the waiting, not the run.
         """
-        fit = self._fit
+        fit = self._session.fit
         if fit is None:
             return None
-        self._await_view(fit)
+        while not fit.done:
+            time.sleep(0.05)
+        self._await_screen()
         if fit.error is not None:
             raise fit.error
         return fit.run
+
+    # --- data and weights of the next runs ---
 
     def swap(
         self,
@@ -193,175 +248,116 @@ class Lab:
 
         Raises `FieldError` where an argument is wrong, and `RunError` where there are no weights to keep.
         """
-        if keep_weights and self._trained_problem() is None:
-            raise RunError("There are no weights to keep: no run has built the Problem yet.")
-        fields = {field.name: field for field in fields_of(data_setup_function, choices)}
-        kept: dict[str, Any] = {}
-        for name, value in self._chosen_data_kwargs().items():
-            if name in fields and name not in (data_kwargs or {}):
-                try:
-                    kept |= check([fields[name]], {name: value}, complete=False)
-                except FieldError:
-                    continue
-        self._take_data(data_setup_function, {**kept, **(data_kwargs or {})}, choices)
-        self._kept_weights = None
-        self._keep_pending = keep_weights
-        self._keep_if_asked()
-        if self._panel is not None:
-            self._panel.make_data_form(*self._form_of_data())
+        self._session.swap(data_setup_function, keep_weights, data_kwargs, choices)
+        if self._bench is not None:
+            self._bench.show_forms()
 
-    def _keep_if_asked(self) -> None:
-        """Remember the weights to go on from, as soon as no run changes them any more."""
-        if self._keep_pending and (self._fit is None or self._fit.done):
-            held = self._trained_problem()
-            if held is not None:
-                self._kept_weights = copy_weights(held)
-            self._keep_pending = False
+    def start_from(self, run: Run | str | None) -> None:
+        """Let the next runs start from the best weights of `run`, or of the run with this id; None: fresh ones again.
 
-    def _trained_problem(self) -> Problem | None:
-        """The Problem that holds the newest weights; None where a builder has not built one yet."""
-        if isinstance(self.problem, Problem):
-            return self.problem
-        return self._fit.problem if self._fit is not None else None
-
-    # --- one run ---
-
-    def _current_data_kwargs(self) -> dict[str, Any]:
-        return {**self._data_kwargs, **(self._panel.data_form.values if self._panel is not None else {})}
-
-    def _form_of_data(self) -> tuple[str, tuple[Field, ...], dict[str, Any]]:
-        name = getattr(self.data_setup_function, "__name__", "data_setup_function")
-        return f"Data: {name}", self._data_fields, self._data_kwargs
-
-    def _chosen_data_kwargs(self) -> dict[str, Any]:
-        """The current values without those that are their function's own defaults."""
-        current = self._current_data_kwargs()
-        defaults = [f.name for f in self._data_fields if f.name in current and is_default(f, current[f.name])]
-        return {name: value for name, value in current.items() if name not in defaults}
-
-    def _current_options(self) -> TrainerOptions:
-        return self.options if self._panel is None else self.options.replace(**self._panel.options_form.values)
-
-    def _sort_out(self, kwargs: dict[str, Any]) -> tuple[dict[str, Any], TrainerOptions]:
-        """Tell data keywords from options among loose ones, and return both over the bench's settings."""
-        given = dict(kwargs)
-        data = {field.name for field in self._data_fields}
-        data_kwargs = dict(given.pop("data_kwargs", None) or {}) if "data_kwargs" not in data else {}
-        options = given.pop("options", None) if "options" not in data else None
-        known = set(TrainerOptions.model_fields)
-        faults = {
-            name: f"both the data function's and an option; say data_kwargs={{'{name}': …}} or "
-            f"options=TrainerOptions({name}=…)"
-            for name in given
-            if name in data & known
-        }
-        extra = takes_any_keyword(self.data_setup_function)
-        faults |= {
-            name: "neither a parameter of the data function "
-            f"({', '.join(sorted(data)) or 'it has none'}) nor a trainer option ({', '.join(sorted(known))})"
-            for name in given
-            if name not in data | known and not extra
-        }
-        if faults:
-            raise FieldError(faults, subject="lab.fit() cannot take these keywords")
-        chosen = {name: value for name, value in given.items() if name in known and name not in data}
-        loose = {name: value for name, value in given.items() if name not in chosen}
-        base = options if options is not None else self._current_options()
-        return {**self._current_data_kwargs(), **loose, **data_kwargs}, base.replace(**chosen)
-
-    def _start(self, data_kwargs: Mapping[str, Any], options: TrainerOptions) -> Fit:
-        """Begin a fit in its thread; the last one's data are let go of first."""
-        self._keep_if_asked()
-        fit = Fit(
-            self.problem,
-            self.data_setup_function,
-            options,
-            data_kwargs,
-            choices=self._choices,
-            runs_dir=self._store.folder,
-            lab=self.name,
-            start_weights=self._kept_weights or self._start_weights,
-        )
-        self._fit = fit.start(instead_of=self._fit)
-        return fit
-
-    def _earlier(self, fit: Fit) -> list[Run]:
-        """The runs that are drawn faint behind the one of `fit`."""
-        others = [run for run in self.runs if run.id != fit.run.id]
-        return [run for run in others if run.damage is None and run.epochs][-EARLIER:]
-
-    def _run_pressed(self) -> None:
-        """Begin a run with what the form holds; the kernel stays free."""
-        self._watch(self._start(self._current_data_kwargs(), self._current_options()))
-
-    def _watch(self, fit: Fit, in_cell: bool = False) -> None:
-        """Keep the panel up to date until the run has ended, and `in_cell` the output of the cell that waits for it.
-
-        A thread does it all, so that an interrupt never hits a drawing; it takes the cell's context along, by which
-        Jupyter knows whose output it is.
+        Raises `RunError` where there is no such run or it kept no weights.
         """
-        context = contextvars.copy_context()
+        self._session.start_from(self._session.store.get(run) if isinstance(run, str) else run)
+        self._show_controls()
 
-        def watch() -> None:
-            try:
-                cell = CellView(self._earlier(fit)) if in_cell else None
-                self._blocking = in_cell
-                self._begun(fit)
-                while not fit.done:
-                    self._look(fit, cell)
-                    time.sleep(LOOK_EVERY)
-                self._look(fit, cell)
-            finally:
-                self._ended(fit)
+    @property
+    def presets(self) -> list[str]:
+        """The names under which settings are kept beside the runs."""
+        return self._session.presets.names()
 
-        self._watcher = threading.Thread(target=context.run, args=(watch,), name="nmlab view", daemon=True)
-        self._watcher.start()
+    def save_preset(self, name: str) -> None:
+        """Keep the values that the form holds now under `name`, for other kernels too."""
+        self._session.save_preset(name)
+        if self._bench is not None:
+            self._bench.show_presets()
 
-    def _await_view(self, fit: Fit) -> None:
-        """Wait until the run has ended and its end is on screen."""
-        while not fit.done or (self._watcher is not None and self._watcher.is_alive()):
-            time.sleep(0.05)
+    def load_preset(self, name: str) -> None:
+        """Put the values kept under `name` into the form.
 
-    def _look(self, fit: Fit, cell: CellView | None = None) -> None:
-        """Bring what shows the run up to date; a drawing that fails is logged and harms no run."""
-        try:
-            with self._looking:  # so that a look before the run's end is never drawn after one that saw it
-                if cell is not None:
-                    cell.show(fit, fit.done)
-                if self._panel is not None and fit is self._fit:
-                    self._panel.show(fit, fit.done)
-        except Exception:
-            logging.getLogger(__name__).exception("Run %s could not be drawn", fit.run.id)
+        Raises `RunError` where there is no such preset, and `FieldError` naming what its record could not keep.
+        """
+        self._session.load_preset(name)
+        if self._bench is not None:
+            self._bench.show_forms()
 
-    def _begun(self, fit: Fit) -> None:
-        if self._panel is not None:
-            others = self.runs.where(lambda run: run.id != fit.run.id)
-            self._panel.busy(others, self._earlier(fit), self._blocking)
+    # --- runs ---
 
-    def _ended(self, fit: Fit) -> None:
-        self._blocking = False
-        self._keep_if_asked()
-        if self._panel is not None and fit is self._fit:
-            self._panel.idle(self.runs)
+    @property
+    def runs(self) -> Runs:
+        """This Lab's runs over this Problem, oldest first, from earlier sessions too; `.all()` for the whole folder."""
+        return self._session.runs
+
+    def _chosen(self, run: Run | str | None) -> Run:
+        if isinstance(run, str):
+            return self._session.store.get(run)
+        newest = run or self.run or next(reversed(self.runs), None)
+        if newest is None:
+            raise RunError("There is no run yet.")
+        return newest
+
+    def compare(self, a: Run | str, b: Run | str) -> Comparison:
+        """Return what is different between two runs (or ids): settings, the data function's source, results."""
+        return Comparison(self._chosen(a), self._chosen(b))
+
+    def code(self, run: Run | str | None = None) -> str:
+        """Return the plain Python that does `run`, or the newest run, without the bench and to the same digits.
+
+        What has no source, such as a Problem given as an object, is a marked line to fill in.
+        """
+        return Code(script(self._chosen(run)))
+
+    def figure(self, *runs: Run | str, metric: str = "dev_loss", **options: Any) -> Figure:
+        """Return a figure for a paper: one metric of these runs (default: the newest) by epoch.
+
+        Parameters: `metric`, a column of `run.metrics`; further options as for `nmlab.plots.paper_figure`. Save it by
+        `.savefig("losses.pdf")`.
+        """
+        return paper_figure([self._chosen(run) for run in runs or (None,)], metric, **options)
+
+    def export(self, path: str | os.PathLike[str] | None = None) -> Path:
+        """Write all runs of this Lab with their code and figures into a zip, which `nmlab.load` reads; return its path.
+
+        Parameters: `path`, by default '<name of the Lab>-runs.zip' in the working directory.
+        """
+        runs = [run for run in self.runs if run.damage is None]
+        if not runs:
+            raise RunError("There is no run to export yet.")
+        extra: dict[str, str | bytes] = {}
+        for run in runs:
+            extra[f"code/{run.id}.py"] = script(run, folder=f"../runs/{run.id}")
+            if run.epochs:
+                extra[f"figures/{run.id}.pdf"] = _pdf(paper_figure([run]))
+        return export_runs(runs, Path(path or f"{self.name}-runs.zip"), extra)
 
     # --- on screen ---
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
-        if self._panel is None:
-            panel = Panel(run=self._run_pressed, stop=self.stop)
-            panel.make_data_form(*self._form_of_data())
-            panel.make_options_form(self.options)
-            panel.list_runs(self.runs)
-            self._panel = panel
-            if self._fit is not None:
-                self._begun(self._fit)
-                self._look(self._fit)
-                if self._fit.done:  # asked for after the panel is known, so that an end just now is not missed
-                    self._ended(self._fit)
-        bundle = self._panel.root._repr_mimebundle_(**kwargs)
-        data: dict[str, Any] = bundle[0] if isinstance(bundle, tuple) else bundle
-        return {**data, "text/plain": repr(self)}
+    def _ipython_display_(self) -> None:
+        if self._bench is None:
+            self._bench = Bench(self._session)
+            Requests(self._session, self._bench, self.export)
+        # stays in the saved notebook above the runs, so it names none
+        display({**_bundle(self._bench.panel), "text/plain": self._called}, raw=True)
+        self._bench.kept.show()
+        self._bench.painter.wake()
 
     def __repr__(self) -> str:
         run = f"; newest run {self.run.id}: {self.run.status}" if self.run is not None else "; no run yet"
-        return f"Lab {self.name!r} on {getattr(self.data_setup_function, '__name__', 'data')}{run}"
+        return self._called + run
+
+    @property
+    def _called(self) -> str:
+        return f"Lab {self.name!r} on {getattr(self._session.data_setup_function, '__name__', 'data')}"
+
+
+def _bundle(widget: Any) -> dict[str, Any]:
+    bundle = widget._repr_mimebundle_()
+    data: dict[str, Any] = bundle[0] if isinstance(bundle, tuple) else bundle
+    return data
+
+
+def _pdf(figure: Figure) -> bytes:
+    from io import BytesIO
+
+    file = BytesIO()
+    figure.savefig(file, format="pdf")
+    return file.getvalue()

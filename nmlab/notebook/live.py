@@ -1,50 +1,112 @@
-"""A run on screen while it goes and after: progress in words, curves, and what went wrong."""
+"""A run in words while it goes and after, and how often it is drawn."""
 
 from __future__ import annotations
 
 import base64
-import threading
 import time
 from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-import ipywidgets as widgets
 from IPython.display import display
 
 from nmlab.control import Control
 from nmlab.fitting import Fit
-from nmlab.plots import LossPicture
+from nmlab.plots import Picture, alt_text, draw_losses, panel
 from nmlab.runs import Run
 
 SHARE = 0.03
 """The share of time that drawing may take in a long run."""
 
+BYTES_A_SECOND = 60_000
+"""What drawing may send; where it is more, it draws less often."""
+
+SHORT = 30.0
+"""Seconds up to which a run is short, and drawn every two seconds at least."""
+
 
 class Pace:
-    """Says when to draw again: soon after fast drawings, later after slow ones, always within two seconds.
+    """Says when to draw again: soon after fast and small drawings, later after slow or large ones.
 
-    A drawing that took 45 ms is followed by the next after 1.5 s, which is 3 % of the time.
+    A drawing that took 45 ms is followed by the next after 1.5 s, which is 3 % of the time; in the first 30 s of a run,
+    no later than after 2 s.
     """
 
     def __init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin again, as with a new run: the next drawing is due at once."""
         self._next = 0.0
+        self._began = time.perf_counter()
 
     def due(self) -> bool:
         """Whether it is time to draw."""
         return time.perf_counter() >= self._next
 
-    def drew(self, seconds: float) -> None:
-        """Note that a drawing took so long."""
-        self._next = time.perf_counter() + min(max(seconds / SHARE, 0.2), 2.0)
+    def drew(self, seconds: float, size: int = 0) -> None:
+        """Note that a drawing took so long and became so many bytes."""
+        now = time.perf_counter()
+        wait = max(seconds / SHARE, 0.2)
+        if now - self._began < SHORT:
+            wait = min(wait, 2.0)
+        self._next = now + max(wait, size / BYTES_A_SECOND)
+
+
+def state_of(run: Run, control: Control, done: bool) -> str:
+    """Return how a run stands: its status, or 'stopping', 'pausing' or 'paused' while it goes."""
+    if done:
+        return run.status
+    if control.stopping:
+        return "stopping"
+    if control.paused:
+        return "paused"
+    return "pausing" if control.pausing else "running"
+
+
+def state_words(run: Run, control: Control, done: bool) -> str:
+    """Return how a run stands in a few words, such as 'running: making the data'."""
+    state = state_of(run, control, done)
+    if state in ("stopping", "pausing"):
+        return f"{state} after {_AFTER.get(control.phase, 'this batch')}"
+    if (
+        state == "running"
+        and control.phase != "training"
+        and not (control.phase == "dev pass" and _quick(run, control))
+    ):
+        return f"running: {control.phase}"
+    return state
+
+
+def _quick(run: Run, control: Control) -> bool:
+    """Tell whether epochs are so short that naming their parts would only flicker."""
+    seconds = run.seconds if run.epochs else control.progress.clock() - control.progress.started
+    return seconds / max(run.epochs, 1) < 2.0
+
+
+_AFTER = {
+    "building the Problem": "the Problem is built",
+    "making the data": "the data are made",
+    "trying out the data": "the data were tried out",
+}
+_MARKS = {
+    "finished": "✓",
+    "stopped": "■",
+    "failed": "✗",
+    "stopping": "…",
+    "pausing": "…",
+    "paused": "❙❙",
+    "running": "▶",
+}
+_COLOURS = {"failed": "#c0392b", "running": "#0072B2", "finished": "#0072B2"}
 
 
 def progress_html(run: Run, control: Control, done: bool) -> str:
     """Return one run's state as HTML: a bar, epoch, pace, time left; afterwards how it ended."""
     progress = control.progress
-    state = run.status if done else ("stopping" if control.stopping else "running")
-    mark = {"finished": "✓", "stopped": "■", "failed": "✗", "stopping": "…", "running": "▶"}.get(state, "•")
-    words = [f"{mark} <b>{escape(run.id)}</b> {_state_words(state, control, done)}"]
+    state = state_of(run, control, done)
+    called = run.id if run.name in run.id else f"{run.id} “{run.name}”"
+    words = [f"{_MARKS.get(state, '•')} <b>{escape(called)}</b> {escape(state_words(run, control, done))}"]
     if progress.max_epochs and progress.started:
         words.append(f"{run.epochs} of {progress.max_epochs} epochs")
     if not done:
@@ -61,29 +123,14 @@ def progress_html(run: Run, control: Control, done: bool) -> str:
     if done and "test_loss" in run.test_metrics:
         words.append(f"test loss {run.test_metrics['test_loss']:.4g}")
     share = 100 * (1.0 if state == "finished" else progress.fraction)
-    colour = {"failed": "#c0392b", "stopped": "#7a7f87", "stopping": "#7a7f87"}.get(state, "#0072B2")
     bar = (
-        f"<div role='progressbar' aria-valuenow='{share:.0f}' aria-valuemin='0' aria-valuemax='100' "
-        "style='height:6px;background:rgba(128,128,128,.25);border-radius:3px;margin:4px 0 6px'>"
-        f"<div style='height:6px;width:{share:.1f}%;background:{colour};border-radius:3px'></div></div>"
+        f"<div role='progressbar' aria-label='progress of the run' aria-valuenow='{share:.0f}' aria-valuemin='0' "
+        "aria-valuemax='100' style='height:6px;background:rgba(128,128,128,.25);border-radius:3px;margin:4px 0 6px'>"
+        f"<div style='height:6px;width:{share:.1f}%;background:{_COLOURS.get(state, '#7a7f87')};border-radius:3px'>"
+        "</div></div>"
     )
-    note = f"<div style='opacity:.75'>{escape(text)}</div>" if (text := run.note) else ""
-    return f"<div style='line-height:1.4'>{' · '.join(words)}{bar}{note}</div>"
-
-
-def _state_words(state: str, control: Control, done: bool) -> str:
-    if done or (state == "running" and control.phase == "training"):
-        return state
-    if state == "stopping":
-        return f"stopping after {_STOPPING.get(control.phase, 'this batch')}"
-    return f"running: {escape(control.phase)}"
-
-
-_STOPPING = {
-    "building the Problem": "the Problem is built",
-    "making the data": "the data are made",
-    "trying out the data": "the data were tried out",
-}
+    remark = f"<div>{escape(text)}</div>" if (text := run.remark) else ""
+    return f"<div style='line-height:1.4'>{' · '.join(words)}{bar}{remark}</div>"
 
 
 def _duration(seconds: float) -> str:
@@ -95,81 +142,15 @@ def _duration(seconds: float) -> str:
 
 
 def error_html(title: str, text: str) -> str:
-    """Return an error as HTML: a headline and, folded out, its traceback; everything escaped."""
-    return (
-        "<div role='alert' style='border-left:3px solid #c0392b;padding:2px 10px;margin:6px 0'>"
-        f"<b style='color:#c0392b'>{escape(title)}</b>"
-        f"<pre style='white-space:pre-wrap;font-size:12px;max-height:320px;overflow:auto'>{escape(text)}</pre></div>"
-    )
+    """Return an error as HTML: a headline and its text or traceback; everything escaped."""
+    return f"<div role='alert' class='nm-error'><b>{escape(title)}</b><pre tabindex='0'>{escape(text)}</pre></div>"
 
 
-class RunPanel:
-    """The bench's view of its newest run: widgets that any number of displays share."""
-
-    def __init__(self) -> None:
-        self._picture = LossPicture()
-        self._pace = Pace()
-        self._drawn: tuple[Any, ...] = ()
-        self._progress = widgets.HTML()
-        self._image = widgets.Image(format="png", layout=widgets.Layout(max_width=f"{self._picture.width}px"))
-        self._image.layout.display = "none"
-        self._log = widgets.ToggleButton(
-            value=True, description="log scale", layout=widgets.Layout(width="100px", display="none")
-        )
-        self._error = widgets.HTML()
-        self.root = widgets.VBox(
-            [self._progress, self._image, self._log, self._error],
-            layout=widgets.Layout(align_items="stretch"),
-        )
-        self._image.layout.align_self = "flex-start"
-        self._shown: tuple[Fit, Sequence[Run]] | None = None
-        self._drawing = threading.Lock()  # a button's handler and the thread that watches the run may draw at once
-        self._log.observe(lambda _change: self._redraw(), names="value")
-
-    def show(self, fit: Fit, earlier: Sequence[Run], last: bool = False) -> None:
-        """Bring the view up to date; curves are drawn where they changed and it is time, or it is the `last` look."""
-        self._shown = (fit, earlier)
-        fresh = self._drawn[:1] != (fit.run.id,)  # the run before is not to be taken for this one
-        if last or fresh or self._pace.due():
-            self._draw(fit.run, earlier)
-        html = progress_html(fit.run, fit.control, last)
-        if html != self._progress.value:
-            self._progress.value = html
-        self._error.value = error_of(fit) if last else ""
-
-    @property
-    def error(self) -> str:
-        """The error that is shown, as HTML; '' for none."""
-        return str(self._error.value)
-
-    def tell(self, html: str) -> None:
-        """Show a message where errors stand."""
-        self._error.value = html
-
-    def _redraw(self) -> None:
-        if self._shown is not None:
-            self._draw(self._shown[0].run, self._shown[1])
-
-    def _draw(self, run: Run, earlier: Sequence[Run]) -> None:
-        with self._drawing:
-            drawn = (run.id, run.epochs, self._log.value, len(earlier))
-            if drawn == self._drawn:
-                return
-            started = time.perf_counter()
-            self._drawn = drawn
-            visible = "" if run.epochs or earlier else "none"
-            if not visible:
-                self._image.value = self._picture.png(run, earlier, self._log.value)
-            self._image.layout.display = self._log.layout.display = visible
-            self._pace.drew(time.perf_counter() - started)
-
-
-def error_of(fit: Fit) -> str:
-    """Return the error that ended a fit as HTML, from the user's own lines on; '' where none did."""
-    run = fit.run
-    if run.status != "failed" or run.error is None:
-        return ""
-    return error_html(run.error, run.traceback or "")
+def picture_html(png: bytes, width: int, alt: str) -> str:
+    """Return a picture as HTML that needs nothing else."""
+    data = base64.b64encode(png).decode()
+    style = f"max-width:{width}px;width:100%"
+    return f"<img alt='{escape(alt, quote=True)}' style='{style}' src='data:image/png;base64,{data}'>"
 
 
 class CellView:
@@ -181,7 +162,7 @@ class CellView:
 
     def __init__(self, earlier: Sequence[Run] = ()) -> None:
         self._earlier = earlier
-        self._picture = LossPicture(560, 260)
+        self._picture = Picture(560, 260)
         self._pace = Pace()
         self._handle: Any = None
         self._html = ""
@@ -195,10 +176,9 @@ class CellView:
         started = time.perf_counter()
         run = fit.run
         if run.epochs != self._epochs:
-            png = base64.b64encode(self._picture.png(run, self._earlier)).decode()
-            style = f"max-width:{self._picture.width}px;width:100%"
-            self._image = f"<img alt='losses by epoch' style='{style}' src='data:image/png;base64,{png}'>"
             self._epochs = run.epochs
+            png = self._picture.png(lambda figure: draw_losses(panel(figure), run, self._earlier), scale=1.5)
+            self._image = picture_html(png, self._picture.width, alt_text(run))
         html = progress_html(run, fit.control, last) + self._image
         if html != self._html:
             bundle = {"text/html": html, "text/plain": repr(run)}
@@ -207,4 +187,4 @@ class CellView:
             else:
                 self._handle.update(bundle, raw=True)
             self._html = html
-        self._pace.drew(time.perf_counter() - started)
+        self._pace.drew(time.perf_counter() - started, len(self._image))

@@ -9,6 +9,8 @@
             status.json       how it stands: state, error, test metrics, monitored metric
             metrics.csv       one row an epoch, appended as it comes
             checkpoints/      start.ckpt, best.ckpt, last.ckpt
+            label.json        what the user calls it and notes about it, once there is either
+            figures/          view.png and view.pdf: the last picture by the user's view
             log.txt           what Lightning had to say, warnings, tracebacks
             alive.lock        held by the process that fits
             events.out.…      TensorBoard's
@@ -17,8 +19,22 @@ A run is `running` as long as its lock is held; one that says so without a holde
 write.
 """
 
+from nmlab.runs.compare import Comparison, best_of, changed_text, changes, comparable
 from nmlab.runs.record import LAYOUT, Run
 from nmlab.runs.store import Runs, RunStore
+from nmlab.runs.table import rows
 from nmlab.runs.writer import RunWriter
 
-__all__ = ["LAYOUT", "Run", "RunStore", "RunWriter", "Runs"]
+__all__ = [
+    "LAYOUT",
+    "Comparison",
+    "Run",
+    "RunStore",
+    "RunWriter",
+    "Runs",
+    "best_of",
+    "changed_text",
+    "changes",
+    "comparable",
+    "rows",
+]

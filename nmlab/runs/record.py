@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import math
 import os
-import threading
-from io import StringIO
 from pathlib import Path
-from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal
 
 from nmlab.errors import RunError
+from nmlab.runs.json_files import read_object
 from nmlab.runs.lock import is_held
+from nmlab.runs.metrics import MetricsFile
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,11 +19,17 @@ if TYPE_CHECKING:
 LOCK = "alive.lock"
 """The lock file of a run's folder."""
 
+LABEL = "label.json"
+"""What a user calls a run and notes about it."""
+
+FIGURES = "figures"
+"""The folder of a run's pictures."""
+
+TOLD_BY = ("settings.json", "status.json", "metrics.csv", LABEL)
+"""The files that say all of a run but its weights."""
+
 LAYOUT = 1
 """Version of the folder's layout; a folder with a newer one is listed and not read."""
-
-_OBJECTS = ("data_function", "data_kwargs", "error", "options", "test_metrics")
-"""What is an object itself in the objects of settings.json and status.json."""
 
 STATES = ("running", "finished", "stopped", "failed", "interrupted")
 
@@ -41,10 +44,7 @@ class Run:
         self.folder = Path(folder).absolute()
         self.problem: Problem | None = None
         """The trained Problem, in the process that made the run; elsewhere None until `restore(problem)`."""
-        self._columns: list[str] = []
-        self._rows: list[list[float]] = []
-        self._seen: tuple[int, int] = (0, 0)  # the metrics file's inode and how many of its bytes were read
-        self._fault: str | None = None  # why the metrics cannot be read
+        self._metrics = MetricsFile(self.folder / "metrics.csv")
 
     # --- what was asked for ---
 
@@ -60,8 +60,36 @@ class Run:
 
     @property
     def name(self) -> str:
-        """The run's name; its id where the settings cannot be read."""
-        return str(self.settings.get("name") or self.id)
+        """What the user called the run, at first or by `rename`; its id where that cannot be read."""
+        return str(self._read(LABEL)[0].get("name") or self.settings.get("name") or self.id)
+
+    @property
+    def note(self) -> str:
+        """What the user noted about the run; '' where nothing was."""
+        return str(self._read(LABEL)[0].get("note") or "")
+
+    @property
+    def data_name(self) -> str | None:
+        """The name of the data function; None where it is unknown."""
+        name = (self.settings.get("data_function") or {}).get("name")
+        return None if name is None else str(name)
+
+    @property
+    def source(self) -> str | None:
+        """The source of the data function as the run called it, or None where it had none to read."""
+        source = (self.settings.get("data_function") or {}).get("source")
+        return None if source is None else str(source)
+
+    @property
+    def created(self) -> str:
+        """When the run was made, as ISO 8601 with the offset from UTC; '' where unknown."""
+        return str(self.settings.get("created") or "")
+
+    @property
+    def starts_from(self) -> str | None:
+        """Whose weights the run began with, such as another run's id; None where it began afresh."""
+        name = self.settings.get("starts_from")
+        return None if name is None else str(name)
 
     @property
     def damage(self) -> str | None:
@@ -70,8 +98,8 @@ class Run:
             return reason
         if (self.folder / "status.json").exists() and (reason := self._read("status.json")[1]):
             return reason
-        self._table()
-        return self._fault
+        self._metrics.look()
+        return self._metrics.fault
 
     @property
     def settings_damage(self) -> str | None:
@@ -111,10 +139,11 @@ class Run:
         return str(error.get("traceback")) if error else None
 
     @property
-    def note(self) -> str | None:
+    def remark(self) -> str | None:
         """What the fit had to say of itself, such as that there was no dev split; or None."""
-        note = self._read("status.json")[0].get("note")
-        return str(note) if note else None
+        status = self._read("status.json")[0]
+        remark = status.get("remark") or status.get("note")  # its name until users had notes of their own
+        return str(remark) if remark else None
 
     @property
     def test_metrics(self) -> dict[str, float]:
@@ -135,7 +164,7 @@ class Run:
     @property
     def seconds(self) -> float:
         """Time spent in the epochs so far, in seconds."""
-        return math.fsum(self.column("seconds"))
+        return math.fsum(filter(math.isfinite, self.column("seconds")))
 
     # --- metrics ---
 
@@ -145,7 +174,7 @@ class Run:
 
     def curve(self, name: str) -> tuple[list[float], list[float]]:
         """Return the epochs and one metric's values over them, as of one look; both [] without such a metric."""
-        columns, rows = self._table()
+        columns, rows = self._metrics.look()
         if name not in columns:
             return [], []
         index = columns.index(name)
@@ -155,19 +184,19 @@ class Run:
     @property
     def columns(self) -> list[str]:
         """The metrics' names, 'epoch' first; [] before the first epoch has ended."""
-        return list(self._table()[0])
+        return list(self._metrics.look()[0])
 
     @property
     def epochs(self) -> int:
         """How many epochs have ended."""
-        return len(self._table()[1])
+        return len(self._metrics.look()[1])
 
     @property
     def metrics(self) -> pd.DataFrame:
         """One row an epoch: epoch (from 0), train_loss, dev_loss, lr, seconds and every term."""
         import pandas as pd
 
-        columns, rows = self._table()
+        columns, rows = self._metrics.look()
         frame = pd.DataFrame(rows, columns=columns, dtype=float)
         return frame.astype({"epoch": int}) if "epoch" in frame else frame
 
@@ -221,6 +250,12 @@ class Run:
         return path if path.is_file() else None
 
     @property
+    def view_path(self) -> Path | None:
+        """The last picture that the user's view drew of the run, or None where there is none."""
+        path = self.folder / FIGURES / "view.png"
+        return path if path.is_file() else None
+
+    @property
     def size(self) -> int:
         """Bytes on disk."""
         return sum(_size(Path(place, name)) for place, _, names in os.walk(self.folder) for name in names)
@@ -248,46 +283,7 @@ class Run:
     # --- reading ---
 
     def _read(self, name: str) -> tuple[dict[str, Any], str | None]:
-        """Return a JSON file's content and None, or {} and the reason why it cannot be read."""
-        path = self.folder / name
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            return {}, f"{name} cannot be read: {error}"
-        if not isinstance(content, dict):
-            return {}, f"{name} holds no JSON object"
-        odd = [key for key in _OBJECTS if not isinstance(content.get(key), (dict, NoneType))]
-        return ({}, f"{name}: {', '.join(odd)} should be a JSON object") if odd else (content, None)
-
-    _looking = threading.Lock()  # a fit's thread and whoever watches it share one Run
-
-    def _table(self) -> tuple[list[str], list[list[float]]]:
-        """Return the metrics' names and rows, with those that were added since the last look."""
-        with self._looking:
-            try:
-                self._read_added(self.folder / "metrics.csv")
-            except FileNotFoundError:
-                pass
-            except (OSError, ValueError, csv.Error) as error:
-                self._fault = f"metrics.csv cannot be read: {error}"
-            return self._columns, self._rows
-
-    def _read_added(self, path: Path) -> None:
-        info = path.stat()
-        inode, seen = self._seen
-        if inode != info.st_ino or info.st_size < seen:  # written anew, as where a run was resumed
-            self._columns, self._rows, seen = [], [], 0
-        if info.st_size == seen:
-            return
-        with path.open("rb") as file:
-            file.seek(seen)
-            added = file.read()
-        whole = added[: added.rfind(b"\n") + 1]  # a last row that is half written waits, or is dropped
-        lines = list(csv.reader(StringIO(whole.decode("utf-8"), newline="")))
-        columns = self._columns or next(iter(lines), [])
-        rows = [[float(value) for value in line] for line in lines[not self._columns :] if len(line) == len(columns)]
-        self._columns, self._rows = columns, [*self._rows, *rows]
-        self._seen, self._fault = (info.st_ino, seen + len(whole)), None
+        return read_object(self.folder / name)
 
     def __repr__(self) -> str:
         best = (

@@ -7,12 +7,13 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from nmlab.errors import RunError
-from nmlab.runs.record import LAYOUT, Run
+from nmlab.runs import table
+from nmlab.runs.json_files import read_object, write_json
+from nmlab.runs.record import LABEL, LAYOUT, Run
 from nmlab.runs.writer import RunWriter, now
 
 if TYPE_CHECKING:
@@ -34,31 +35,68 @@ class RunStore:
         Raises `RunError` where the folder cannot be written.
         """
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            ignore = self.folder / ".gitignore"
-            if not ignore.exists():
-                ignore.write_text("*\n", encoding="utf-8")
-            folder = self.folder / f"{self._number():04d}-{_slug(name)}"
+            self.make()
+            folder = self.folder / f"{self._number():04d}-{slug(name)}"
             folder.mkdir()
             head = {"layout": LAYOUT, "id": folder.name, "name": name, "created": now()}
             return RunWriter(folder, {**head, **settings})
         except OSError as error:
-            raise RunError(
-                f"The runs folder {self.folder} cannot be written: {error}. Choose another by runs_dir=…"
-            ) from error
+            raise self._unwritable(error) from error
+
+    def make(self) -> Path:
+        """Make the folder, with a .gitignore of its own, where it is not there yet, and return it.
+
+        Raises `RunError` where it cannot be written.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            ignore = self.folder / ".gitignore"
+            if not ignore.exists():
+                ignore.write_text("*\n", encoding="utf-8")
+        except OSError as error:
+            raise self._unwritable(error) from error
+        return self.folder
+
+    def _unwritable(self, error: OSError) -> RunError:
+        return RunError(f"The runs folder {self.folder} cannot be written: {error}. Choose another by runs_dir=…")
+
+    def take_in(self, folders: Iterable[Path]) -> list[Run]:
+        """Move runs' folders, which lie on the same disk, into this store and return the runs.
+
+        An id stays where its number was never given out here; the other runs get the next numbers.
+        """
+        self.make()
+        own = [(folder, _number_of(folder.name)) for folder in folders]
+        kept = [number is not None and self._take(number) for _, number in own]  # before any new number is taken
+        runs = []
+        for (folder, known), keeps in zip(own, kept, strict=True):
+            rest = folder.name if known is None else folder.name.partition("-")[2]
+            number = known if keeps else self._number()
+            target = self.folder / f"{number:04d}-{slug(rest)}"
+            os.replace(folder, target)
+            runs.append(Run(target))
+        return runs
 
     def _number(self) -> int:
         """Take the next free number; two processes never get the same, since only one `mkdir` of it succeeds."""
-        ids = self.folder / ".ids"
-        ids.mkdir(exist_ok=True)
-        taken = [path.name[:4] for place in (ids, self.folder, self.folder / ".trash") for path in _folders(place)]
-        for number in itertools.count(1 + max((int(text) for text in taken if text.isdecimal()), default=0)):
-            try:
-                (ids / f"{number:04d}").mkdir()
-            except FileExistsError:
-                continue
-            return number
-        raise AssertionError("unreachable")
+        return next(filter(self._take, itertools.count(1 + max(self._numbers(), default=0))))
+
+    def _numbers(self) -> set[int]:
+        """The numbers that were given out, also of runs that are in the trash or came without the store's `.ids`."""
+        places = (self.folder / ".ids", self.folder, self.folder / ".trash")
+        numbers = (_number_of(path.name) for place in places for path in _folders(place))
+        return {number for number in numbers if number is not None}
+
+    def _take(self, number: int) -> bool:
+        """Take this number if nobody has it."""
+        if number in self._numbers():
+            return False
+        place = self.folder / ".ids" / f"{number:04d}"
+        try:
+            place.mkdir(parents=True)
+        except FileExistsError:
+            return False
+        return True
 
     def reopen(self, run: Run) -> RunWriter:
         """Return a writer that goes on with `run`; `RunError` where it is still running or unreadable."""
@@ -92,6 +130,23 @@ class RunStore:
         raise RunError(
             f"There is no run {id!r} in {self.folder}; there are: {', '.join(r.id for r in runs) or 'none'}."
         )
+
+    def rename(self, run: Run, name: str) -> None:
+        """Call `run` by another name, also while it runs; its folder and id stay. `RunError` for an empty name."""
+        cleaned = " ".join(str(name).split())
+        if not cleaned:
+            raise RunError(f"Run {run.id} cannot be renamed to {name!r}: a name needs a letter or a sign.")
+        self._label(run, name=cleaned)
+
+    def annotate(self, run: Run, note: str) -> None:
+        """Keep a note with `run`, in place of the one before, also while it runs; '' for none."""
+        self._label(run, note=str(note).strip())
+
+    def _label(self, run: Run, **label: str) -> None:
+        try:
+            write_json(run.folder / LABEL, {**read_object(run.folder / LABEL)[0], **label})
+        except OSError as error:
+            raise RunError(f"Run {run.id} cannot be labelled: {error}") from error
 
     def delete(self, run: Run) -> None:
         """Move `run` to the trash, from which `undelete` brings it back; a running run is refused."""
@@ -128,7 +183,13 @@ def _folders(place: Path) -> list[Path]:
         return []
 
 
-def _slug(name: str) -> str:
+def _number_of(id: str) -> int | None:
+    """A run's number out of its id; None where the folder was not named by a store."""
+    found = re.match(r"(\d{4,6})(-|$)", id, re.ASCII)
+    return None if found is None else int(found[1])
+
+
+def slug(name: str) -> str:
     """A folder's name out of a run's: safe on every system, at most 40 characters."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:40].strip("-._") or "run"
 
@@ -168,6 +229,14 @@ class Runs(Sequence[Run]):
         """Return every run in the folder, whichever Lab and Problem it belongs to."""
         return self._store.runs()
 
+    def rename(self, run: Run, name: str) -> None:
+        """Call `run` by another name; its folder and id stay."""
+        self._store.rename(run, name)
+
+    def annotate(self, run: Run, note: str) -> None:
+        """Keep a note with `run`, in place of the one before; '' for none."""
+        self._store.annotate(run, note)
+
     def delete(self, run: Run) -> None:
         """Move `run` to the trash; `undelete()` brings it back."""
         self._store.delete(run)
@@ -181,65 +250,18 @@ class Runs(Sequence[Run]):
         return self._store.empty_trash()
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return one row a run: id, data, status, epochs, best value and epoch, test loss, time, size, error."""
-        import pandas as pd
+        """Return one row a run: name, data, what was changed, epochs, best value and epoch, test loss, time, and more.
 
-        return pd.DataFrame([_summary(run) for run in self._runs], columns=list(_COLUMNS))
+        `best` is true for the best of the runs that can be compared with it.
+        """
+        return table.to_pandas(self)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the same as one object a run, of what JSON knows: see `nmlab.runs.table.rows`."""
+        return table.rows(self)
 
     def _repr_html_(self) -> str:
-        if not self._runs:
-            return "<p>No runs yet.</p>"
-        head = "".join(f"<th style='{_CELL}'>{escape(title)}</th>" for title in _COLUMNS.values())
-        rows = ("".join(f"<td style='{_CELL}'>{escape(text)}</td>" for text in _shown(run).values()) for run in self)
-        body = "".join(f"<tr>{row}</tr>" for row in rows)
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        return table.to_html(self)
 
     def __repr__(self) -> str:
-        if not self._runs:
-            return "No runs yet."
-        rows = [list(_COLUMNS.values()), *(list(_shown(run).values()) for run in self._runs)]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
-
-
-_COLUMNS = {
-    "id": "run",
-    "data": "data",
-    "status": "status",
-    "epochs": "epochs",
-    "best_value": "best",
-    "best_epoch": "best epoch",
-    "test_loss": "test loss",
-    "seconds": "time",
-    "size": "size",
-    "error": "remark",
-}
-
-
-_CELL = "text-align:left;padding:2px 12px 2px 0;white-space:nowrap"
-
-
-def _summary(run: Run) -> dict[str, Any]:
-    return {
-        "id": run.id,
-        "data": (run.settings.get("data_function") or {}).get("name"),
-        "status": run.status,
-        "epochs": run.epochs,
-        "best_value": run.best_value,
-        "best_epoch": run.best_epoch,
-        "test_loss": run.test_metrics.get("test_loss"),
-        "seconds": run.seconds,
-        "size": run.size,
-        "error": run.error,
-    }
-
-
-def _shown(run: Run) -> dict[str, str]:
-    """A run's row as people read it."""
-    summary = _summary(run)
-    summary |= {"seconds": f"{summary['seconds']:.1f} s", "size": f"{summary['size'] / 1024:.0f} kB"}
-
-    def text(value: Any) -> str:
-        return "" if value is None else f"{value:.5g}" if isinstance(value, float) else str(value)[:200]
-
-    return {key: text(summary[key]) for key in _COLUMNS}
+        return table.to_text(self)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 from collections.abc import Mapping
 from datetime import datetime
@@ -15,15 +14,8 @@ import filelock
 from nmlab.errors import RunError
 from nmlab.files import written_aside
 from nmlab.runs import lock
-from nmlab.runs.record import LOCK, Run
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write `content` so that a reader sees the old or the new, never half of it."""
-    # a lone surrogate, as in the name of a file that is no UTF-8, becomes an escape that JSON knows
-    text = json.dumps(content, indent=2, ensure_ascii=False)
-    with written_aside(path) as aside:
-        aside.write_text(text, encoding="utf-8", errors="backslashreplace")
+from nmlab.runs.json_files import write_json
+from nmlab.runs.record import FIGURES, LOCK, Run
 
 
 class RunWriter:
@@ -43,6 +35,7 @@ class RunWriter:
             write_json(folder / "settings.json", settings)
         self.run = Run(folder)
         self._file: Any = None
+        self._log: Any = None
         self._columns: list[str] = self.run.columns
         self._status: dict[str, Any] = {
             "monitor": self.run.monitor,
@@ -55,7 +48,7 @@ class RunWriter:
         self.update()
 
     def update(self, **status: Any) -> None:
-        """Change the status that readers see: `monitor`, `mode`, `state`, `test_metrics`, `error`, `note`."""
+        """Change the status that readers see: `monitor`, `mode`, `state`, `test_metrics`, `error`, `remark`."""
         self._status |= status
         write_json(self.folder / "status.json", self._status)
 
@@ -66,6 +59,11 @@ class RunWriter:
     def checkpoint(self, name: str) -> Path:
         """Return the path of the checkpoint called 'start', 'best' or 'last'."""
         return self.folder / "checkpoints" / f"{name}.ckpt"
+
+    def figure(self, name: str) -> Path:
+        """Return the path of a picture of the run, such as 'view.png', its folder made."""
+        (self.folder / FIGURES).mkdir(exist_ok=True)
+        return self.folder / FIGURES / name
 
     def keep_epochs(self, epochs: int) -> None:
         """Drop the rows from epoch `epochs` on, which a resumed run makes again, and a last row half written."""
@@ -92,14 +90,17 @@ class RunWriter:
 
     def log(self, text: str) -> None:
         """Add `text` to the run's log."""
-        with self.run.log_path.open("a", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(text if text.endswith("\n") else text + "\n")
+        if self._log is None:
+            self._log = self.run.log_path.open("a", encoding="utf-8", errors="backslashreplace")
+        self._log.write(text if text.endswith("\n") else text + "\n")
+        self._log.flush()
 
     def close(self, state: str, error: Mapping[str, str] | None = None) -> None:
         """Write how the run ended and let go of its lock."""
         try:
-            if self._file is not None:
-                self._file.close()
+            for file in (self._file, self._log):
+                if file is not None:
+                    file.close()
             self.update(state=state, ended=now(), error=None if error is None else dict(error))
         finally:
             self._lock.release()

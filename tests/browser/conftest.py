@@ -75,6 +75,7 @@ def _write_configuration(base: Path, token: str, port: int) -> None:
             "news_url": None,
             "check_for_updates_class": "jupyterlab.handlers.announcements.NeverCheckForUpdate",
         },
+        "JupyterNotebookApp": {"expose_app_in_browser": True},
     }
     (base / "config" / "jupyter_lab_config.json").write_text(json.dumps(configuration), encoding="utf-8")
     for plugin, settings in {
@@ -177,8 +178,12 @@ def browser() -> Iterator[Browser]:
 def notebook(
     request: pytest.FixtureRequest, browser: Browser, lab_server: LabServer, tmp_path: Path
 ) -> Iterator[NotebookPage]:
-    """A tab of its own, no notebook in it yet: `notebook.open([...])`. A failing test leaves a screenshot."""
-    context = browser.new_context(viewport={"width": 1280, "height": 1000}, locale="en-US")
+    """A tab of its own, no notebook in it yet: `notebook.open([...])`. A failing test leaves a screenshot.
+
+    Indirect parameters are Playwright's for a context, such as `{"device_scale_factor": 2}`.
+    """
+    chosen = getattr(request, "param", {})
+    context = browser.new_context(viewport={"width": 1280, "height": 1000}, locale="en-US", **chosen)
     try:
         page = NotebookPage(context.new_page(), lab_server, screenshots_folder(tmp_path / "screenshots"))
         page.page.set_default_timeout(PATIENCE_MS)

@@ -5,90 +5,30 @@ import time
 from pathlib import Path
 
 import nbformat
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import expect
 
+from .bench_page import LAB, button, field, opened, rows, says
 from .notebook_page import NotebookPage
 
 FIRST_FIT = Path(__file__).parents[2] / "notebooks" / "01_first_fit.ipynb"
-
-PROBLEM = """
-import time
-from typing import Annotated
-
-import nmlab
-import torch
-from annotated_types import Ge
-from neuromancer.constraint import variable
-from neuromancer.dataset import DictDataset
-from neuromancer.loss import PenaltyLoss
-from neuromancer.modules import blocks
-from neuromancer.problem import Problem
-from neuromancer.system import Node
-
-torch.manual_seed(0)
-net = blocks.MLP(2, 2, nonlin=torch.nn.ReLU, hsizes=[20, 20])
-x, y = variable("z")[:, [0]], variable("z")[:, [1]]
-a, p = variable("ap")[:, [0]], variable("ap")[:, [1]]
-loss = PenaltyLoss([((1 - x)**2 + a*(y - x**2)**2).minimize(name="objective")], [100*(x >= y)])
-problem = Problem([Node(net, ["ap"], ["z"], name="map")], loss)
-
-
-def random_parameters(nsim: Annotated[int, Ge(1)] = 100, p_high: float = 2.0, wait: float = 0.0):
-    '''Random parameters.
-
-    Args:
-        nsim: samples in each split
-        p_high: upper end of p
-        wait: seconds that making the data takes
-    '''
-    time.sleep(wait)
-
-    def split(name):
-        return DictDataset({"ap": torch.rand(nsim, 2) * torch.tensor([1.0, p_high])}, name=name)
-
-    return split("train"), split("dev"), split("test"), 50
-"""
-LAB = "lab = nmlab.Lab(problem, random_parameters)\nlab"
-
-
-def opened(notebook: NotebookPage, *cells: str, lab: str = LAB) -> Locator:
-    """Open a notebook with the problem, the Lab and these cells; return the bench's output area."""
-    notebook.open([PROBLEM, lab, *cells])
-    assert notebook.run_cell(0)
-    assert notebook.run_cell(1)
-    bench = notebook.output(1)
-    expect(button(bench, "Run")).to_be_enabled()
-    return bench
-
-
-def button(bench: Locator, name: str) -> Locator:
-    return bench.get_by_role("button", name=name, exact=True)
-
-
-def says(bench: Locator, text: str, seconds: float = 20) -> None:
-    """Wait until the bench's line of progress says `text`."""
-    expect(bench.locator(":has(> div[role=progressbar])").first).to_contain_text(
-        re.compile(text), timeout=seconds * 1e3
-    )
-
 
 def test_the_first_notebook_choose_run_stop_swap_run_again(notebook: NotebookPage) -> None:
     cells = nbformat.read(FIRST_FIT, as_version=4).cells
     place = {tag: index for index, cell in enumerate(cells) for tag in cell.metadata.get("tags", ())}
     notebook.open_copy(FIRST_FIT)
-    for tag in ("imports", "problem", "data", "bench"):
+    for tag in ("imports", "problem", "data", "learnt", "view", "bench"):
         assert notebook.run_cell(place[tag])
     bench = notebook.output(place["bench"])
     expect(button(bench, "Run")).to_be_enabled()
     bench.scroll_into_view_if_needed()
 
     # a fault stands beside its field, and Run is off until it is put right
-    bench.get_by_label("nsim").fill("0")
+    field(bench, "nsim").fill("0")
     expect(bench.get_by_role("alert")).to_have_text(re.compile("0 is too small; give an integer >= 1"))
     expect(button(bench, "Run")).to_be_disabled()
     notebook.screenshot("form-with-a-fault")
-    bench.get_by_label("nsim").fill("800")
-    bench.get_by_label("max_epochs").fill("1000")
+    field(bench, "nsim").fill("800")
+    field(bench, "max_epochs").fill("1000")
     expect(button(bench, "Run")).to_be_enabled()
 
     button(bench, "Run").click()
@@ -110,14 +50,13 @@ def test_the_first_notebook_choose_run_stop_swap_run_again(notebook: NotebookPag
 
     # other data: the form is made anew, and a value that was chosen is kept under its name
     assert notebook.run_cell(place["corner-data"])
-    expect(bench.get_by_label("p_max")).to_have_value("1")
-    expect(bench.get_by_label("nsim")).to_have_value("800")
-    expect(bench.get_by_label("p_low")).to_have_count(0)
-    bench.get_by_label("max_epochs").fill("25")
+    expect(field(bench, "p_max")).to_have_value("1")
+    expect(field(bench, "nsim")).to_have_value("800")
+    expect(field(bench, "p_low")).to_have_count(0)
+    field(bench, "max_epochs").fill("25")
     button(bench, "Run").click()
     says(bench, "0002-small_rings finished .*test loss", seconds=60)
-    expect(bench.locator("table")).to_contain_text("0001-whole_region")
-    expect(bench.locator("table")).to_contain_text("0002-small_rings")
+    expect(rows(bench)).to_contain_text(["0002 small_rings", "0001 whole_region"])
     notebook.page.set_viewport_size({"width": 1280, "height": 1200})
     notebook.screenshot("bench", of=bench)  # the README's picture, with NMLAB_SCREENSHOTS=notebooks/images
     notebook.set_source(other, "print([(run.id, run.status) for run in lab.runs])")
@@ -137,7 +76,7 @@ lab.swap(broken_data)
     bench = opened(notebook, broken, "lab.swap(random_parameters)", "lab.fit(nsim=0)")
 
     # Stop is acknowledged at once while the data are made
-    bench.get_by_label("wait").fill("3")
+    field(bench, "wait").fill("3")
     button(bench, "Run").click()
     says(bench, "making the data")
     clicked = time.monotonic()
@@ -164,7 +103,7 @@ lab.swap(broken_data)
 
     # and the bench is usable still
     assert notebook.run_cell(3)
-    bench.get_by_label("max_epochs").fill("2")
+    field(bench, "max_epochs").fill("2")
     button(bench, "Run").click()
     says(bench, "0004-random_parameters finished")
     assert not notebook.run_cell(4)  # a fault fails a cell

@@ -1,0 +1,8 @@
+"""What a form shows and reads, without a screen of its own.
+
+Values as text and back (`showing`), the `stops` of sliders, one field with its value and fault (`entry`), the `Form`.
+"""
+
+from nmlab.form.form import Form, refuse_locked
+
+__all__ = ["Form", "refuse_locked"]

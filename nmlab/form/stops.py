@@ -1,0 +1,104 @@
+"""Where the slider of a number stops: on the field's own steps, between its own bounds, as text like what is typed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+from nmlab.fields import Field, fault_of
+
+MOST = 1000
+"""More stops than this cannot be told apart on a screen, so that a slider goes over several steps at once."""
+
+WIDEST = 1_000_000
+"""Of more steps than this a slider could only pick one at random, as of the seeds: it is left away."""
+
+FINE = 200
+"""About as many stops has a slider whose field names no step."""
+
+LOGARITHMIC = 1000
+"""From this ratio of its bounds on a slider is logarithmic, with `PER_DECADE` stops."""
+
+PER_DECADE = 20
+
+
+def stops(field: Field) -> list[str]:
+    """Return the texts of the values at which a field's slider stops, the least first.
+
+    They lie on a line, or evenly in the logarithm where both bounds are positive and far apart. [] where the field is
+    no number with two bounds, for nothing else says how far a slider goes. Each stop is a value that the field takes.
+    """
+    ends = _ends(field)
+    if ends is None:
+        return []
+    low, high = ends
+    step = _own_step(field)
+    if step is not None:
+        if step <= 0 or (field.kind == "integer" and step % 1):
+            return []
+        low, high = math.ceil(low / step) * step, math.floor(high / step) * step
+    if low >= high:
+        return []
+    logarithmic = low > 0 and high >= LOGARITHMIC * low
+    values = _along_logarithm(low, high, step) if logarithmic else _along_line(low, high, step)
+    numbers = (int(value) if field.kind == "integer" else float(value) for value in values)
+    texts = dict.fromkeys(number_text(number) for number in numbers if not fault_of(field, number))
+    return list(texts) if len(texts) > 1 else []
+
+
+def number_text(value: Any) -> str:
+    """Return a number as a person would type it: shortest, and the same number when it is read again."""
+    if isinstance(value, float):
+        return f"{value:g}" if float(f"{value:g}") == value else repr(float(value))
+    return str(value)
+
+
+def _ends(field: Field) -> tuple[Decimal, Decimal] | None:
+    lows = [bound for bound in (field.minimum, field.exclusive_minimum) if bound is not None]
+    highs = [bound for bound in (field.maximum, field.exclusive_maximum) if bound is not None]
+    if field.kind not in ("integer", "number") or not lows or not highs:
+        return None
+    low, high = _exact(max(lows)), _exact(min(highs))
+    return (low, high) if low.is_finite() and high.is_finite() else None
+
+
+def _own_step(field: Field) -> Decimal | None:
+    if field.multiple_of is not None:
+        return _exact(field.multiple_of)
+    return Decimal(1) if field.kind == "integer" else None
+
+
+def _exact(number: float) -> Decimal:
+    """The decimal number that its author wrote: 0.1, and not the nearest binary one."""
+    return Decimal(number) if isinstance(number, int) else Decimal(repr(float(number)))
+
+
+def _along_line(low: Decimal, high: Decimal, step: Decimal | None) -> Iterator[Decimal]:
+    if step is None:
+        stride = _round_step((high - low) / FINE)
+    else:
+        count = (high - low) / step
+        if count > WIDEST:
+            return
+        stride = step if count <= MOST else step * _round_step(count / FINE)
+    yield from (low + place * stride for place in range(int((high - low) / stride) + 1))
+    yield high
+
+
+def _along_logarithm(low: Decimal, high: Decimal, step: Decimal | None) -> Iterator[Decimal]:
+    ratio = high / low
+    count = min(MOST, math.ceil(PER_DECADE * ratio.log10()))
+    yield low
+    for place in range(1, count):
+        value = low * ratio ** (Decimal(place) / count)
+        rounded = Decimal(f"{value:.2e}")
+        yield rounded if step is None else round(rounded / step) * step
+    yield high
+
+
+def _round_step(size: Decimal) -> Decimal:
+    """The largest of …, 0.1, 0.2, 0.5, 1, 2, 5, … that is no more than a size."""
+    decade = Decimal(10) ** size.adjusted()
+    return max(decade * factor for factor in (1, 2, 5) if decade * factor <= size)

@@ -1,0 +1,227 @@
+"""The bench: keeps the panel as the session stands."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from html import escape
+
+from nmlab.fitting import Fit
+from nmlab.notebook.kept import Kept
+from nmlab.notebook.live import error_html, progress_html, state_of, state_words
+from nmlab.notebook.painter import Painter
+from nmlab.notebook.panel import Panel
+from nmlab.notebook.stage import TABS, Scene, Stage
+from nmlab.runs import Run, rows
+from nmlab.session import KEPT, Session
+
+EARLIER = 8
+"""How many earlier runs are drawn faint behind the newest."""
+
+STARTS = 20
+"""How many runs are offered to start from."""
+
+
+class Bench:
+    """The panel of one session; what is asked for on it is `Requests`' to do."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._changing = threading.RLock()
+        self._shown: Fit | None = None
+        self._ended: Fit | None = None
+        self._blocking: Fit | None = None
+        self._earlier: Sequence[Run] = ()
+        self._answers = 0
+        self._seen: dict[str, Run] = {}
+        self.panel = Panel()
+        self.panel.tabs = [[tab, label] for tab, label in TABS.items() if tab != "view" or session.view is not None]
+        self._stage = Stage(self.panel.change)
+        self.painter = Painter(self._look)
+        self.kept = Kept(self.panel.key)
+        self.panel.observe(lambda _change: self.painter.wake(), names=["tab", "scales", "screen", "ticked"])
+        self.show_forms()
+        self.show_presets()
+
+    # --- what stands on screen ---
+
+    def show_forms(self) -> None:
+        """Show the forms anew, as after other data were taken."""
+        forms = {"data": self._session.data_form, "options": self._session.options_form}
+        with self._changing:
+            self.panel.change(
+                entries={which: form.state() for which, form in forms.items()},
+                form={which: form.describe() for which, form in forms.items()},
+            )
+        self.show_runs()  # other data may leave other weights to start from
+        self.show_controls()
+
+    def show_entries(self) -> None:
+        """Show what the forms hold."""
+        forms = {"data": self._session.data_form, "options": self._session.options_form}
+        self.panel.change(entries={which: form.state() for which, form in forms.items()})
+        self.show_controls()
+
+    def show_presets(self) -> None:
+        """Show the presets' names, as after one was saved."""
+        self.panel.change(presets=self._session.presets.names())
+
+    def refresh(self) -> None:
+        """Show what can be done now, and how the run stands."""
+        self.show_controls()
+        self.painter.wake()
+
+    def answer(self) -> None:
+        """Let pressed buttons know that they were heard, also where nothing changed."""
+        self._answers += 1
+        self.show_controls()
+
+    def show_controls(self) -> None:
+        """Show what can be done now."""
+        with self._changing:
+            session, faults = self._session, self._session.faults
+            fit = session.fit
+            busy = fit is not None and self._ended is not fit
+            before = self.panel.controls
+            enabled: list[str] = []
+            hint = ""
+            if busy and fit is self._blocking:
+                hint = "A cell is waiting for this run: stop it with ■ (Interrupt the kernel)."
+            elif busy and fit is not None:
+                going = not (fit.control.stopping or fit.done)
+                enabled = ["pause", "step", "stop"] if going else []
+                hint = "Waiting; Step one epoch goes on to the end of an epoch." if fit.control.paused else ""
+            elif faults:
+                hint = f"{faults} value{'s' if faults > 1 else ''} to put right before Run."
+            else:
+                enabled = ["run", "step"]
+            self.panel.change(
+                controls={
+                    "enabled": enabled,
+                    "busy": busy,
+                    "paused": bool(busy and fit is not None and fit.control.pausing),
+                    "turn": before["turn"] + (busy != before["busy"]),
+                    "answers": self._answers,
+                    "hint": hint,
+                    "starts": before["starts"] or [["", "fresh weights"]],
+                    "start": session.starts_from or "",
+                }
+            )
+
+    def show_runs(self) -> None:
+        """Show the table of runs, and those to start from."""
+        runs = self._session.runs
+        offered = [[run.id, f"run {run.id}"] for run in runs if run.checkpoint_path is not None][-STARTS:]
+        kept = [[KEPT, KEPT]] if self._session.starts_from == KEPT else []
+        known = {run.id for run in runs}
+        with self._changing:
+            self.panel.change(
+                runs=rows(runs),
+                ticked=[id for id in self.panel.ticked if id in known],
+                controls={**self.panel.controls, "starts": [["", "fresh weights"], *kept, *reversed(offered)]},
+            )
+
+    def say(self, text: str, undo: bool = False) -> None:
+        """Show a message below the buttons, with a button to undo what it tells of; '' for none."""
+        html = f"<div class='nm-told' role='status'>{escape(text)}</div>"
+        self.panel.change(message={"html": html, "undo": undo} if text else {})
+
+    def say_error(self, title: str, text: str) -> None:
+        """Show an error where messages stand."""
+        self.panel.change(message={"html": error_html(title, text)})
+
+    def retire(self) -> None:
+        """Put a note in place of everything."""
+        self.panel.retired = "This panel was replaced by one that was made later; its run goes on there."
+
+    # --- the run ---
+
+    def begun(self, fit: Fit, blocking: bool = False) -> None:
+        """Follow a fit that has begun; `blocking`, whether a cell waits for it, so that no button can be heard."""
+        with self._changing:
+            self._blocking = fit if blocking else None
+        self.refresh()
+
+    def changed_runs(self) -> None:
+        """Show runs that were renamed, deleted or brought back."""
+        self.show_runs()
+        if (run := self.newest) is not None and not self._session.running:
+            self.kept.update(run, [], self._session.runs)
+        self.refresh()
+
+    def settled(self) -> bool:
+        """Whether the end of the newest fit is on screen."""
+        return self._session.fit is None or self._ended is self._session.fit
+
+    @property
+    def newest(self) -> Run | None:
+        """The newest run, of this process or an earlier one."""
+        if self._session.fit is not None:
+            return self._session.fit.run
+        return next((run for run in reversed(self._session.runs) if run.damage is None), None)
+
+    def _look(self) -> bool:
+        """Bring all up to date, in the painter's thread; returns whether a run goes on."""
+        fit = self._session.fit
+        if fit is None:
+            self._draw(None, True)
+            return False
+        done = fit.done
+        try:
+            self._show_run(fit, done)
+        except Exception:  # a drawing that fails must not keep the buttons off
+            logging.getLogger(__name__).exception("Run %s could not be drawn", fit.run.id)
+        if done and self._ended is not fit:
+            with self._changing:
+                self._ended, self._blocking = fit, None
+        self.show_controls()
+        return not done
+
+    def _show_run(self, fit: Fit, done: bool) -> None:
+        if fit is not self._shown:
+            self._shown = fit
+            others = [run for run in self._session.runs if run.id != fit.run.id]
+            self._earlier = [run for run in others if run.damage is None and run.epochs][-EARLIER:]
+            self.show_runs()
+        ending = done and self._ended is not fit
+        if ending:
+            self._session.keep_if_asked()
+            if fit.run.status == "failed" and fit.run.error is not None:
+                self.say_error(fit.run.error, fit.run.traceback or "")
+        state = state_of(fit.run, fit.control, done)
+        heard = f"Run {fit.run.id}: {state if state == 'running' else state_words(fit.run, fit.control, done)}"
+        self.panel.change(progress=progress_html(fit.run, fit.control, done), heard=heard)
+        if ending:
+            self.show_runs()
+        self._draw(fit, done)
+        if ending:
+            self.kept.update(fit.run, list(self._earlier), self._session.runs)
+
+    def _draw(self, fit: Fit | None, done: bool) -> None:
+        if (scene := self._scene(fit, done)) is not None:
+            self._stage.draw(scene, self.panel.tab, self.panel.scales, self.panel.screen)
+
+    @property
+    def seen(self) -> Run | None:
+        """The run that the tabs show."""
+        scene = self._scene(self._session.fit, not self._session.running)
+        return None if scene is None else scene.run
+
+    def _scene(self, fit: Fit | None, done: bool) -> Scene | None:
+        """What the tabs are about: a single ticked run, else the newest one; None where there is none."""
+        ticked = [run for id in self.panel.ticked if (run := self._run(id)) is not None]
+        own = fit.run if fit is not None else None
+        if own is not None:  # read once, by whoever looks
+            ticked = [own if run.id == own.id else run for run in ticked]
+        run = ticked[0] if len(ticked) == 1 and done else own or self.newest
+        if run is None:
+            return None
+        if run is not own:
+            return Scene(run, ticked=ticked)
+        return Scene(run, fit, done, self._earlier, ticked)
+
+    def _run(self, id: str) -> Run | None:
+        """The run called `id`, kept between looks with what was read of its metrics; None once it is deleted."""
+        run = self._seen.setdefault(id, Run(self._session.store.folder / id))
+        return run if run.folder.exists() else None

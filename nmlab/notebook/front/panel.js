@@ -1,0 +1,208 @@
+// The bench: forms, buttons, the run, the table of runs. Python holds all that stands here; a view only shows it.
+
+function render({ model, el }) {
+  const prefix = newPrefix();
+  const send = (message) => model.send({ ...message, turn: model.get("controls").turn });
+  const root = h("div", { class: "nmlab" });
+  const forms = h("div", { class: "nm-forms" });
+  const presets = makePresets(model, prefix, send);
+  const controls = makeControls(model, prefix, send);
+  const progress = h("div", { class: "nm-progress" });
+  const heard = h("div", { class: "nm-hidden", role: "status" });
+  const message = h("div", { class: "nm-message" });
+  const stage = makeStage(model, prefix, send);
+  const runs = makeRuns(model, prefix, send);
+  root.append(forms, presets.root, controls.root, message, progress, heard, stage.root, runs.root);
+  el.append(root);
+  let shownForms = [];
+
+  function showForms() {
+    const spec = model.get("form");
+    shownForms = ["data", "options"].filter((which) => spec[which]).map((which) => [which, makeForm(which, spec[which], prefix, send)]);
+    forms.replaceChildren(...shownForms.map(([, form]) => form.root));
+    showEntries();
+  }
+  function showEntries() {
+    const entries = model.get("entries");
+    for (const [which, form] of shownForms) if (entries[which]) form.update(entries[which]);
+  }
+  function showProgress() {
+    progress.innerHTML = model.get("progress");
+    setText(heard, model.get("heard"));
+    stage.root.hidden = !model.get("page").tab;
+  }
+  function showMessage() {
+    const { html = "", undo = false } = model.get("message");
+    message.innerHTML = html;
+    if (html && undo) message.append(button("Undo", () => send({ do: "undo" })));
+    if (html) message.append(button("×", () => send({ do: "dismiss" }), { class: "nm-icon", "aria-label": "Dismiss" }));
+  }
+  function showRetired() {
+    const text = model.get("retired");
+    if (text) root.replaceChildren(h("p", {}, h("em", {}, text)));
+  }
+
+  const draw = seldom(150, tellScreen);
+  function tellScreen() {
+    const dark = isDark(el);
+    root.dataset.theme = dark ? "dark" : "light";
+    const width = stage.panel.clientWidth || root.clientWidth - 8;
+    const now = { width, ratio: window.devicePixelRatio || 1, dark };
+    const before = model.get("screen");
+    // a picture that is too wide would be squeezed, one that is a little narrow is sharp
+    if (width > 0 && (width < before.width || width > before.width + 8 || before.ratio !== now.ratio || before.dark !== dark)) {
+      model.set("screen", now);
+      model.save_changes();
+    }
+  }
+  root.dataset.theme = isDark(el) ? "dark" : "light";
+  const resized = new ResizeObserver(draw);
+  resized.observe(root);
+  const switched = new MutationObserver(draw);
+  for (const node of [document.body, document.documentElement]) {
+    switched.observe(node, { attributes: true, attributeFilter: ["class", "theme", "data-jp-theme-light", "data-jp-theme-name", "style"] });
+  }
+  const release = hideKept(model.get("key"));
+  isAlone(model).then((alone) => {
+    if (!alone) return;
+    root.hidden = true;
+    release();
+  });
+
+  // A file that Python made, for those whose machine goes away.
+  function offer(content, buffers) {
+    if (content.file === undefined) return;
+    const address = URL.createObjectURL(new Blob(buffers));
+    const link = h("a", { href: address, download: content.file });
+    root.append(link);
+    link.click();
+    link.remove();
+    setTimeout(() => URL.revokeObjectURL(address), 60000);
+  }
+
+  model.on("change:form", showForms);
+  model.on("change:entries", showEntries);
+  model.on("change:progress", showProgress);
+  model.on("change:page", showProgress);
+  model.on("change:message", showMessage);
+  model.on("change:retired", showRetired);
+  model.on("msg:custom", offer);
+  showForms();
+  showProgress();
+  showMessage();
+  showRetired();
+  draw();
+
+  return () => {
+    resized.disconnect();
+    switched.disconnect();
+    stage.close();
+    release();
+  };
+}
+
+function makeControls(model, prefix, send) {
+  let pressed = null; // shown as heard until Python says what came of it
+  const press = (what) => () => {
+    pressed = what;
+    show();
+    send({ do: what === "pause" && model.get("controls").paused ? "resume" : what });
+  };
+  const buttons = {
+    run: button("Run", press("run"), { class: "nm-primary", "data-key": "run" }),
+    pause: button("Pause", press("pause"), { "data-key": "pause" }),
+    step: button("Step one epoch", press("step"), { "data-key": "step" }),
+    stop: button("Stop", press("stop"), { "data-key": "stop" }),
+  };
+  const start = h("select", { id: `${prefix}start`, onchange: () => send({ do: "from", runs: start.value ? [start.value] : [] }) });
+  const hint = h("span", { class: "nm-hint" });
+  const root = h(
+    "div", { class: "nm-row nm-controls", role: "group", "aria-label": "Run" }, Object.values(buttons),
+    h("label", { for: `${prefix}start`, class: "nm-start" }, "start from ", start), hint,
+  );
+
+  function show() {
+    const now = model.get("controls");
+    setText(buttons.pause, now.paused ? "Resume" : "Pause");
+    for (const [what, node] of Object.entries(buttons)) {
+      const held = document.activeElement === node;
+      // off by aria alone while it has the focus, which a disabled button would lose
+      node.setAttribute("aria-disabled", String(!now.enabled.includes(what) || pressed === what));
+      node.disabled = node.getAttribute("aria-disabled") === "true" && !held;
+      node.setAttribute("aria-busy", String(pressed === what));
+    }
+    const options = now.starts.map(([value, label]) => `${value}\n${label}`).join("\n\n");
+    if (start.dataset.options !== options) {
+      start.replaceChildren(...now.starts.map(([value, label]) => h("option", { value }, label)));
+      start.dataset.options = options;
+    }
+    start.value = now.start;
+    root.querySelector(".nm-start").hidden = now.starts.length < 2;
+    setText(hint, now.hint);
+  }
+  for (const [what, node] of Object.entries(buttons)) {
+    node.addEventListener("click", (event) => {
+      const second = event.detail > 1 && what !== "step"; // of a double click: Pause must not resume
+      if (second || (node.getAttribute("aria-disabled") === "true" && pressed === null)) event.stopImmediatePropagation();
+    }, true);
+    node.addEventListener("blur", show);
+  }
+  model.on("change:controls", () => { pressed = null; show(); });
+  show();
+  return { root };
+}
+
+function makePresets(model, prefix, send) {
+  const names = h("select", { id: `${prefix}preset`, "aria-label": "Preset" });
+  const load = button("Load", () => send({ do: "load preset", name: names.value }), { "aria-label": "Load preset" });
+  const remove = button("Delete", () => send({ do: "delete preset", name: names.value }), { "aria-label": "Delete preset" });
+  const name = h("input", { type: "text", placeholder: "name", "aria-label": "Name of the preset", autocomplete: "off" });
+  const save = h("button", { type: "submit", "aria-label": "Save preset" }, "Save");
+  const saving = formOf(() => {
+    if (name.value.trim()) send({ do: "save preset", name: name.value.trim() });
+    name.value = "";
+  }, name, save);
+  const reset = button("Reset all", () => send({ do: "reset" }), { title: "All fields back to their defaults" });
+  const known = h("span", { class: "nm-row" }, names, load, remove);
+  const root = h("details", { class: "nm-presets" }, h("summary", {}, "Presets"), h("div", { class: "nm-row" }, known, saving, reset));
+  function show() {
+    const there = model.get("presets");
+    const chosen = names.value;
+    names.replaceChildren(...there.map((one) => h("option", { value: one }, one)));
+    if (there.includes(chosen)) names.value = chosen;
+    known.hidden = there.length === 0;
+  }
+  model.on("change:presets", show);
+  show();
+  return { root };
+}
+
+// Whether the page around is dark: by the first ground behind `el` that is not transparent.
+function isDark(el) {
+  for (let node = el; node; node = node.parentElement) {
+    const parts = getComputedStyle(node).backgroundColor.match(/[\d.]+/g)?.map(Number) || [];
+    if (parts.length >= 3 && (parts[3] ?? 1) > 0.5) return 0.299 * parts[0] + 0.587 * parts[1] + 0.114 * parts[2] < 128;
+  }
+  return window.matchMedia("(prefers-color-scheme: dark)").matches;
+}
+
+// Whether no kernel is behind the panel, as in a page made of a notebook that was saved with its widgets: buttons that
+// nobody hears say less there than what was kept.
+async function isAlone(model) {
+  try {
+    return (await model.widget_manager.get_model(model.get("key"))).comm_live === false;
+  } catch {
+    return false;
+  }
+}
+
+// The picture and table that a saved notebook keeps are not shown beside the living panel.
+function hideKept(key) {
+  const style = document.createElement("style");
+  const kept = `.nmlab-kept-${key}`;
+  style.textContent = `${kept}, .jp-OutputArea-child:has(${kept}) { display: none !important; }`;
+  document.head.append(style);
+  return () => style.remove();
+}
+
+export default { render };

@@ -1,0 +1,167 @@
+// The table of runs: sorted, filtered and ticked here; what is done with the ticked ones is Python's.
+
+const number = (value, digits = 5) => (value === null ? "" : String(Number(value.toPrecision(digits))));
+const size = (bytes) => (bytes < 1e6 ? `${Math.round(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
+const duration = (s) => (s < 60 ? `${s.toFixed(1)} s` : s < 3600 ? `${Math.floor(s / 60)} min ${Math.round(s % 60)} s` : `${(s / 3600).toFixed(1)} h`);
+
+// title, what is shown, what is sorted by
+const COLUMNS = [
+  ["run", (run) => `${run.id.split("-")[0]} ${run.name}`, (run) => run.id],
+  ["data", (run) => run.data || "", (run) => run.data || ""],
+  ["changed", (run) => run.changed || "", (run) => run.changed || ""],
+  ["epochs", (run) => String(run.epochs), (run) => run.epochs],
+  ["best", (run) => number(run.best), (run) => run.best],
+  ["test", (run) => number(run.test), (run) => run.test],
+  ["time", (run) => duration(run.seconds), (run) => run.seconds],
+  ["size", (run) => size(run.size), (run) => run.size],
+  ["status", (run) => run.status, (run) => run.status],
+  ["note", (run) => run.note || "", (run) => run.note || ""],
+];
+const NUMBERS = new Set(["epochs", "best", "test", "time", "size"]);
+const MARKS = { finished: "✓", stopped: "■", failed: "✗", interrupted: "⚡", running: "▶", damaged: "⚠" };
+
+function makeRuns(model, prefix, send) {
+  const filter = h("input", {
+    type: "search", placeholder: "filter runs", "aria-label": "Filter runs", autocomplete: "off",
+    oninput: () => change({ filter: filter.value }),
+  });
+  const count = h("span", { class: "nm-soft", role: "status" });
+  const body = h("tbody", {});
+  const heads = COLUMNS.map(([title], place) => {
+    const sort = button(title, () => sortBy(place), { "data-key": `sort-${title}` });
+    return h("th", { scope: "col", class: NUMBERS.has(title) ? "nm-right" : null }, sort);
+  });
+  const table = h(
+    "table", {}, h("caption", { class: "nm-hidden" }, "Runs of this Lab"),
+    h("thead", {}, h("tr", {}, h("td", {}), heads, h("td", {}))), body,
+  );
+  const scroll = h("div", { class: "nm-table", tabindex: "0", role: "region", "aria-label": "Table of runs" }, table);
+  const actions = makeActions(send, ticked);
+  const exports = button("Export all", () => send({ do: "export" }), { title: "A zip of all runs, code and figures" });
+  const bar = h("div", { class: "nm-row" }, h("h3", {}, "Runs"), filter, count, h("span", { class: "nm-gap" }), exports);
+  const root = h("section", { class: "nm-runs", "aria-label": "Runs" }, bar, actions.root, scroll);
+
+  function ticked() {
+    const there = new Set(model.get("runs").map((run) => run.id));
+    return model.get("ticked").filter((id) => there.has(id));
+  }
+  function change(how) {
+    model.set("table", { ...model.get("table"), ...how });
+    model.save_changes();
+    show();
+  }
+  function sortBy(place) {
+    const now = model.get("table");
+    change({ sort: place, down: now.sort === place ? !now.down : false });
+  }
+  function tick(id, on) {
+    model.set("ticked", on ? [...ticked(), id] : ticked().filter((other) => other !== id));
+    model.save_changes();
+    show();
+  }
+
+  function show() {
+    const runs = model.get("runs"), table = model.get("table"), chosen = ticked();
+    root.hidden = runs.length === 0;
+    if (document.activeElement !== filter) filter.value = table.filter || "";
+    const words = (table.filter || "").toLowerCase().split(/\s+/).filter(Boolean);
+    const seen = runs.filter((run) => {
+      const text = `${run.id} ${COLUMNS.map(([, shown]) => shown(run)).join(" ")}`.toLowerCase();
+      return words.every((word) => text.includes(word));
+    });
+    const place = table.sort ?? 0, value = COLUMNS[place][2], sign = (table.sort === undefined || table.down) ? -1 : 1;
+    seen.sort((a, b) => {
+      const [x, y] = [value(a), value(b)];
+      if (x === y) return a.id < b.id ? 1 : -1;
+      if (x === null || y === null) return x === null ? 1 : -1; // without a value: last either way
+      return (x < y ? -1 : 1) * sign;
+    });
+    heads.forEach((head, column) => {
+      if (column === place) head.setAttribute("aria-sort", sign > 0 ? "ascending" : "descending");
+      else head.removeAttribute("aria-sort");
+    });
+    setText(count, words.length ? `${seen.length} of ${runs.length}` : `${runs.length}`);
+    keepingFocus(root, () => body.replaceChildren(...seen.map((run) => makeRow(run, chosen.includes(run.id)))));
+    actions.update(chosen.map((id) => runs.find((run) => run.id === id)), model.get("controls").busy);
+  }
+
+  function makeRow(run, on) {
+    const id = `${prefix}tick-${run.id}`;
+    const box = h("input", {
+      type: "checkbox", id, "data-key": `tick-${run.id}`, "aria-label": `Choose run ${run.id}`,
+      onchange: (event) => tick(run.id, event.target.checked),
+    });
+    box.checked = on;
+    const cells = COLUMNS.map(([title, shown]) => {
+      const text = shown(run);
+      if (title === "run") {
+        const best = run.is_best ? h("span", { class: "nm-best", title: "best of the runs it can be compared with" }, "★", h("span", { class: "nm-hidden" }, " best")) : null;
+        return h("th", { scope: "row" }, h("label", { for: id }, text), " ", best);
+      }
+      if (title === "status") {
+        return h("td", { title: run.error || null, class: `nm-${run.status}` }, `${MARKS[run.status] || "•"} ${text}`);
+      }
+      return h("td", { class: NUMBERS.has(title) ? "nm-right" : null, title: title === "best" && run.best_epoch !== null ? `in epoch ${run.best_epoch}` : null }, text);
+    });
+    const again = button("↻", () => send({ do: "again", run: run.id }), {
+      "aria-label": `Run again as ${run.id}`, title: "Run again with this run's settings", class: "nm-icon",
+      "data-key": `again-${run.id}`, disabled: run.status === "damaged",
+    });
+    again.disabled = again.disabled || model.get("controls").busy;
+    return h("tr", { class: on ? "nm-on" : null }, h("td", {}, box), cells, h("td", {}, again));
+  }
+
+  for (const trait of ["runs", "table", "ticked", "controls"]) model.on(`change:${trait}`, show);
+  show();
+  return { root };
+}
+
+// What can be done with the ticked runs: [label, for how many, message]; `ask` wants a word first.
+const ACTIONS = [
+  ["Settings to form", 1, "settings", "Copy this run's settings to the form"],
+  ["Go on from its weights", 1, "from", "The next runs start from this run's best weights"],
+  ["Restore weights", 1, "restore", "Put this run's best weights into the Problem now"],
+  ["Rename", 1, "rename", "Give this run another name"],
+  ["Note", 1, "note", "Write a note to this run"],
+  ["What is different", 2, "compare", "Compare the settings and results of two runs"],
+  ["Delete", Infinity, "delete", "Move to the trash, from which it can be brought back"],
+];
+const ALTERS = new Set(["restore"]); // what would disturb a run that goes
+
+function makeActions(send, ticked) {
+  let answered = () => {};
+  const ask = formOf(() => answered());
+  ask.hidden = true;
+  const buttons = ACTIONS.map(([label, count, what, title]) => {
+    const press = () => (what === "rename" || what === "note" ? question(label, what) : send({ do: what, runs: ticked() }));
+    return button(label, press, { title, "data-key": `do-${what}` });
+  });
+  const hint = h("span", { class: "nm-soft" });
+  const root = h("div", { class: "nm-row nm-actions", role: "group", "aria-label": "Ticked runs" }, hint, buttons, ask);
+  let chosen = [];
+
+  function question(label, what) {
+    const run = chosen[0];
+    const input = h("input", { type: "text", "aria-label": `${label} of run ${run.id}`, autocomplete: "off", "data-key": "answer" });
+    input.value = (what === "rename" ? run.name : run.note) || "";
+    const close = () => { ask.hidden = true; ask.replaceChildren(); buttons[ACTIONS.findIndex((a) => a[2] === what)].focus(); };
+    ask.replaceChildren(input, h("button", { type: "submit" }, "Save"), button("Cancel", close));
+    answered = () => { send({ do: what, runs: [run.id], text: input.value }); close(); };
+    ask.onkeydown = (event) => { if (event.key === "Escape") close(); };
+    ask.hidden = false;
+    input.focus();
+    input.select();
+  }
+
+  function update(runs, busy) {
+    chosen = runs;
+    setText(hint, runs.length === 0 ? "Tick runs to overlay their curves, compare and restore them." : `${runs.length} ticked:`);
+    buttons.forEach((node, place) => {
+      const [, count, what] = ACTIONS[place];
+      node.disabled = !(count === Infinity ? runs.length >= 1 : runs.length === count) || (busy && ALTERS.has(what));
+      node.hidden = runs.length === 0;
+    });
+    if (runs.length !== 1 && !ask.hidden) { ask.hidden = true; ask.replaceChildren(); }
+  }
+  return { root, update };
+}

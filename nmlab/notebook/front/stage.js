@@ -1,0 +1,140 @@
+// The tabs: curves, the user's own picture, values, log, details and code. Python fills only the one that is seen.
+
+const ZOOMS = [["", "all epochs"], ["half", "last half"], ["tenth", "last tenth"], ["20", "last 20 epochs"]];
+
+function makeStage(model, prefix, send) {
+  const panel = h("div", { class: "nm-page", role: "tabpanel", id: `${prefix}page`, tabindex: "0" });
+  const tablist = h("div", { class: "nm-tabs", role: "tablist", "aria-label": "What is shown of the run" });
+  const image = h("img", { alt: "", hidden: true });
+  const words = h("div", { class: "nm-page-words" });
+  panel.append(words, image);
+  const log = h("input", { type: "checkbox", id: `${prefix}log`, onchange: () => choose({ log: log.checked }) });
+  const zoom = h(
+    "select", { "aria-label": "Epochs shown", onchange: () => choose({ zoom: zoom.value }) },
+    ZOOMS.map(([value, label]) => h("option", { value }, label)),
+  );
+  const scales = h("div", { class: "nm-scales" }, h("label", { for: `${prefix}log` }, log, " log scale"), zoom);
+  const copy = button("Copy", () => copyText(words.querySelector("pre"), copy), { title: "Copy the code" });
+  const file = button("Download", () => send({ do: "log file" }), { title: "The whole log as a file" });
+  const root = h("section", { class: "nm-stage", "aria-label": "Run" }, h("div", { class: "nm-tabbar" }, tablist, scales, copy, file), panel);
+  let tabs = [];
+  let address = null;
+  let asked = null, seen = null; // numbers of the pictures on their way and on screen
+
+  function choose(change) {
+    model.set("scales", { ...model.get("scales"), ...change });
+    model.save_changes();
+  }
+
+  function open(id) {
+    model.set("tab", id);
+    model.save_changes();
+    showTab();
+  }
+
+  function showTabs() {
+    tabs = model.get("tabs");
+    keepingFocus(tablist, () => tablist.replaceChildren(...tabs.map(([id, label]) =>
+      button(label, () => open(id), { role: "tab", id: `${prefix}tab-${id}`, "data-key": id, "aria-controls": `${prefix}page` }))));
+    showTab();
+  }
+
+  function showTab() {
+    const tab = model.get("tab");
+    for (const node of tablist.children) {
+      const chosen = node.dataset.key === tab;
+      node.setAttribute("aria-selected", String(chosen));
+      node.tabIndex = chosen ? 0 : -1;
+    }
+    panel.setAttribute("aria-labelledby", `${prefix}tab-${tab}`);
+    scales.hidden = !["losses", "terms", "rate"].includes(tab);
+    copy.hidden = tab !== "code";
+    file.hidden = tab !== "log";
+    showPage();
+  }
+
+  tablist.addEventListener("keydown", (event) => {
+    const move = { ArrowRight: 1, ArrowLeft: -1, Home: -Infinity, End: Infinity }[event.key];
+    if (move === undefined) return;
+    event.preventDefault();
+    const place = tabs.findIndex(([id]) => id === model.get("tab"));
+    const next = Number.isFinite(move) ? (place + move + tabs.length) % tabs.length : move > 0 ? tabs.length - 1 : 0;
+    open(tabs[next][0]);
+    tablist.children[next].focus();
+  });
+
+  // What Python drew for the tab that is seen; of another tab, it is on its way.
+  function showPage() {
+    const page = model.get("page"), tab = model.get("tab");
+    const there = page.tab === tab;
+    panel.setAttribute("aria-busy", String(!there));
+    const atEnd = panel.scrollTop + panel.clientHeight >= panel.scrollHeight - 20;
+    const html = there ? page.html || "" : "";
+    if (words.dataset.html !== html) {
+      words.innerHTML = html;
+      words.dataset.html = html;
+      for (const node of words.querySelectorAll("a, summary, [tabindex]")) node.setAttribute("data-lm-suppress-shortcuts", "true");
+      if (tab === "log" && atEnd) panel.scrollTop = panel.scrollHeight;
+    }
+    panel.classList.toggle("nm-scrolls", ["log", "code", "values"].includes(tab));
+    if (!there) image.style.visibility = "hidden"; // keeps its place while another tab's is on its way
+    else if (page.picture) showPicture(page);
+    else image.hidden = true;
+  }
+
+  const showing = () => model.get("page").picture && model.get("page").tab === model.get("tab");
+  function present() {
+    image.hidden = false;
+    image.style.visibility = "visible";
+  }
+
+  function showPicture(page) {
+    if (page.number === asked) {
+      if (page.number === seen) present();
+      return;
+    }
+    asked = page.number;
+    const next = URL.createObjectURL(new Blob([model.get("picture")], { type: "image/png" }));
+    const shown = () => {
+      if (page.number !== asked) { URL.revokeObjectURL(next); return; }
+      seen = page.number;
+      image.src = next;
+      image.alt = page.alt || "";
+      image.style.width = `${page.width}px`;
+      image.style.aspectRatio = `${page.width} / ${page.height}`;
+      if (showing()) present();
+      if (address) URL.revokeObjectURL(address);
+      address = next;
+    };
+    const loading = new Image(); // decoded before it is shown: no blank in between
+    loading.src = next;
+    loading.decode().then(shown, shown);
+  }
+
+  function showScales() {
+    const scale = model.get("scales");
+    log.checked = Boolean(scale.log);
+    zoom.value = scale.zoom || "";
+  }
+
+  model.on("change:tabs", showTabs);
+  model.on("change:tab", showTab);
+  model.on("change:page", showPage);
+  model.on("change:scales", showScales);
+  showTabs();
+  showScales();
+  return { root, panel, close: () => address && URL.revokeObjectURL(address) };
+}
+
+// Through a selection, since the clipboard itself is closed to pages that are not served securely.
+function copyText(node, told) {
+  if (!node) return;
+  const selection = getSelection();
+  selection.removeAllRanges();
+  const range = document.createRange();
+  range.selectNodeContents(node);
+  selection.addRange(range);
+  const done = document.execCommand("copy");
+  told.textContent = done ? "Copied" : "Selected";
+  setTimeout(() => { told.textContent = "Copy"; }, 1500);
+}

@@ -1,0 +1,49 @@
+"""What a saved notebook keeps of a panel: the last picture and the table of runs, seen again without a kernel."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+from IPython.display import display, update_display
+
+from nmlab.notebook.live import picture_html
+from nmlab.plots import Picture, alt_text, draw_losses, panel
+from nmlab.runs import Run, Runs
+
+RUNS = 50
+"""How many of the newest runs the table keeps."""
+
+
+class Kept:
+    """A display beside the panel that the living panel hides.
+
+    Parameters: `key`, the panel's.
+    """
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+        self._picture = Picture(640, 280)
+        self._bundle: dict[str, Any] = {}
+        self._shown = False
+
+    def show(self) -> None:
+        """Put it into the output of the cell that runs; all of them are kept alike."""
+        bundle = self._bundle or self._made("", "No run yet.")
+        display(bundle, raw=True, display_id=self._key)
+        self._shown = True
+
+    def update(self, run: Run, earlier: list[Run], runs: Runs) -> None:
+        """Keep the picture of `run` and the table of `runs`."""
+        image = ""
+        if run.epochs:
+            png = self._picture.png(lambda figure: draw_losses(panel(figure), run, earlier), scale=1.5)
+            image = picture_html(png, self._picture.width, alt_text(run))
+        self._bundle = self._made(
+            f"<p><b>{escape(run.id)}</b> {escape(run.status)}</p>{image}{runs[-RUNS:]._repr_html_()}", repr(run)
+        )
+        if self._shown:
+            update_display(self._bundle, raw=True, display_id=self._key)
+
+    def _made(self, html: str, text: str) -> dict[str, Any]:
+        return {"text/html": f"<div class='nmlab-kept-{self._key}'>{html}</div>", "text/plain": text}

@@ -1,0 +1,199 @@
+"""What is asked for on the panel, done: each message of the page by its name."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from nmlab import control as controls
+from nmlab.errors import NmlabError, RunError
+from nmlab.form import Form
+from nmlab.notebook.bench import Bench
+from nmlab.runs import Run
+from nmlab.session import KEPT, Session
+
+Message = dict[str, Any]
+
+DOWNLOAD = 30_000_000
+"""Bytes of a file that is sent to the browser."""
+
+
+class Requests:
+    """Does what a user asks for on the panel of a bench.
+
+    Parameters: `session`; `bench`, over the same session; `export`, called without arguments to write the archive,
+    returns its path.
+    """
+
+    def __init__(self, session: Session, bench: Bench, export: Callable[[], Path]) -> None:
+        self._session = session
+        self._bench = bench
+        self._export = export
+        self._deleted: list[Run] = []
+        bench.panel.on_msg(lambda _panel, message, _buffers: self.hear(message))
+
+    def hear(self, message: Message) -> None:
+        """Do what a message asks for; what goes wrong is shown and kills nothing."""
+        what = str(message.get("do"))
+        if what in OF_THIS_TURN and message.get("turn") != self._bench.panel.controls["turn"]:
+            return  # a click of a run that has ended, or the second of a double one
+        try:
+            _DO[what](self, message)
+        except NmlabError as error:
+            self._bench.say_error(type(error).__name__, str(error))
+        except Exception as error:
+            self._bench.say_error(f"{type(error).__name__}: {error}", traceback.format_exc())
+        finally:
+            self._bench.answer()
+
+    # --- the run ---
+
+    def _begin(self, step: bool = False) -> None:
+        self._bench.say("")
+        self._bench.begun(self._session.start(echo=False, step=step))
+
+    def _stop(self) -> None:
+        if (running := controls.current()) is not None:
+            running.stop()
+        self._bench.refresh()
+
+    def _of(self, what: str) -> None:
+        """Pause, resume or step the running fit; a step without one begins a run."""
+        if self._session.running and self._session.fit is not None:
+            getattr(self._session.fit.control, what)()
+            self._bench.refresh()
+        elif what == "step":
+            self._begin(step=True)
+
+    # --- the forms ---
+
+    def _edit(self, message: Message) -> None:
+        self._form(message).enter(str(message["name"]), message["value"])
+        self._bench.show_entries()
+
+    def _reset(self, message: Message) -> None:
+        if "name" in message:
+            self._form(message).reset(str(message["name"]))
+        else:
+            self._session.data_form.reset()
+            self._session.options_form.reset()
+        self._bench.show_entries()
+
+    def _form(self, message: Message) -> Form:
+        return self._session.data_form if message["form"] == "data" else self._session.options_form
+
+    def _take_settings(self, run: Run, begin: bool = False) -> None:
+        lost = self._session.take_settings(run)
+        self._bench.show_forms()
+        if begin and not self._session.faults:
+            self._begin()
+        if lost or not begin:
+            told = f"The form holds the settings of run {run.id}"
+            self._bench.say(told + (f", but for {', '.join(lost)}: its record could not keep these." if lost else "."))
+
+    def _start_from(self, message: Message) -> None:
+        ids = message.get("runs") or []
+        if ids != [KEPT]:
+            self._session.start_from(self._asked(ids[0]) if ids else None)
+        self._bench.refresh()
+        self._bench.say(f"The next runs start from {f'the best weights of run {ids[0]}' if ids else 'fresh weights'}.")
+
+    # --- runs ---
+
+    def _restore(self, message: Message) -> None:
+        if (problem := self._session.newest_problem) is None:
+            raise RunError("There is no Problem to put weights into yet: its builder was not called. Run once.")
+        if (running := controls.current()) is not None:
+            raise RunError(f"{running.name} may be training these weights; stop it first.")
+        run = self._asked(message["runs"][0])
+        run.restore(problem)
+        self._bench.say(f"The Problem holds the best weights of run {run.id}.")
+
+    def _label(self, message: Message) -> None:
+        run, text = self._asked(message["runs"][0]), str(message["text"])
+        (self._session.store.rename if message["do"] == "rename" else self._session.store.annotate)(run, text)
+        self._bench.changed_runs()
+
+    def _delete(self, message: Message) -> None:
+        deleted: list[Run] = []
+        try:
+            for id in message["runs"]:
+                run = self._asked(id)
+                self._session.store.delete(run)
+                deleted.append(run)
+        finally:
+            self._deleted = deleted or self._deleted
+            self._bench.changed_runs()
+        self._bench.say(f"In the trash: {', '.join(run.id for run in deleted)}.", undo=True)
+
+    def _undo(self, _message: Message) -> None:
+        for run in self._deleted:
+            self._session.store.undelete(run)
+        self._deleted = []
+        self._bench.say("")
+        self._bench.changed_runs()
+
+    def _asked(self, id: Any) -> Run:
+        return self._session.store.get(str(id))
+
+    def _compare(self, _message: Message) -> None:
+        self._bench.panel.change(tab="details")
+        self._bench.painter.wake()
+
+    def _send_log(self, _message: Message) -> None:
+        run = self._bench.seen
+        if run is not None and run.log_path.exists():
+            self._send(run.log_path, f"{run.id}-log.txt", f"The log is {run.log_path}.")
+
+    def _write_archive(self, _message: Message) -> None:
+        path = self._export()
+        self._send(path, path.name, f"Written: {path}. nmlab.load({path.name!r}) reads it.")
+
+    def _send(self, path: Path, name: str, told: str) -> None:
+        """Send a file to the browser, for those whose machine goes away, if it is not too large for the page."""
+        self._bench.say(told)
+        if path.stat().st_size <= DOWNLOAD:
+            self._bench.panel.send({"file": name}, [path.read_bytes()])
+
+    def _preset(self, message: Message) -> None:
+        what, name, session = message["do"], str(message["name"]), self._session
+        if what == "save preset":
+            session.save_preset(name)
+            self._bench.say(f"Saved as preset “{name}”.")
+        elif what == "load preset":
+            lost = session.load_preset(name)
+            self._bench.show_forms()
+            self._bench.say(f"Preset “{name}”" + (f", without {', '.join(lost)}." if lost else "."))
+        else:
+            session.presets.delete(name)
+        self._bench.show_presets()
+
+
+OF_THIS_TURN = {"run", "again", "pause", "resume", "step", "stop"}
+
+_DO: dict[str, Callable[[Requests, Message], None]] = {
+    "run": lambda me, _message: me._begin(),
+    "pause": lambda me, _message: me._of("pause"),
+    "resume": lambda me, _message: me._of("resume"),
+    "step": lambda me, _message: me._of("step"),
+    "stop": lambda me, _message: me._stop(),
+    "edit": Requests._edit,
+    "reset": Requests._reset,
+    "again": lambda me, message: me._take_settings(me._asked(message["run"]), begin=True),
+    "settings": lambda me, message: me._take_settings(me._asked(message["runs"][0])),
+    "from": Requests._start_from,
+    "restore": Requests._restore,
+    "rename": Requests._label,
+    "note": Requests._label,
+    "compare": Requests._compare,
+    "delete": Requests._delete,
+    "undo": Requests._undo,
+    "dismiss": lambda me, _message: me._bench.say(""),
+    "log file": Requests._send_log,
+    "export": Requests._write_archive,
+    "save preset": Requests._preset,
+    "load preset": Requests._preset,
+    "delete preset": Requests._preset,
+}

@@ -1,0 +1,27 @@
+"""Runs as pictures: drawn by matplotlib onto what is given, never by pyplot.
+
+A picture must not depend on what the user's other cells did to matplotlib, nor change it: all that `rcParams` would
+decide is said here, and `rcParams` is never set while a run is drawn.
+"""
+
+from nmlab.plots.alt import alt_text
+from nmlab.plots.axes import panel
+from nmlab.plots.curves import draw_losses, draw_overlay, draw_rate
+from nmlab.plots.multiples import draw_terms
+from nmlab.plots.paper import paper_figure
+from nmlab.plots.picture import Picture
+from nmlab.plots.theme import Theme
+from nmlab.plots.thin import thin
+
+__all__ = [
+    "Picture",
+    "Theme",
+    "alt_text",
+    "draw_losses",
+    "draw_overlay",
+    "draw_rate",
+    "draw_terms",
+    "panel",
+    "paper_figure",
+    "thin",
+]

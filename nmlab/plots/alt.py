@@ -1,0 +1,79 @@
+"""Pictures in a sentence, for those who do not see them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nmlab.plots.multiples import term_states
+from nmlab.plots.words import number, run_label
+
+if TYPE_CHECKING:
+    from nmlab.runs import Run
+
+_NAMED = 5
+"""Runs and terms that are named; a sentence that is heard should end."""
+
+
+def alt_text(run: Run | Sequence[Run], what: str = "losses") -> str:
+    """Return what a picture shows as a sentence, such as 'Losses by epoch: train 0.12, dev 0.15 after 60 epochs, …'.
+
+    Parameters: `run`, or several that are drawn over each other; `what`, 'losses', 'terms' or 'rate', or for several
+    runs their metric.
+    """
+    if isinstance(run, Sequence):
+        return _overlay(run, "dev_loss" if what == "losses" else what)
+    if not run.epochs:
+        return "No epoch has ended yet."
+    return {"losses": _losses, "terms": _terms, "rate": _rate}[what](run)
+
+
+def _losses(run: Run) -> str:
+    values = {name: run.column(f"{name}_loss") for name in ("train", "dev")}
+    now = ", ".join(f"{name} {number(values[-1])}" for name, values in values.items() if values)
+    trend = _trend(values["dev"] or values["train"])
+    best = ""
+    if run.best_value is not None:
+        best = f"; best {run.monitor.removesuffix('_loss')} {number(run.best_value)} in epoch {run.best_epoch}"
+    return f"Losses by epoch: {now} {_after(run)}{trend}{best}."
+
+
+def _terms(run: Run) -> str:
+    states = term_states(run)
+    more = f"; and {len(states) - _NAMED} more" if len(states) > _NAMED else ""
+    told = "; ".join(f"{state.name}: {state.words}" for state in states[:_NAMED])
+    return f"Terms by epoch {_after(run)}, the worst first: {told}{more}."
+
+
+def _rate(run: Run) -> str:
+    rates = run.column("lr")
+    if not rates:
+        return "The learning rate was not recorded."
+    return f"Learning rate by epoch: {number(rates[-1])} {_after(run)}, {number(rates[0])} at first."
+
+
+def _overlay(runs: Sequence[Run], metric: str) -> str:
+    more = f"; and {len(runs) - _NAMED} more" if len(runs) > _NAMED else ""
+    told = [
+        f"{run_label(run)}: {number(values[-1])} {_after(run)}" if (values := run.column(metric)) else run_label(run)
+        for run in runs[:_NAMED]
+    ]
+    return f"{metric.replace('_', ' ')} of {len(runs)} runs by epoch. {'; '.join(told)}{more}."
+
+
+def _after(run: Run) -> str:
+    return f"after {run.epochs} epoch{'' if run.epochs == 1 else 's'}"
+
+
+def _trend(values: Sequence[float]) -> str:
+    """Return ', falling' or the like, by the medians of the last tenth of the epochs and of the tenth before it."""
+    count = max(len(values) // 10, 2)
+    if len(values) < 2 * count or not all(map(math.isfinite, values[-2 * count :])):
+        return ""
+    before, now = np.median(values[-2 * count : -count]), np.median(values[-count:])
+    if abs(now - before) <= 0.01 * abs(before):
+        return ", level"
+    return ", falling" if now < before else ", rising"

@@ -1,0 +1,191 @@
+"""Every term of a run in a small picture of its own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nmlab.plots.axes import epochs_seen, frame, limits, panels, place
+from nmlab.plots.curves import Curve, between, curve_of, draw_behind, line, newest
+from nmlab.plots.legend import add_legend
+from nmlab.plots.theme import EITHER, PX, Theme
+from nmlab.plots.words import elide, number
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from nmlab.runs import Run
+
+MOST = 12
+"""Terms drawn of a run; of more the worst."""
+
+PANEL = 280
+"""CSS pixels that a panel is wide at least."""
+
+_HEIGHT, _WORDS, _NUMBERS, _LEFT, _RIGHT = 178, 40, 22, 52, 14  # of a panel, and what is around its curves
+
+_RECENT = 5
+"""Epochs whose median orders the terms; by a single one they would change places all the time."""
+
+
+@dataclass(frozen=True)
+class TermState:
+    """A term of a run and how it stands."""
+
+    name: str
+    constraint: bool
+    split: str
+    """The split by which it is judged: 'dev', or 'train' where there is none."""
+    value: float
+    """The newest value: of a constraint its violation as the mean over samples, of an objective as in the loss."""
+    worst: float
+    """A constraint's violation by its worst sample; of an objective NaN."""
+    share: float
+    """How large a part of all terms an objective is, from 0 to 1."""
+    rank: tuple[int, float]
+
+    @property
+    def column(self) -> str:
+        """What is drawn of it, without the split before it."""
+        return f"{self.name}_violation" if self.constraint else self.name
+
+    @property
+    def words(self) -> str:
+        """How it stands."""
+        if not self.constraint:
+            share = f" · {self.share:.0%} of the loss" if math.isfinite(self.share) else ""
+            return f"{self.split} {number(self.value)}{share}"
+        if self.value == 0 == self.worst:
+            return f"{self.split} not violated"
+        return f"{self.split} violation {number(self.value)} · worst sample {number(self.worst)}"
+
+
+def term_states(run: Run) -> list[TermState]:
+    """Return the terms of `run`, the worst first.
+
+    First the violated constraints by their mean violation over the dev samples, then the objectives by their part of
+    the loss, then the constraints that hold. The median of the last epochs counts; a value that is not finite is worst.
+    """
+    columns = run.columns
+    split = "dev" if any(name.startswith("dev_") for name in columns) else "train"
+    names = [name.removeprefix(f"{split}_") for name in columns if name.startswith(f"{split}_")]
+    ends = ("_violation", "_violation_max")
+    constraints = {name for name in names if all(f"{name}{end}" in names for end in ends)}
+    its_own = {"loss", *(f"{name}{end}" for name in constraints for end in ends)}
+    names = [name for name in names if name not in its_own]
+    tails = {name: run.column(f"{split}_{name}")[-_RECENT:] for name in names}
+    parts = {name: abs(_middle(tail)) for name, tail in tails.items()}
+    whole = math.fsum(part for part in parts.values() if math.isfinite(part)) or 1.0
+    states = []
+    for name, tail in tails.items():
+        if name in constraints:
+            mean, worst = (run.column(f"{split}_{name}{end}")[-_RECENT:] for end in ends)
+            middle = _middle(mean)
+            rank = (0 if middle > 0 else 2, -middle)
+            states.append(TermState(name, True, split, _last(mean), _last(worst), 0.0, rank))
+        else:
+            share = parts[name] / whole
+            rank = (1, -share) if math.isfinite(share) else (0, -math.inf)
+            states.append(TermState(name, False, split, _last(tail), math.nan, share, rank))
+    return sorted(states, key=lambda state: state.rank)
+
+
+def draw_terms(
+    figure: Figure,
+    run: Run | None,
+    earlier: Sequence[Run] = (),
+    *,
+    theme: Theme = EITHER,
+    log: bool = True,
+    last: int | None = None,
+) -> tuple[int, int]:
+    """Draw every term of `run` into `figure`, the worst first; set the figure's height and return its size.
+
+    Violations are means over a split's samples, with the worst dev sample dotted. On a logarithmic axis zeros lie on a
+    line marked 0 below the least positive value. Of more than 12 terms the 12 worst are drawn, and a line says so.
+
+    Parameters: as in `draw_losses`. The figure's width decides how many panels stand side by side, each 280 CSS pixels
+    wide or more; its height follows.
+    """
+    states = term_states(run) if run is not None else []
+    drawn = states[:MOST]
+    width = float(figure.get_size_inches()[0]) * 96
+    across = min(max(int(width // PANEL), 1), max(len(drawn), 1))
+    down = -(-len(drawn) // across)
+    head, foot = 2.2 * theme.size, 1.8 * theme.size * (len(states) > MOST)
+    height = round(head + down * _HEIGHT + foot)
+    figure.set_size_inches(width / 96, height / 96)
+    every = panels(figure, len(drawn))
+    font = theme.text(0.95)
+    words: dict[str, Any] = {"color": theme.ink, "va": "baseline"}
+    if run is None or not drawn:
+        figure.text(12 / width, 0.5, "The terms appear with the first epoch.", fontproperties=font, **words)
+        return round(width), height
+    slot = width / across
+    for index, (axes, state) in enumerate(zip(every, drawn, strict=True)):
+        row, column = divmod(index, across)
+        left, top = column * slot, head + row * _HEIGHT
+        for text, scale, below in ((state.name, 1.05, 17), (state.words, 0.9, 31)):
+            size = theme.text(scale)
+            text = elide(text, size, (slot - 20) * PX)
+            figure.text((left + 12) / width, 1 - (top + below) / height, text, fontproperties=size, **words)
+        place(axes, left + _LEFT, top + _WORDS, slot - _LEFT - _RIGHT, _HEIGHT - _WORDS - _NUMBERS)
+        numbers = _draw_term(axes, run, earlier, state, theme, log, last)
+        if (more := numbers + 12 - _LEFT) > 0:
+            place(axes, left + _LEFT + more, top + _WORDS, slot - _LEFT - more - _RIGHT, _HEIGHT - _WORDS - _NUMBERS)
+    lines = {str(item.get_label()): item for axes in every for item in axes.lines}
+    shown = [item for label, item in lines.items() if not label.startswith("_")]
+    add_legend(figure, shown, theme, (width - 90, head), (8 / width, 1 - 2 / height), "upper left")
+    figure.text(
+        1 - _RIGHT / width, 1 - 1.15 * theme.size / height, "by epoch", ha="right", fontproperties=font, **words
+    )
+    if len(states) > MOST:
+        note = f"The {MOST} worst of {len(states)} terms."
+        figure.text(12 / width, 0.6 * theme.size / height, note, fontproperties=font, **words)
+    return round(width), height
+
+
+def _draw_term(
+    axes: Axes, run: Run, earlier: Sequence[Run], state: TermState, theme: Theme, log: bool, last: int | None
+) -> float:
+    """Draw a term's curves; return how wide the numbers left of them are."""
+    styles = {f"train_{state.column}": ("train", theme.train), f"dev_{state.column}": ("dev", theme.dev)}
+    if state.constraint:
+        styles[f"{state.split}_{state.column}_max"] = (f"{state.split}, worst sample", theme.worst)
+    curves = {name: newest(run, name, last) for name in styles}
+    xlim = epochs_seen([x for x, _ in curves.values()])
+    behind = [between(curve_of(old, f"{state.split}_{state.column}"), xlim) for old in earlier]
+    values = np.concatenate([y for _, y in curves.values()])
+    log = log and bool((values > 0).any()) and (state.constraint or not (values <= 0).any())
+    low, high = limits(values[values > 0] if log else values, log)
+    zero = None
+    if log and (values <= 0).any():
+        zero = low / (high / low) ** 0.15
+        low = zero / (high / low) ** 0.06
+    for name, (label, style) in styles.items():
+        line(axes, _above(curves[name], zero), label=label, **style)
+    draw_behind(axes, [_above(curve, zero) for curve in behind], theme)
+    if not values[np.isfinite(values)].any() and state.constraint:
+        low, high = -0.06, 1.0
+    return frame(axes, theme, xlim, (low, high), log, (4, 4), zero)
+
+
+def _above(curve: Curve, zero: float | None) -> Curve:
+    """Return a curve with its zeros where an axis shows them."""
+    return curve if zero is None else (curve[0], np.where(curve[1] <= 0, zero, curve[1]))
+
+
+def _middle(values: Sequence[float]) -> float:
+    """Return the median of values; infinity where the newest is not finite."""
+    if values and not math.isfinite(values[-1]):
+        return math.inf
+    return float(np.median([value for value in values if math.isfinite(value)] or [0.0]))
+
+
+def _last(values: Sequence[float]) -> float:
+    return values[-1] if values else math.nan

@@ -1,0 +1,100 @@
+"""Colours, styles and sizes of a picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from matplotlib.font_manager import FontProperties
+
+PX = 0.75
+"""Points in a CSS pixel; matplotlib's sizes are in points."""
+
+# Okabe and Ito's palette (https://jfly.uni-koeln.de/color/), which the colour-blind tell apart too; its light colours
+# darkened for a white ground, its dark ones lightened for a dark one, to a contrast of 3:1 and more.
+_ON_WHITE = ("#0072B2", "#D55E00", "#008A64", "#B0578D", "#9A6B00", "#2B8CC4", "#7A7A00", "#000000")
+_ON_DARK = ("#4AA8E0", "#F0803C", "#1FBE90", "#DD92BB", "#E69F00", "#8CCBF0", "#F0E442", "#FFFFFF")
+_ON_EITHER = (*_ON_WHITE[:-1], "#777B80")
+
+# Lengths in widths of the line. Eight colours and five dashes are together alike only after forty curves.
+DASHES: tuple[Any, ...] = ("-", (0, (4, 1.6)), (0, (1.2, 1.2)), (0, (6, 1.4, 1.2, 1.4)), (0, (9, 2.2)))
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+
+
+@dataclass(frozen=True)
+class Theme:
+    """How a picture looks; its ground is transparent.
+
+    Parameters
+    ----------
+    dark : True where it is seen on a dark ground such as JupyterLab's #111, False on white; None (default) where either
+        may come, as in a saved notebook: greys then, whose contrast is 4.2:1 on both, near the most there can be
+    font : 'sans-serif' or 'serif', of the two that matplotlib brings along
+    size : height of the text in CSS pixels; numbers at the axes are a little smaller
+    black : whether text is black, as for print, where greys are made of dots
+    """
+
+    dark: bool | None = None
+    font: Literal["sans-serif", "serif"] = "sans-serif"
+    size: float = 12.0
+    black: bool = False
+
+    @property
+    def ink(self) -> str:
+        """The colour of text; its contrast to a known ground is 4.5:1 and more."""
+        if self.black:
+            return "#000000"
+        return {None: "#757A81", False: "#3B4048", True: "#C9CED6"}[self.dark]
+
+    @property
+    def grid(self) -> str:
+        """The colour of lines behind the curves."""
+        return {None: "#80808048", False: "#DDE0E4", True: "#363B41"}[self.dark]
+
+    @property
+    def faint(self) -> str:
+        """The colour of what is only compared with; its contrast is 3:1 and more, like that of the curves."""
+        return {None: "#7A7F87", False: "#8A9099", True: "#7C828B"}[self.dark]
+
+    @property
+    def curves(self) -> tuple[str, ...]:
+        """Eight colours of curves."""
+        return {None: _ON_EITHER, False: _ON_WHITE, True: _ON_DARK}[self.dark]
+
+    @property
+    def train(self) -> dict[str, Any]:
+        """The style of what belongs to the train split."""
+        return {"color": self.curves[0], "linestyle": DASHES[0]}
+
+    @property
+    def dev(self) -> dict[str, Any]:
+        """The style of what belongs to the dev split."""
+        return {"color": self.curves[1], "linestyle": DASHES[1]}
+
+    @property
+    def worst(self) -> dict[str, Any]:
+        """The style of a split's worst sample."""
+        return {"color": self.curves[3], "linestyle": DASHES[2], "width": 1.5}
+
+    @property
+    def best(self) -> str:
+        """The colour of the best epoch."""
+        return self.curves[2]
+
+    def nth(self, index: int) -> dict[str, Any]:
+        """Return the style of one of several curves: colour, dashes and marker, no two of the first forty alike."""
+        return {
+            "color": self.curves[index % len(self.curves)],
+            "linestyle": DASHES[index % len(DASHES)],
+            "marker": MARKERS[index % len(MARKERS)],
+        }
+
+    def text(self, scale: float = 1.0) -> FontProperties:
+        """Return the font, `scale` times as large as the theme's text."""
+        family = {"sans-serif": "DejaVu Sans", "serif": "DejaVu Serif"}[self.font]
+        normal: Any = dict.fromkeys(("style", "variant", "weight", "stretch"), "normal")
+        return FontProperties(family=[family], size=self.size * scale * PX, **normal)
+
+
+EITHER = Theme()
+"""Of the functions that draw, where they are not given a theme."""

@@ -1,0 +1,78 @@
+"""Words in a picture: names that fit, numbers that tell each other apart."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING
+
+from matplotlib.font_manager import FontProperties, findfont, get_font
+
+if TYPE_CHECKING:
+    from nmlab.runs import Run
+
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def number(value: float, digits: int = 3) -> str:
+    """Return a number as short text, such as '0.0123', '12000' or '4.5×10⁻⁷'."""
+    if not math.isfinite(value):
+        return "not a number" if math.isnan(value) else "−∞" if value < 0 else "∞"
+    if not value or 1e-3 <= abs(value) < 1e5:
+        text = f"{value:.{digits}g}"
+        return (f"{value:.0f}" if "e" in text else text).replace("-", "−")
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+    if "." in mantissa:
+        mantissa = mantissa.rstrip("0").rstrip(".")
+    power = f"10{str(int(exponent)).translate(_SUPERSCRIPT)}"
+    text = mantissa[:-1] + power if mantissa in ("1", "-1") else f"{mantissa}×{power}"
+    return text.replace("-", "−")
+
+
+def tick_labels(values: Sequence[float]) -> list[str]:
+    """Return numbers with as few digits as tell what they are."""
+    for digits in range(1, 16):
+        if all(math.isclose(value, float(f"{value:.{digits}g}"), rel_tol=1e-12) for value in values):
+            break
+    return [number(value, digits) for value in values]
+
+
+@cache
+def _advance(family: str, character: str) -> float:
+    """Return a character's width in parts of the font's size; NaN where the font does not have it."""
+    font = get_font(findfont(FontProperties(family=[family])))
+    if not font.get_char_index(ord(character)):
+        return math.nan
+    font.set_size(100, 72)
+    return float(font.load_char(ord(character)).linearHoriAdvance) / 65536 / 100
+
+
+def shown(text: str, font: FontProperties) -> str:
+    """Return `text` in one line, with a box for what the font does not have, of which matplotlib would warn."""
+    family = font.get_family()[0]
+    return "".join("□" if math.isnan(_advance(family, each)) else each for each in " ".join(text.split()))
+
+
+def width_of(text: str, font: FontProperties) -> float:
+    """Return the width of a line of text in points."""
+    family = font.get_family()[0]
+    return font.get_size_in_points() * sum(_advance(family, each) for each in shown(text, font))
+
+
+def elide(text: str, font: FontProperties, width: float) -> str:
+    """Return `text` shortened in its middle to `width` points; names that start alike often differ at their end."""
+    text = shown(text[:1000], font)
+    if width_of(text, font) <= width:
+        return text
+    for kept in range(min(len(text) - 1, 200), 1, -1):
+        short = f"{text[: (kept + 1) // 2]}…{text[len(text) - kept // 2 :]}"
+        if width_of(short, font) <= width:
+            return short
+    return "…"
+
+
+def run_label(run: Run) -> str:
+    """Return a run's number and name, such as '7 rosenbrock'."""
+    digits = run.id.partition("-")[0].lstrip("0")
+    return f"{digits} {run.name}" if digits.isdigit() and run.name != run.id else run.name

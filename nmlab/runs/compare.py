@@ -1,0 +1,235 @@
+"""What is different between runs, which of them can be compared, and which is the best."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Hashable, Iterable, Mapping
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from nmlab.runs.record import Run
+from nmlab.runs.shown import code_text, html_table, number_text, shorten, text_table, value_text
+from nmlab.runs.summary import Summary, summary_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DATA, DATA_SOURCE = "data function", "data function's source"
+PROBLEM, BUILDER_SOURCE = "Problem", "builder's source"
+STARTS_FROM, THREADS, GLOBAL = "starts from", "threads", "global"
+SHOWN = 5
+"""How many changes a table's cell names."""
+
+
+def changes(run: Run, before: Run, *, full: bool = False) -> dict[str, tuple[Any, Any]]:
+    """Return what `run` was asked for otherwise than `before`, as (before's, run's) by name.
+
+    Names are the data function's and the options' own; `data_kwargs.x` and `options.x` where both have an `x`;
+    `global x` for a constant or helper that data function or builder name. What one of the two does not have is None.
+    A seed counts only where one of the two was chosen.
+
+    Parameters: `full`, whether the number of threads and the packages' versions count too.
+    """
+    new, old = summary_of(run), summary_of(before)
+    found = _changes(new.settings, old.settings, full)
+    if "sources" in new.settings and "sources" in old.settings:
+        for name in dict.fromkeys([*old.helpers, *new.helpers]):
+            was, now = old.helpers.get(name), new.helpers.get(name)
+            if was != now:
+                found[f"{GLOBAL} {name}"] = (was, now)
+    return found
+
+
+def changed_text(run: Run, before: Run | None) -> str:
+    """Say on one line what `run` was asked for otherwise: 'lr 0.001 → 0.01, nsim 100 → 500'; `before` None: none."""
+    settings = summary_of(run).settings
+    if not settings:
+        return ""
+    if before is None:
+        return "first run"
+    found = [_said(name, *pair, settings) for name, pair in changes(run, before).items()]
+    if len(found) > SHOWN:
+        found[SHOWN:] = [f"and {len(found) - SHOWN} more"]
+    return ", ".join(found) or "same settings"
+
+
+def comparable(run: Run) -> Hashable:
+    """Return a key that runs share whose losses mean the same: one Problem, its data, and the monitored metric."""
+    return tuple(_meaning(summary_of(run)).values())
+
+
+def best_of(runs: Iterable[Run]) -> set[str]:
+    """Return the ids of the best runs, one of every group of at least two comparable ones that have ended.
+
+    Of equally good runs the first is the best.
+    """
+    groups: dict[Hashable, list[Summary]] = {}
+    for run in runs:
+        summary = summary_of(run)
+        if summary.best is not None and summary.status not in ("running", "damaged"):
+            groups.setdefault(comparable(run), []).append(summary)
+
+    def badness(summary: Summary) -> float:
+        return (summary.best or 0.0) * (-1.0 if summary.mode == "max" else 1.0)
+
+    return {min(group, key=badness).id for group in groups.values() if len(group) > 1}
+
+
+class Comparison:
+    """Two runs side by side: what they were asked for and what came of it; a table on screen.
+
+    Parameters: `a`, `b`, the runs.
+    """
+
+    def __init__(self, a: Run, b: Run) -> None:
+        self.a, self.b = a, b
+        self.changes = changes(b, a, full=True)
+        """What differs of the settings, as (a's, b's) by name."""
+
+    @property
+    def source_diff(self) -> str:
+        """The data functions' sources as a unified diff; '' where they are the same."""
+        old, new = (run.source or "" for run in (self.a, self.b))
+        lines = difflib.unified_diff(old.splitlines(), new.splitlines(), self.a.id, self.b.id, lineterm="")
+        return "\n".join(lines)
+
+    @property
+    def verdict(self) -> str:
+        """Whether the two runs' losses can be compared, and if not, why."""
+        a, b = (_meaning(summary_of(run)) for run in (self.a, self.b))
+        differ = [name for name in a if a[name] != b[name]]
+        if differ:
+            return f"Their losses cannot be compared: they differ in {', '.join(differ)}."
+        seeds = {run.settings.get("seed") for run in (self.a, self.b)}
+        drawn = "; the seeds differ, and so does what the data function draws" if len(seeds) > 1 else ""
+        return f"Their losses can be compared: the same Problem, data and metric{drawn}."
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return one row for every setting that differs and every result, one column for each run."""
+        import pandas as pd
+
+        rows = self._settings_rows() | self._results()
+        return pd.DataFrame(list(rows.values()), index=list(rows), columns=[self.a.id, self.b.id], dtype=object)
+
+    def _settings_rows(self) -> dict[str, tuple[Any, Any]]:
+        def cell(name: str, run: Run, value: Any) -> Any:
+            if name in (DATA_SOURCE, BUILDER_SOURCE):
+                what = run.settings.get("data_function" if name == DATA_SOURCE else "problem_source")
+                return code_text(what["name"] if isinstance(what, dict) else None, value)
+            return value if isinstance(value, (int, float)) else value_text(value, 200)
+
+        return {name: (cell(name, self.a, old), cell(name, self.b, new)) for name, (old, new) in self.changes.items()}
+
+    def _results(self) -> dict[str, tuple[Any, Any]]:
+        a, b = summary_of(self.a), summary_of(self.b)
+        best = f"best {a.monitor}" if a.monitor == b.monitor else f"best {a.monitor} / {b.monitor}"
+        tests = dict.fromkeys([*a.test_metrics, *b.test_metrics])
+        return {
+            "status": (a.status, b.status),
+            best: (a.best, b.best),
+            "best epoch": (a.best_epoch, b.best_epoch),
+            **{name: (a.test_metrics.get(name), b.test_metrics.get(name)) for name in tests},
+            "epochs": (a.epochs, b.epochs),
+            "seconds": (a.seconds, b.seconds),
+        }
+
+    def _rows(self) -> list[tuple[str, str, str]]:
+        def text(value: Any) -> str:
+            return number_text(value) if isinstance(value, float) else "" if value is None else str(value)
+
+        asked = [(name, value_text(a, 200), value_text(b, 200)) for name, (a, b) in self._settings_rows().items()]
+        return asked + [(name, text(a), text(b)) for name, (a, b) in self._results().items()]
+
+    def _head(self) -> tuple[str, str, str]:
+        def titled(run: Run) -> str:
+            return run.id if run.name in run.id else f"{run.id} ({shorten(run.name, 60)})"
+
+        return ("what", titled(self.a), titled(self.b))
+
+    def _repr_html_(self) -> str:
+        rows = [[escape(cell) for cell in row] for row in self._rows()]
+        diff = self.source_diff
+        source = f"<details><summary>The data function’s source</summary><pre>{escape(diff)}</pre></details>"
+        table = html_table(self._head(), rows)
+        return f"{table}<p>{escape(self.verdict)}</p>{source if diff else ''}"
+
+    def __repr__(self) -> str:
+        return "\n".join(filter(None, [text_table([self._head(), *self._rows()]), self.verdict, self.source_diff]))
+
+
+def _changes(new: Mapping[str, Any], old: Mapping[str, Any], full: bool) -> dict[str, tuple[Any, Any]]:
+    found: dict[str, tuple[Any, Any]] = {}
+
+    def note(name: str, *keys: str) -> None:
+        was, now = (_within(settings, *keys) for settings in (old, new))
+        if was != now:
+            found[name] = (was, now)
+
+    note(DATA, "data_function", "name")
+    if DATA not in found:
+        note(DATA_SOURCE, "data_function", "source")
+    kwargs = dict.fromkeys([*_part(old, "data_kwargs"), *_part(new, "data_kwargs")])
+    # an option that one run's version did not have yet was not changed by anybody
+    options = [name for name in _part(new, "options") if name in _part(old, "options")]
+    for name in kwargs:
+        note(f"data_kwargs.{name}" if name in options else name, "data_kwargs", name)
+    for name in options:
+        if name != "seed":
+            note(f"options.{name}" if name in kwargs else name, "options", name)
+    if any(_within(settings, "options", "seed") is not None for settings in (old, new)):
+        note("options.seed" if "seed" in kwargs else "seed", "seed")
+    note(STARTS_FROM, "starts_from")
+    note(PROBLEM, "fingerprint")
+    note(BUILDER_SOURCE, "problem_source", "source")
+    if full:
+        note(THREADS, "threads")
+        for package in dict.fromkeys([*_part(old, "versions"), *_part(new, "versions")]):
+            note(f"version of {package}", "versions", package)
+    return found
+
+
+def _said(name: str, old: Any, new: Any, settings: Mapping[str, Any]) -> str:
+    """One change in a few words."""
+    if name == DATA_SOURCE:
+        return f"{value_text(_within(settings, 'data_function', 'name'))} edited"
+    if name == BUILDER_SOURCE:
+        return f"{value_text(_within(settings, 'problem_source', 'name'))} edited"
+    if name == PROBLEM:
+        return "another Problem"
+    if name == STARTS_FROM:
+        return "starts afresh" if new is None else f"starts from {value_text(new)}"
+    if name.startswith(f"{GLOBAL} ") and "\n" in f"{old}{new}":
+        return f"{name} edited"
+    before, after = value_text(old), value_text(new)
+    return f"{name} changed" if before == after else f"{name} {before} → {after}"
+
+
+def _meaning(summary: Summary) -> dict[str, Hashable]:
+    """What a run's losses are losses of, by what each part is called."""
+    settings = summary.settings
+    return {
+        "Problem": settings.get("fingerprint") and str(settings["fingerprint"]),
+        BUILDER_SOURCE: _text(_within(settings, "problem_source", "source")),
+        "metric": (summary.monitor, summary.mode),
+        DATA: _text(_within(settings, "data_function", "name")),
+        DATA_SOURCE: _text(_within(settings, "data_function", "source")),
+        "data keywords": _text(settings.get("data_kwargs")),
+        "globals": _text(summary.helpers),
+    }
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def _part(settings: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    part = settings.get(key)
+    return part if isinstance(part, dict) else {}
+
+
+def _within(settings: Any, *keys: str) -> Any:
+    """What lies in objects within objects; None where there is no such thing."""
+    for key in keys:
+        settings = settings.get(key) if isinstance(settings, dict) else None
+    return settings

@@ -1,0 +1,53 @@
+"""A run's metrics file, read as it grows."""
+
+from __future__ import annotations
+
+import csv
+import threading
+from io import StringIO
+from pathlib import Path
+
+
+class MetricsFile:
+    """The rows of a metrics file; each look reads only what was added since the last.
+
+    Parameters: `path`, the file's, which need not be there yet.
+    """
+
+    _looking = threading.Lock()  # a fit's thread and whoever watches it share one Run
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._columns: list[str] = []
+        self._rows: list[list[float]] = []
+        self._seen: tuple[int, int] = (0, 0)  # the file's inode and how many of its bytes were read
+        self.fault: str | None = None
+        """Why the file cannot be read, as of the last look; None where it can."""
+
+    def look(self) -> tuple[list[str], list[list[float]]]:
+        """Return the metrics' names and rows, with those that were added since the last look."""
+        with self._looking:
+            try:
+                self._read_added()
+            except FileNotFoundError:
+                pass
+            except (OSError, ValueError, csv.Error) as error:
+                self.fault = f"{self._path.name} cannot be read: {error}"
+            return self._columns, self._rows
+
+    def _read_added(self) -> None:
+        info = self._path.stat()
+        inode, seen = self._seen
+        if inode != info.st_ino or info.st_size < seen:  # written anew, as where a run was resumed
+            self._columns, self._rows, seen = [], [], 0
+        if info.st_size == seen:
+            return
+        with self._path.open("rb") as file:
+            file.seek(seen)
+            added = file.read()
+        whole = added[: added.rfind(b"\n") + 1]  # a last row that is half written waits, or is dropped
+        lines = list(csv.reader(StringIO(whole.decode("utf-8"), newline="")))
+        columns = self._columns or next(iter(lines), [])
+        rows = [[float(value) for value in line] for line in lines[not self._columns :] if len(line) == len(columns)]
+        self._columns, self._rows = columns, [*self._rows, *rows]
+        self._seen, self.fault = (info.st_ino, seen + len(whole)), None

@@ -1,0 +1,57 @@
+"""Values and tables as people read them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import Any
+
+_STYLE = "<style>.nmlab-table th,.nmlab-table td{text-align:left}.nmlab-table th{white-space:nowrap}</style>"
+"""Jupyter sets tables' text to the right, which is good for numbers only; and an id should not be broken."""
+
+
+def shorten(text: str, most: int) -> str:
+    """Return the text on one line, with an ellipsis at its end where it is longer than `most` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else line[: most - 1].rstrip() + "…"
+
+
+def value_text(value: Any, most: int = 40) -> str:
+    """Return a value from a run's settings as text; a stand-in for what is no JSON as what it stands for."""
+    if isinstance(value, dict) and set(value) == {"name"}:
+        return shorten(str(value["name"]).rpartition(".")[2], most)
+    if isinstance(value, dict) and set(value) == {"source"}:
+        return shorten(str(value["source"]), most)
+    if isinstance(value, dict) and set(value) == {"repr"}:
+        return shorten(str(value["repr"]), most)
+    if isinstance(value, dict):
+        return shorten("{" + ", ".join(f"{key}: {value_text(item)}" for key, item in value.items()) + "}", most)
+    if isinstance(value, list):
+        return shorten("[" + ", ".join(map(value_text, value)) + "]", most)
+    return "none" if value is None else shorten(str(value), most)
+
+
+def code_text(name: Any, source: Any) -> str:
+    """Return a function's name with a mark that tells two sources apart."""
+    mark = "" if source is None else f" #{hashlib.sha256(str(source).encode(errors='replace')).hexdigest()[:6]}"
+    return f"{value_text(name)}{mark}"
+
+
+def number_text(value: float | None) -> str:
+    """Return a measured number with five digits; '' for None."""
+    return "" if value is None else f"{value:.5g}"
+
+
+def html_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table as HTML; `head`, the columns' titles, as text, `rows` as HTML, each with its title first."""
+    titles = "".join(f'<th scope="col">{escape(title)}</th>' for title in head)
+    lines = (f'<th scope="row">{first}</th>' + "".join(f"<td>{cell}</td>" for cell in rest) for first, *rest in rows)
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    return f'{_STYLE}<table class="nmlab-table"><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table>'
+
+
+def text_table(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows of text with their columns below one another."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)

@@ -1,0 +1,309 @@
+"""What a Lab holds, apart from any screen: a Problem, the data function, the chosen values, start weights, the fit.
+
+Form, code and magics all choose values here and begin fits here, so that they mean the same.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from neuromancer.problem import Problem
+
+from nmlab.data import place_of
+from nmlab.describe import describe_function, rebuild_values
+from nmlab.errors import FieldError, RunError
+from nmlab.fields import Field, check, fields_of, is_default, takes_any_keyword
+from nmlab.fields.field import unknown_name
+from nmlab.fitting import DataFunction, Fit
+from nmlab.form import Form, refuse_locked
+from nmlab.options import TrainerOptions
+from nmlab.presets import Presets
+from nmlab.runs import Run, Runs, RunStore
+from nmlab.weights import copy_weights, fingerprint, read_weights
+
+FIRST_OPTIONS = ("max_epochs", "lr", "optimizer", "patience", "seed")
+"""The trainer options that matter first; the rest is folded away."""
+
+IN_CODE_ONLY = ("devices", "num_nodes", "strategy", "trainer_kwargs", "callbacks", "loggers")
+"""Options that hold objects, which no form can make, or that take one value only today."""
+
+KEPT = "kept weights"
+"""What runs start from after `swap(keep_weights=True)`, in words."""
+
+
+class Session:
+    """The state behind a Lab; parameters as for `Lab`."""
+
+    def __init__(
+        self,
+        problem: Problem | Callable[[], Problem],
+        data_setup_function: DataFunction,
+        *,
+        options: TrainerOptions | None = None,
+        data_kwargs: Mapping[str, Any] | None = None,
+        choices: Mapping[str, Any] | None = None,
+        runs_dir: str | os.PathLike[str] = "nmlab_runs",
+        name: str = "lab",
+        view: Callable[..., Any] | None = None,
+        lock: Mapping[str, Any] | None = None,
+        hide: Iterable[str] = (),
+    ) -> None:
+        self.problem = problem
+        self.name = name
+        self.options = options or TrainerOptions()
+        self.view = view
+        self.store = RunStore(runs_dir)
+        self.presets = Presets(self.store.folder)
+        self.fit: Fit | None = None
+        """The newest fit in this process, running or ended."""
+        self._lock, self._hide = dict(lock or {}), frozenset(hide)
+        self._fresh = copy_weights(problem) if isinstance(problem, Problem) else None
+        self._start: tuple[str | None, dict[str, torch.Tensor] | None] = (None, self._fresh)
+        self._keep_pending = False
+        self._functions: dict[tuple[Any, Any], tuple[DataFunction, Mapping[str, Any] | None]] = {}
+        self._check(fields_of(data_setup_function, choices))
+        self._take_data(data_setup_function, data_kwargs or {}, choices)
+        lock = self._locked(TrainerOptions.model_fields)
+        self.options = self.options.replace(**lock)
+        self.options_form = Form(
+            [field for field in TrainerOptions.fields() if field.name not in IN_CODE_ONLY],
+            {name: getattr(self.options, name) for name in self.options.model_fields_set},
+            title="Trainer",
+            first=FIRST_OPTIONS,
+            lock={name: getattr(self.options, name) for name in lock},
+            hide=self._hide & set(TrainerOptions.model_fields),
+        )
+
+    def _check(self, fields: Iterable[Field]) -> None:
+        """Refuse a view that cannot be called, and names to lock or hide that nobody knows."""
+        known = [field.name for field in fields] + [n for n in TrainerOptions.model_fields if n not in IN_CODE_ONLY]
+        faults = {name: unknown_name(name, known) for name in (*self._lock, *sorted(self._hide)) if name not in known}
+        if self.view is not None and not callable(self.view):
+            what = type(self.view).__name__
+            faults["view"] = f"a {what}; give a function of the Problem and the splits that returns a Figure"
+        if faults:
+            raise FieldError(faults, subject="This Lab cannot be made")
+
+    def _locked(self, names: Iterable[str]) -> dict[str, Any]:
+        return {name: self._lock[name] for name in names if name in self._lock}
+
+    # --- the data ---
+
+    def _take_data(
+        self, function: DataFunction, data_kwargs: Mapping[str, Any], choices: Mapping[str, Any] | None
+    ) -> None:
+        fields = fields_of(function, choices)
+        lock = self._locked(field.name for field in fields)
+        refuse_locked(data_kwargs, lock, fields)
+        subject, extra = f"{place_of(function)} cannot be called with this", takes_any_keyword(function)
+        values = check(fields, data_kwargs, subject=subject, extra=extra, complete=False)
+        title = f"Data: {getattr(function, '__name__', 'data_setup_function')}"
+        self.data_form = Form(fields, values, title=title, lock=lock, hide=self._hide & {f.name for f in fields})
+        self.data_setup_function = function
+        self.choices = choices
+        self.data_fields = fields
+        self._beyond = {name: value for name, value in values.items() if name not in {f.name for f in fields}}
+        self._functions[_known_by(describe_function(function))] = (function, choices)
+
+    @property
+    def data_kwargs(self) -> dict[str, Any]:
+        """The data function's values as they stand, without those that hold nothing."""
+        return {**self._beyond, **self.data_form.values}
+
+    @property
+    def trainer_options(self) -> TrainerOptions:
+        """The options as they stand; raises FieldError where the form holds a fault."""
+        return self.options.replace(**self.options_form.values)
+
+    @property
+    def faults(self) -> int:
+        """How many values are to be put right before a run."""
+        return len(self.data_form.faults) + len(self.options_form.faults)
+
+    def swap(
+        self,
+        data_setup_function: DataFunction,
+        keep_weights: bool = False,
+        data_kwargs: Mapping[str, Any] | None = None,
+        choices: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Take other data; values that were chosen are kept where the new function has the name and takes the value."""
+        if keep_weights and self.newest_problem is None:
+            raise RunError("There are no weights to keep: no run has built the Problem yet.")
+        fields = {field.name: field for field in fields_of(data_setup_function, choices)}
+        kept: dict[str, Any] = {}
+        for name, value in self._chosen_data_kwargs().items():
+            if name in fields and name not in (data_kwargs or {}) and name not in self._lock:
+                try:
+                    kept |= check([fields[name]], {name: value}, complete=False)
+                except FieldError:
+                    continue
+        self._take_data(data_setup_function, {**kept, **(data_kwargs or {})}, choices)
+        self._start = (None, self._fresh)
+        self._keep_pending = keep_weights
+        self.keep_if_asked()
+
+    def _chosen_data_kwargs(self) -> dict[str, Any]:
+        """The current values without those that are their function's own defaults."""
+        current = self.data_kwargs
+        defaults = [f.name for f in self.data_fields if f.name in current and is_default(f, current[f.name])]
+        return {name: value for name, value in current.items() if name not in defaults}
+
+    # --- start weights ---
+
+    @property
+    def starts_from(self) -> str | None:
+        """What the next runs start from: None for the Lab's own start weights, a run's id, or 'kept weights'."""
+        return self._start[0]
+
+    def start_from(self, run: Run | None) -> None:
+        """Let the next runs start from a run's best weights, or from the Lab's own start weights again (None)."""
+        self._keep_pending = False
+        if run is None:
+            self._start = (None, self._fresh)
+            return
+        if run.checkpoint_path is None:
+            raise RunError(f"Run {run.id} kept no checkpoint: there are no weights to start from.")
+        self._start = (run.id, read_weights(run.checkpoint_path))
+
+    def keep_if_asked(self) -> None:
+        """Remember the weights to go on from, as soon as no run changes them any more."""
+        if self._keep_pending and (self.fit is None or self.fit.done):
+            held = self.newest_problem
+            if held is not None:
+                self._start = (KEPT, copy_weights(held))
+            self._keep_pending = False
+
+    @property
+    def newest_problem(self) -> Problem | None:
+        """The Problem that holds the newest weights; None where a builder has not built one yet."""
+        if isinstance(self.problem, Problem):
+            return self.problem
+        return self.fit.problem if self.fit is not None else None
+
+    # --- runs ---
+
+    @property
+    def runs(self) -> Runs:
+        """This Lab's runs over this Problem, oldest first."""
+        known = self.newest_problem
+        return self.store.runs(lab=self.name, problem=None if known is None else fingerprint(known))
+
+    @property
+    def running(self) -> bool:
+        """Whether this session's fit goes on."""
+        return self.fit is not None and not self.fit.done
+
+    def start(
+        self,
+        data_kwargs: Mapping[str, Any] | None = None,
+        options: TrainerOptions | None = None,
+        *,
+        echo: bool = True,
+        step: bool = False,
+    ) -> Fit:
+        """Begin a fit in its thread and return it; the last one's data are let go of first.
+
+        Parameters: `data_kwargs`, `options`, by default those that are chosen; `echo`, whether what the run prints
+        also goes where it would without nmlab; `step`, whether to pause after the first epoch.
+        """
+        self.keep_if_asked()
+        label, weights = self._start
+        fit = Fit(
+            self.problem,
+            self.data_setup_function,
+            self.trainer_options if options is None else options,
+            self.data_kwargs if data_kwargs is None else data_kwargs,
+            choices=self.choices,
+            runs_dir=self.store.folder,
+            lab=self.name,
+            start_weights=weights,
+            starts_from=label,
+            view=self.view,
+            echo=echo,
+        )
+        if step:
+            fit.control.step()
+        self.fit = fit.start(instead_of=self.fit)
+        return fit
+
+    def take_over(self, other: Session) -> None:
+        """Go on with the fit and the start weights of a session over the same Problem."""
+        self.fit, self._fresh, self._start = other.fit, other._fresh, other._start
+
+    def take_settings(self, run: Run) -> list[str]:
+        """Choose the values that `run` was made with, its data function too; return the names that are lost.
+
+        Raises `RunError` where this kernel does not have the data function that made the run.
+        """
+        described = run.settings.get("data_function") or {}
+        if _known_by(described) != _known_by(describe_function(self.data_setup_function)):
+            if _known_by(described) not in self._functions:
+                raise RunError(
+                    f"Run {run.id} was made with the data function {described.get('name')!r} as this kernel does not "
+                    "have it; define it and lab.swap(it) first. The run's details show its source."
+                )
+            function, choices = self._functions[_known_by(described)]
+            self._take_data(function, {}, choices)
+        values, lost = rebuild_values(self.data_fields, run.settings.get("data_kwargs") or {})
+        options, lost_options = TrainerOptions.from_json(run.settings.get("options") or {})
+        self.data_form.reset()
+        self.data_form.set({name: value for name, value in values.items() if name not in self._lock})
+        self.options_form.reset()
+        shown = {name: getattr(options, name) for name in options.model_fields_set if name not in self._lock}
+        self.options_form.set({name: value for name, value in shown.items() if name not in lost_options})
+        return [*lost, *lost_options]
+
+    # --- presets ---
+
+    def save_preset(self, name: str) -> None:
+        """Keep the values that are chosen now under a name."""
+        forms = {"data": self.data_form.to_json(), "options": self.options_form.to_json()}
+        self.presets.save(name, forms)
+
+    def load_preset(self, name: str) -> list[str]:
+        """Choose the values kept under a name, and defaults elsewhere; return the names that are lost."""
+        stored = self.presets.load(name)
+        forms = {"data": self.data_form, "options": self.options_form}
+        return [lost for which, form in forms.items() for lost in form.from_json(stored.get(which) or {})]
+
+    # --- keywords from code ---
+
+    def sort_out(self, kwargs: Mapping[str, Any]) -> tuple[dict[str, Any], TrainerOptions]:
+        """Tell data keywords from options among loose ones, and return both over the values as they stand."""
+        given = dict(kwargs)
+        data = {field.name for field in self.data_fields}
+        data_kwargs = dict(given.pop("data_kwargs", None) or {}) if "data_kwargs" not in data else {}
+        options = given.pop("options", None) if "options" not in data else None
+        known = set(TrainerOptions.model_fields)
+        faults = {
+            name: f"both the data function's and an option; say data_kwargs={{'{name}': …}} or "
+            f"options=TrainerOptions({name}=…)"
+            for name in given
+            if name in data & known
+        }
+        extra = takes_any_keyword(self.data_setup_function)
+        faults |= {
+            name: "neither a parameter of the data function "
+            f"({', '.join(sorted(data)) or 'it has none'}) nor a trainer option ({', '.join(sorted(known))})"
+            for name in given
+            if name not in data | known and not extra
+        }
+        if faults:
+            raise FieldError(faults, subject="lab.fit() cannot take these keywords")
+        chosen = {name: value for name, value in given.items() if name in known and name not in data}
+        loose = {name: value for name, value in given.items() if name not in chosen}
+        base = options if options is not None else self.trainer_options
+        asked = {name: getattr(base, name) for name in base.model_fields_set} | chosen
+        refuse_locked({**loose, **data_kwargs}, self._locked(data), self.data_fields)
+        lock = self._locked(known)
+        refuse_locked({name: value for name, value in asked.items() if name in lock}, lock, TrainerOptions.fields())
+        return {**self.data_kwargs, **loose, **data_kwargs}, base.replace(**{**chosen, **lock})
+
+
+def _known_by(described: Mapping[str, Any]) -> tuple[Any, Any]:
+    """What tells one data function from another, in this kernel and in a run's settings."""
+    return described.get("name"), described.get("source")

@@ -1,0 +1,7 @@
+"""What makes a run's functions and values again elsewhere: source, imports, literals, and what is missing."""
+
+from nmlab.sources.collecting import sources_of
+from nmlab.sources.literals import is_plain, quoted
+from nmlab.sources.texts import names_in
+
+__all__ = ["is_plain", "names_in", "quoted", "sources_of"]

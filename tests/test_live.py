@@ -1,0 +1,84 @@
+"""A run in words, and how often it is drawn."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nmlab.control import Control
+from nmlab.notebook.live import Pace, progress_html, state_words
+from nmlab.runs import RunStore
+
+
+class Clock:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 100.0
+        monkeypatch.setattr("nmlab.notebook.live.time.perf_counter", lambda: self.now)
+
+    def pass_until_due(self, pace: Pace) -> float:
+        before = self.now
+        while not pace.due():
+            self.now += 0.01
+        return self.now - before
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+def test_the_first_drawing_is_due_at_once(clock: Clock) -> None:
+    assert Pace().due()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "size", "early", "late"),
+    [
+        (0.001, 1000, 0.2, 0.2),  # never over five a second
+        (0.03, 1000, 1.0, 1.0),
+        (0.3, 1000, 2.0, 10.0),  # in a long run at most 3 % of the time
+        (0.001, 240_000, 4.0, 4.0),  # the wire comes first
+    ],
+)
+def test_the_pace_follows_what_a_drawing_costs(
+    clock: Clock, seconds: float, size: int, early: float, late: float
+) -> None:
+    pace = Pace()
+    pace.drew(seconds, size)
+    assert clock.pass_until_due(pace) == pytest.approx(early, abs=0.02)
+    clock.now = 200.0
+    pace.drew(seconds, size)
+    assert clock.pass_until_due(pace) == pytest.approx(late, abs=0.02)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Any:
+    writer = RunStore(tmp_path).create("<img src=x onerror=alert(1)>", {})
+    yield writer.run
+    writer.close("finished")
+
+
+def test_a_name_is_escaped(run: Any) -> None:
+    html = progress_html(run, Control(), False)
+    assert "<img" not in html
+    assert "running" in html
+
+
+@pytest.mark.parametrize(
+    ("phase", "ask", "words"),
+    [
+        ("training", "nothing", "running"),
+        ("making the data", "nothing", "running: making the data"),
+        ("making the data", "stop", "stopping after the data are made"),
+        ("making the data", "pause", "pausing after the data are made"),
+        ("dev pass", "stop", "stopping after this batch"),
+        ("dev pass", "nothing", "running"),
+    ],
+)
+def test_what_a_run_does_is_said_in_words(run: Any, phase: str, ask: str, words: str) -> None:
+    control = Control()
+    control.phase = phase
+    control.progress.started = control.progress.clock()
+    if ask != "nothing":
+        getattr(control, ask)()
+    assert state_words(run, control, False) == words

@@ -1,0 +1,352 @@
+"""What is asked for on the panel, and what stands there afterwards."""
+
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import nmlab
+from nmlab import Lab, RunError, TrainerOptions
+from nmlab.weights import copy_weights, read_weights
+from tests.problems import rosenbrock, rosenbrock_data
+from tests.screen import GOING, IDLE, Screen
+
+QUICK = TrainerOptions(max_epochs=3, seed=1)
+
+
+def other_data(nsim: int = 60, tilt: float = 0.5) -> Any:
+    return rosenbrock_data(nsim)
+
+
+@pytest.fixture
+def problem() -> Any:
+    torch.manual_seed(0)
+    return rosenbrock()
+
+
+@pytest.fixture
+def lab(problem: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
+    monkeypatch.chdir(tmp_path)
+    lab = Lab(problem, rosenbrock_data, options=QUICK)
+    yield lab
+    lab.stop()
+    until(lambda: not lab._session.running)
+
+
+@pytest.fixture
+def screen(lab: Lab) -> Screen:
+    return Screen(lab)
+
+
+def until(holds: Callable[[], bool], seconds: float = 10.0) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it never came true"
+        time.sleep(0.01)
+
+
+def fitted(lab: Lab, **kwargs: Any) -> Any:
+    return lab.fit(**kwargs)
+
+
+def open_tab(screen: Screen, tab: str) -> str:
+    """Open a tab and return its HTML."""
+    screen.choose(tab=tab)
+    until(lambda: screen.panel.page.get("tab") == tab)
+    return str(screen.panel.page["html"])
+
+
+# --- run, pause, step ---
+
+
+def test_step_pause_and_resume(lab: Lab, screen: Screen) -> None:
+    screen.edit("options", max_epochs="100000")
+    screen.send("step")
+    assert screen.can(*GOING)
+    assert lab.run is not None
+    until(lambda: "paused" in screen.panel.progress)
+    assert lab.run.epochs == 1
+    screen.send("step")
+    until(lambda: lab.run is not None and lab.run.epochs == 2)
+    until(lambda: screen.panel.controls["paused"])
+    screen.send("resume")
+    until(lambda: lab.run is not None and lab.run.epochs > 4)
+    assert not screen.panel.controls["paused"]
+    screen.send("pause")
+    until(lambda: "paused" in screen.panel.progress)
+    epochs = lab.run.epochs
+    time.sleep(0.1)
+    assert lab.run.epochs == epochs
+    screen.send("stop")
+    run = lab.wait()
+    assert run is not None
+    assert (run.status, run.epochs) == ("stopped", epochs)
+    assert screen.can(*IDLE)
+
+
+def test_what_was_clicked_for_one_run_never_reaches_a_later_one(lab: Lab, screen: Screen) -> None:
+    screen.edit("options", max_epochs="100000")
+    screen.send("run")
+    turn = screen.panel.controls["turn"]
+    lab.stop()
+    lab.wait()
+    screen.send("run")
+    screen.send("stop", turn=turn)
+    screen.send("run", turn=turn)
+    time.sleep(0.2)
+    assert lab.run is not None
+    assert (lab.run.status, len(lab.runs)) == ("running", 2)
+
+
+def test_buttons_are_off_while_a_cell_waits(lab: Lab, screen: Screen) -> None:
+    seen: list[Any] = []
+
+    def watched(nsim: int = 20) -> Any:
+        until(lambda: "■" in screen.panel.controls["hint"])
+        seen.append(screen.panel.controls["enabled"])
+        return rosenbrock_data(nsim)
+
+    lab.swap(watched)
+    lab.fit()
+    assert seen == [[]]
+    assert screen.can(*IDLE)
+
+
+# --- weights ---
+
+
+def test_the_next_runs_start_where_the_user_says(lab: Lab, screen: Screen, problem: Any) -> None:
+    first = fitted(lab)
+    assert [value for value, _ in screen.panel.controls["starts"]] == ["", first.id]
+    screen.send("from", runs=[first.id])
+    assert screen.panel.controls["start"] == first.id
+    second = fitted(lab)
+    assert first.checkpoint_path is not None
+    assert second.start_checkpoint_path is not None
+    best, start = read_weights(first.checkpoint_path), read_weights(second.start_checkpoint_path)
+    assert all(torch.equal(best[name], start[name]) for name in best)
+    assert second.starts_from == first.id
+    screen.send("from", runs=[])
+    third = fitted(lab)
+    assert third.metrics.drop(columns="seconds").equals(first.metrics.drop(columns="seconds"))
+
+
+def test_restore_puts_a_runs_weights_into_the_problem(lab: Lab, screen: Screen, problem: Any) -> None:
+    first = fitted(lab)
+    weights = copy_weights(problem)
+    fitted(lab, seed=5, lr=0.05)
+    screen.send("restore", runs=[first.id])
+    assert first.id in screen.message
+    assert all(torch.equal(value, weights[name]) for name, value in copy_weights(problem).items())
+
+
+def test_nothing_is_restored_into_weights_that_are_being_trained(lab: Lab, screen: Screen) -> None:
+    first = fitted(lab)
+    screen.edit("options", max_epochs="100000")
+    screen.send("run")
+    screen.send("restore", runs=[first.id])
+    assert "stop it first" in screen.message
+
+
+# --- runs ---
+
+
+def test_rename_note_delete_and_undo(lab: Lab, screen: Screen) -> None:
+    first, second = fitted(lab), fitted(lab)
+    screen.send("rename", runs=[first.id], text="<b>base</b>")
+    screen.send("note", runs=[first.id], text="the first of all")
+    assert (screen.panel.runs[0]["name"], screen.panel.runs[0]["note"]) == ("<b>base</b>", "the first of all")
+    screen.choose(ticked=[first.id])
+    screen.send("delete", runs=[first.id, second.id])
+    assert screen.runs == screen.panel.ticked == []
+    assert screen.panel.message["undo"]
+    screen.send("undo")
+    assert screen.runs == [first.id, second.id]
+    assert screen.message == ""
+
+
+def test_a_running_run_is_not_deleted_and_what_is_gone_is_no_error(lab: Lab, screen: Screen) -> None:
+    screen.edit("options", max_epochs="100000")
+    screen.send("run")
+    assert lab.run is not None
+    screen.send("delete", runs=[lab.run.id])
+    assert "stop it first" in screen.message
+    screen.send("rename", runs=["0099-nobody"], text="x")
+    assert "0099-nobody" in screen.message
+    screen.send("run again, please")
+    assert "KeyError" in screen.message
+    lab.stop()
+    assert lab.wait() is not None
+
+
+def test_settings_of_a_run_return_to_the_form_with_their_data_function(lab: Lab, screen: Screen) -> None:
+    first = fitted(lab, nsim=40, lr=0.02)
+    lab.swap(other_data)
+    fitted(lab)
+    screen.send("settings", runs=[first.id])
+    assert screen.panel.form["data"]["title"] == "Data: rosenbrock_data"
+    assert screen.shown("data")["nsim"] == "40"
+    assert screen.shown("options")["lr"] == "0.02"
+    screen.send("again", run=first.id)
+    again = lab.wait()
+    assert again is not None
+    assert again.metrics.drop(columns="seconds").equals(first.metrics.drop(columns="seconds"))
+
+
+def test_settings_made_by_a_function_that_is_not_here_say_what_to_do(lab: Lab, screen: Screen, tmp_path: Path) -> None:
+    first = fitted(lab)
+    elsewhere = Lab(rosenbrock, other_data, options=QUICK)
+    other = Screen(elsewhere)
+    other.send("again", run=first.id)
+    assert "rosenbrock_data" in other.message
+    assert "lab.swap" in other.message
+    assert len(elsewhere.runs.all()) == 1
+
+
+def test_two_runs_are_compared(lab: Lab, screen: Screen) -> None:
+    first, second = fitted(lab), fitted(lab, lr=0.02)
+    screen.choose(ticked=[first.id, second.id])
+    screen.send("compare", runs=[first.id, second.id])
+    until(lambda: "0.02" in screen.panel.page["html"])
+    assert screen.panel.tab == "details"
+    assert "0.02" in lab.compare(first, second.id)._repr_html_()
+    until(lambda: screen.panel.page["tab"] == "details")
+
+
+def test_export_and_load(lab: Lab, screen: Screen, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no run"):
+        lab.export()
+    run = fitted(lab)
+    screen.send("export")
+    path = tmp_path / "lab-runs.zip"
+    assert str(path.name) in screen.message
+    names = zipfile.ZipFile(path).namelist()
+    assert {f"code/{run.id}.py", f"figures/{run.id}.pdf"} <= set(names)
+    loaded = nmlab.load(path, tmp_path / "elsewhere")
+    assert loaded[0].metrics.equals(run.metrics)
+
+
+# --- presets, lock, hide ---
+
+
+def test_presets(lab: Lab, screen: Screen) -> None:
+    screen.edit("data", nsim="44")
+    screen.edit("options", lr="0.5")
+    screen.send("save preset", name="large steps")
+    assert screen.panel.presets == lab.presets == ["large steps"]
+    screen.send("reset")
+    assert (screen.shown("data")["nsim"], screen.shown("options")["lr"]) == ("100", "0.001")
+    screen.send("load preset", name="large steps")
+    assert (screen.shown("data")["nsim"], screen.shown("options")["lr"]) == ("44", "0.5")
+    screen.send("delete preset", name="large steps")
+    assert screen.panel.presets == []
+    lab.save_preset("again")
+    assert screen.panel.presets == ["again"]
+
+
+def test_reset_of_one_field(screen: Screen) -> None:
+    screen.edit("data", nsim="44", p_low="0.7")
+    assert screen.panel.entries["data"]["changed"]["nsim"]
+    screen.send("reset", form="data", name="nsim")
+    assert (screen.shown("data")["nsim"], screen.shown("data")["p_low"]) == ("100", "0.7")
+    assert not screen.panel.entries["data"]["changed"]["nsim"]
+
+
+# --- tabs ---
+
+
+def test_every_tab_shows_its_run(lab: Lab, screen: Screen) -> None:
+    run = fitted(lab)
+    shown = {tab: open_tab(screen, tab) for tab, _ in screen.panel.tabs}
+    assert list(shown) == ["losses", "terms", "rate", "values", "log", "details", "code"]  # and no view
+    assert "train_obj" in shown["values"]
+    assert run.id in shown["details"] or run.name in shown["details"]
+    assert "def rosenbrock_data" in shown["details"]
+    assert "nmlab.fit(" in shown["code"]
+    assert screen.panel.picture == b""  # of words there is no picture
+    open_tab(screen, "terms")
+    assert screen.panel.picture.startswith(b"\x89PNG")
+    assert screen.panel.page["alt"]
+
+
+def test_the_tab_shows_the_ticked_run(lab: Lab, screen: Screen) -> None:
+    first = fitted(lab, nsim=41)
+    fitted(lab, nsim=42)
+    screen.choose(ticked=[first.id])
+    assert "41" in open_tab(screen, "details")
+    screen.choose(ticked=[])
+    until(lambda: "42" in screen.panel.page["html"])
+
+
+def test_a_change_of_scale_theme_or_width_draws_anew(lab: Lab, screen: Screen) -> None:
+    fitted(lab)
+    open_tab(screen, "losses")
+    pictures = [screen.panel.picture]
+    for change in (
+        {"scales": {"log": False, "zoom": ""}},
+        {"screen": {"width": 500, "ratio": 2.0, "dark": False}},
+        {"screen": {"width": 500, "ratio": 2.0, "dark": True}},
+    ):
+        screen.choose(**change)
+        until(lambda: screen.panel.picture not in pictures)
+        pictures.append(screen.panel.picture)
+    assert screen.panel.page["width"] == 500
+
+
+def test_the_view_is_drawn_as_it_learns_and_its_error_ends_nothing(problem: Any, tmp_path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    broken = False
+
+    def view(problem: Any, splits: Any) -> Figure:
+        if broken:
+            raise ValueError("<b>no picture</b>")
+        figure = Figure()
+        figure.subplots().plot(splits.dev.datadict["p"])
+        return figure
+
+    lab = Lab(problem, rosenbrock_data, options=QUICK.replace(max_epochs=100_000), runs_dir=tmp_path, view=view)
+    screen = Screen(lab)
+    screen.choose(tab="view")
+    screen.send("run")
+    until(lambda: screen.panel.picture.startswith(b"\x89PNG"))
+    broken = True
+    until(lambda: "no picture" in screen.panel.page["html"])
+    assert "<b>no" not in screen.panel.page["html"]
+    assert lab.run is not None
+    assert lab.run.status == "running"
+    broken = False
+    lab.stop()
+    run = lab.wait()
+    assert run is not None
+    assert run.view_path is not None
+
+
+def test_what_a_button_run_prints_is_in_its_log_alone(
+    lab: Lab, screen: Screen, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def talking(nsim: int = 20) -> Any:
+        print("<i>making</i>", nsim)
+        return rosenbrock_data(nsim)
+
+    lab.swap(talking)
+    screen.send("run")
+    run = lab.wait()
+    assert run is not None
+    assert "making" not in capsys.readouterr().out
+    html = open_tab(screen, "log")
+    assert "&lt;i&gt;making&lt;/i&gt; 20" in html
+    assert str(run.log_path) in html
+    lab.fit()
+    assert "making" in capsys.readouterr().out  # of a cell that waits, in that cell too
+
+
+def test_a_second_bench_over_the_same_runs_begins_with_the_newest(lab: Lab, screen: Screen, tmp_path: Path) -> None:
+    run = fitted(lab)
+    later = Screen(Lab(rosenbrock, rosenbrock_data, options=QUICK))
+    assert later.runs == [run.id]
+    until(lambda: later.panel.picture.startswith(b"\x89PNG"))
