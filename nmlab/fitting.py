@@ -19,20 +19,14 @@ from neuromancer.problem import Problem
 from nmlab import control as controls
 from nmlab.control import Control, StopRequested
 from nmlab.data import Splits, make_splits, place_of
-from nmlab.describe import (
-    describe_function,
-    describe_sources,
-    describe_values,
-    rebuild_values,
-    users_traceback,
-    versions,
-)
+from nmlab.describe import describe_function, describe_sources, describe_values, users_traceback, versions
 from nmlab.errors import FieldError, NonFiniteLossError, RunError
 from nmlab.fields import check, fields_of, takes_any_keyword
 from nmlab.launch import Job
 from nmlab.log import captured
 from nmlab.options import TrainerOptions
 from nmlab.randomness import RandomStreams, fresh_seed
+from nmlab.resuming import as_before
 from nmlab.runs import Run, RunStore, RunWriter
 from nmlab.terms import terms_of
 from nmlab.training import NO_DEV, train
@@ -160,7 +154,7 @@ class Fit:
         self._resumed = self._store.get(resume) if isinstance(resume, str) else resume
         kwargs = dict(data_kwargs or {})
         if self._resumed is not None:
-            options, kwargs = self._as_before(self._resumed, options, kwargs)
+            options, kwargs = as_before(self._resumed, self._fields, options, kwargs)
         self.options = options or TrainerOptions()
         self.data_kwargs = check(
             self._fields,
@@ -274,42 +268,6 @@ class Fit:
             "starts_from": self._starts_from,
             "versions": versions(),
         }
-
-    def _as_before(
-        self, run: Run, options: TrainerOptions | None, kwargs: dict[str, Any]
-    ) -> tuple[TrainerOptions, dict[str, Any]]:
-        """Return options and keywords of a run to be resumed, with those given now before its own."""
-        if run.damage or run.status == "running":
-            raise RunError(f"Run {run.id} cannot be resumed: {run.damage or 'it is still running'}.")
-        last = run.last_checkpoint_path
-        if last is None and run.start_checkpoint_path is None:
-            raise RunError(f"Run {run.id} cannot be resumed: it kept no checkpoints.")
-        faults: dict[str, str] = {}
-        stored, lost = rebuild_values(self._fields, run.settings["data_kwargs"])
-        faults |= {
-            name: "cannot be rebuilt from the run's record; give it again" for name in lost if name not in kwargs
-        }
-
-        before, lost = TrainerOptions.from_json(run.settings["options"])
-        given = {name: getattr(options, name) for name in options.model_fields_set} if options is not None else {}
-        faults |= {
-            f"options.{name}": "cannot be rebuilt from the run's record; give it again"
-            for name in lost
-            if name not in given
-        }
-        for name in ("lr", "optimizer", "lr_scheduler"):
-            if name in given and name not in lost and given[name] != getattr(before, name):
-                faults[f"options.{name}"] = (
-                    f"{given[name]!r}, but the run goes on with its optimizer as it was, {getattr(before, name)!r}; "
-                    "leave it out, or begin a new run from these weights"
-                )
-        now = before.replace(**{**given, "seed": run.settings["seed"]})
-        done = int(torch.load(last, weights_only=True)["epochs_done"]) if last else 0
-        if now.max_epochs < done:
-            faults["options.max_epochs"] = f"{now.max_epochs}, but the run has {done} epochs already; give more"
-        if faults:
-            raise FieldError(faults, subject=f"Run {run.id} cannot be resumed like this")
-        return now, {**stored, **kwargs}
 
     # --- the fit's own thread ---
 

@@ -251,9 +251,8 @@ def _call_handlers(call: Callable[..., None]) -> Callable[..., None]:
 
 def _start(start: Callable[..., None]) -> Callable[..., None]:
     def start_thread(self: threading.Thread) -> None:
-        if (
-            _present() is not None
-        ):  # a thread of the fit's goes on in the fit's context, as Python 3.14 can do by itself
+        if _present() is not None:
+            # a thread of the fit's goes on in the fit's context, as Python 3.14 can do by itself
             context, run = contextvars.copy_context(), self.run
             self.run = lambda: context.run(run)  # type: ignore[method-assign]
         start(self)

@@ -30,6 +30,9 @@ FIRST_OPTIONS = ("max_epochs", "lr", "optimizer", "patience", "seed")
 IN_CODE_ONLY = ("devices", "num_nodes", "strategy", "trainer_kwargs", "callbacks", "loggers")
 """Options that hold objects, which no form can make, or that take one value only today."""
 
+EARLIER = 8
+"""How many earlier runs are drawn behind a run."""
+
 KEPT = "kept weights"
 """What runs start from after `swap(keep_weights=True)`, in words."""
 
@@ -191,6 +194,11 @@ class Session:
         """This Lab's runs over this Problem, oldest first."""
         known = self.newest_problem
         return self.store.runs(lab=self.name, problem=None if known is None else fingerprint(known))
+
+    def earlier(self, run: Run) -> list[Run]:
+        """The newest runs beside `run` that have curves, to be drawn faint behind it."""
+        others = [other for other in self.runs if other.id != run.id]
+        return [other for other in others if other.damage is None and other.epochs][-EARLIER:]
 
     @property
     def running(self) -> bool:

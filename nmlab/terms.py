@@ -16,7 +16,7 @@ from neuromancer.problem import Problem
 _OPERATORS = frozenset({"+", "-", "∗", "/", "//", "@", "pow", "neg", "slice", "abs", "mod", "T", "mT"})
 """What NeuroMANCER calls an expression that nobody named."""
 
-_MADE_UP = re.compile(r"<[^>]*>|0x[0-9a-f]+|\d{9,}")
+_MADE_UP = re.compile(r"<(?:bound|built-in|class|function|method|slot|[\w.]+ object)\b[^>]*>|0x[0-9a-f]+|\d{9,}")
 """What appears only in a name that was made from an object: its repr, address or id."""
 
 

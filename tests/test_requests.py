@@ -11,6 +11,7 @@ import torch
 
 import nmlab
 from nmlab import Lab, RunError, TrainerOptions
+from nmlab import control as controls
 from nmlab.weights import copy_weights, read_weights
 from tests.problems import rosenbrock, rosenbrock_data
 from tests.screen import GOING, IDLE, Screen
@@ -29,12 +30,18 @@ def problem() -> Any:
 
 
 @pytest.fixture
-def lab(problem: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
+def lab(problem: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
     monkeypatch.chdir(tmp_path)
-    lab = Lab(problem, rosenbrock_data, options=QUICK)
-    yield lab
-    lab.stop()
-    until(lambda: not lab._session.running)
+    return Lab(problem, rosenbrock_data, options=QUICK)
+
+
+@pytest.fixture(autouse=True)
+def nothing_goes_on() -> Iterator[None]:
+    """Let no run of a failed test stand in the way of the next."""
+    yield
+    if (running := controls.current()) is not None:
+        running.stop()
+        until(lambda: controls.current() is None)
 
 
 @pytest.fixture

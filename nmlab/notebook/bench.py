@@ -16,9 +16,6 @@ from nmlab.notebook.stage import TABS, Scene, Stage
 from nmlab.runs import Run, rows
 from nmlab.session import KEPT, Session
 
-EARLIER = 8
-"""How many earlier runs are drawn faint behind the newest."""
-
 STARTS = 20
 """How many runs are offered to start from."""
 
@@ -181,8 +178,7 @@ class Bench:
     def _show_run(self, fit: Fit, done: bool) -> None:
         if fit is not self._shown:
             self._shown = fit
-            others = [run for run in self._session.runs if run.id != fit.run.id]
-            self._earlier = [run for run in others if run.damage is None and run.epochs][-EARLIER:]
+            self._earlier = self._session.earlier(fit.run)
             self.show_runs()
         ending = done and self._ended is not fit
         if ending:

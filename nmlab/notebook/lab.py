@@ -22,7 +22,7 @@ from nmlab.archive import export_runs
 from nmlab.data import Splits
 from nmlab.errors import RunError
 from nmlab.fitting import Fit
-from nmlab.notebook.bench import EARLIER, Bench
+from nmlab.notebook.bench import Bench
 from nmlab.notebook.live import CellView
 from nmlab.notebook.requests import Requests
 from nmlab.options import TrainerOptions
@@ -138,13 +138,14 @@ class Lab:
         Raises what `nmlab.fit` raises, and `FieldError` for a value that is locked.
         """
         data_kwargs, options = self._session.sort_out(kwargs)
+        cell = CellView() if get_ipython() is not None else None
         fit = self._session.start(data_kwargs, options)
         watcher: threading.Thread | None = None
         try:
             if self._bench is not None:
                 self._bench.begun(fit, blocking=True)
-            if get_ipython() is not None:
-                watcher = self._show_in_cell(fit)
+            if cell is not None:
+                watcher = self._follow(fit, cell)
             return fit.wait()
         except KeyboardInterrupt:
             fit.control.stop()  # also where it came before the waiting
@@ -155,14 +156,14 @@ class Lab:
                 while watcher is not None and watcher.is_alive():
                     time.sleep(0.02)
 
-    def _show_in_cell(self, fit: Fit) -> threading.Thread:
+    def _follow(self, fit: Fit, cell: CellView) -> threading.Thread:
         """Draw a run in the output of the cell that waits for it, in a thread, so that an interrupt hits no drawing."""
-        earlier = [run for run in self.runs if run.id != fit.run.id and run.damage is None and run.epochs][-EARLIER:]
+        cell.earlier = self._session.earlier(fit.run)
         # with the cell's context, by which Jupyter knows whose output it is
         context = contextvars.copy_context()
 
         def watch() -> None:
-            cell, done = CellView(earlier), False
+            done = False
             while not done:
                 done = fit.done
                 try:
@@ -335,8 +336,10 @@ class Lab:
         if self._bench is None:
             self._bench = Bench(self._session)
             Requests(self._session, self._bench, self.export)
-        # stays in the saved notebook above the runs, so it names none
-        display({**_bundle(self._bench.panel), "text/plain": self._called}, raw=True)
+        panel: Any = self._bench.panel
+        data, metadata = panel._repr_mimebundle_()  # by the metadata Colab finds what shows it
+        # the text stays in the saved notebook above the runs, so it names none
+        display({**data, "text/plain": self._called}, metadata=metadata, raw=True)
         self._bench.kept.show()
         self._bench.painter.wake()
 
@@ -347,12 +350,6 @@ class Lab:
     @property
     def _called(self) -> str:
         return f"Lab {self.name!r} on {getattr(self._session.data_setup_function, '__name__', 'data')}"
-
-
-def _bundle(widget: Any) -> dict[str, Any]:
-    bundle = widget._repr_mimebundle_()
-    data: dict[str, Any] = bundle[0] if isinstance(bundle, tuple) else bundle
-    return data
 
 
 def _pdf(figure: Figure) -> bytes:

@@ -156,15 +156,16 @@ def picture_html(png: bytes, width: int, alt: str) -> str:
 class CellView:
     """A run in the output of the cell that fits it; it stays there for ever, in a saved notebook too.
 
-    One display that is updated in place: a picture and words, which need no kernel to be seen again. Parameters:
-    `earlier`, the runs drawn faint behind it.
+    One display that is updated in place: a picture and words, which need no kernel to be seen again. It takes its place
+    when it is made, before all that the run prints.
     """
 
-    def __init__(self, earlier: Sequence[Run] = ()) -> None:
-        self._earlier = earlier
+    def __init__(self) -> None:
+        self.earlier: Sequence[Run] = ()
+        """The runs drawn faint behind it."""
+        self._handle: Any = display({"text/html": "", "text/plain": ""}, raw=True, display_id=True)
         self._picture = Picture(560, 260)
         self._pace = Pace()
-        self._handle: Any = None
         self._html = ""
         self._image = ""
         self._epochs = 0
@@ -177,14 +178,10 @@ class CellView:
         run = fit.run
         if run.epochs != self._epochs:
             self._epochs = run.epochs
-            png = self._picture.png(lambda figure: draw_losses(panel(figure), run, self._earlier), scale=1.5)
+            png = self._picture.png(lambda figure: draw_losses(panel(figure), run, self.earlier), scale=1.5)
             self._image = picture_html(png, self._picture.width, alt_text(run))
         html = progress_html(run, fit.control, last) + self._image
         if html != self._html:
-            bundle = {"text/html": html, "text/plain": repr(run)}
-            if self._handle is None:
-                self._handle = display(bundle, raw=True, display_id=True)
-            else:
-                self._handle.update(bundle, raw=True)
+            self._handle.update({"text/html": html, "text/plain": repr(run)}, raw=True)
             self._html = html
         self._pace.drew(time.perf_counter() - started, len(self._image))

@@ -121,7 +121,7 @@ class Stage:
                 draw_losses(panel(figure), run, scene.earlier, theme=theme, log=log, last=last)
 
         wanted = int(screen.get("width") or 640)
-        width = max(280, wanted if tab == "terms" else min(wanted, 900))
+        width = max(280, wanted)
         png = self._picture.png(draw, width, 300 if width > 420 else 230, _scale(screen))
         size = self._picture.width, self._picture.height
         if tab == "losses" and len(over) > 1:
@@ -149,7 +149,8 @@ def _news_of(scene: Scene, tab: str) -> Any:
     if tab == "log":
         return scene.run.log_path.stat().st_size if scene.run.log_path.exists() else 0
     if tab == "view":
-        return scene.fit.view.count if scene.fit is not None and scene.fit.view is not None else 0
+        view = scene.fit.view if scene.fit is not None else None
+        return None if view is None else (view.count, view.error)
     if tab in ("details", "code"):
         return (scene.run.status, scene.run.note, scene.run.name)
     return (scene.run.epochs, *(run.epochs for run in scene.ticked))

@@ -46,13 +46,12 @@ class TrainerOptions(BaseModel):
     max_epochs: Annotated[int, Ge(1)] = Option(default=1000, description="Most epochs to train.")
     lr: Annotated[float, Gt(0)] = Option(
         default=1e-3,
-        description="Learning rate of an optimizer given by name or class, or of the default one.",
+        description="Learning rate. An optimizer that code makes by a function or as an object sets its own.",
     )
     optimizer: Any = Option(
         default=None,
-        description="Name or class of an optimizer in torch.optim, function of the list of parameters that "
-        "returns an optimizer (and sets its own learning rate), or an optimizer. "
-        "Default: Adam with betas (0.0, 0.9).",
+        description="Default: Adam with betas (0.0, 0.9). Name or class of an optimizer in torch.optim, function of "
+        "the list of parameters that returns an optimizer (and sets its own learning rate), or an optimizer.",
     )
     patience: Annotated[int, Ge(1)] | None = Option(
         default=None,
@@ -63,10 +62,10 @@ class TrainerOptions(BaseModel):
     )
     lr_scheduler: Any = Option(
         default=None,
-        description="Name or class of a scheduler in torch.optim.lr_scheduler, or function of the optimizer "
-        "that returns one; stepped each epoch. By name they span the fit: CosineAnnealingLR and PolynomialLR "
-        "end with it, ExponentialLR ends at 1 % of lr, StepLR divides lr by 10 at each third, "
-        "ReduceLROnPlateau follows the monitor.",
+        description="How the learning rate falls, stepped each epoch. Name or class of a scheduler in "
+        "torch.optim.lr_scheduler, or function of the optimizer that returns one. By name they span the fit: "
+        "CosineAnnealingLR and PolynomialLR end with it, ExponentialLR ends at 1 % of lr, StepLR divides lr by 10 at "
+        "each third, ReduceLROnPlateau follows the monitor.",
     )
     warmup: Annotated[int, Ge(0)] = Option(default=0, description="Epochs before patience counts.")
     gradient_clip_val: Annotated[float, Ge(0)] | None = Option(

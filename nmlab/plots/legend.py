@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # in heights of the legend's font
 _HANDLE, _PAD, _BETWEEN, _ROW = 2.4, 0.5, 1.2, 1.55
-_LONGEST = 190
+_LONGEST = 240
 """CSS pixels of a label where there are several; a longer one is elided."""
 
 

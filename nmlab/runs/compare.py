@@ -48,7 +48,9 @@ def changed_text(run: Run, before: Run | None) -> str:
         return ""
     if before is None:
         return "first run"
-    found = [_said(name, *pair, settings) for name, pair in changes(run, before).items()]
+    differing = changes(run, before)
+    other_data = DATA in differing  # keywords that only one of the two functions has then say nothing
+    found = [_said(name, *pair, settings) for name, pair in differing.items() if not (other_data and None in pair)]
     if len(found) > SHOWN:
         found[SHOWN:] = [f"and {len(found) - SHOWN} more"]
     return ", ".join(found) or "same settings"

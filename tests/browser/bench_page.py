@@ -56,7 +56,8 @@ _LISTEN = """
       const said = bench.querySelector('.nm-progress').textContent;
       if (began !== null && new RegExp(words).test(said)) resolve((performance.now() - began) / 1000);
     };
-    bench.addEventListener('click', (event) => { began ??= event.target.textContent === name ? performance.now() : null; }, true);
+    const clicked = (event) => { if (event.target.textContent === name) began ??= performance.now(); };
+    bench.addEventListener('click', clicked, true);
     new MutationObserver(look).observe(bench, {subtree: true, childList: true, characterData: true});
   });
 }

@@ -17,7 +17,7 @@ from typing import Any
 from uuid import uuid4
 
 import nbformat
-from playwright.sync_api import ConsoleMessage, Error, Locator, Page, expect
+from playwright.sync_api import ConsoleMessage, Dialog, Error, Locator, Page, expect
 
 KERNEL_NAME = "python3"
 PROMPT_RUNNING = "[*]:"
@@ -89,8 +89,8 @@ class NotebookPage:
     """One notebook in one browser tab, with a kernel of the Python that runs the tests.
 
     `page` is Playwright's, for whatever this class has no word for. `folder` is the notebook's own folder and its
-    kernel's working directory. `problems` collects uncaught errors of the page's scripts and what they sent to
-    `console.error`.
+    kernel's working directory. `problems` collects uncaught errors of the page's scripts, what they sent to
+    `console.error`, and dialogs, such as a script opens that came in as text.
     """
 
     def __init__(self, page: Page, server: LabServer, screenshots: Path) -> None:
@@ -103,10 +103,18 @@ class NotebookPage:
         page.add_init_script(_HELPERS)
         page.on("pageerror", lambda error: self.problems.append(str(error)))
         page.on("console", self._note_console)
+        page.on("dialog", self._note_dialog)
 
     def _note_console(self, message: ConsoleMessage) -> None:
         if message.type == "error":
             self.problems.append(message.text)
+
+    def _note_dialog(self, dialog: Dialog) -> None:
+        if dialog.type == "beforeunload":  # JupyterLab's own, about what is not saved
+            dialog.accept()
+        else:
+            self.problems.append(f"a dialog: {dialog.message}")
+            dialog.dismiss()
 
     # ---- opening and closing
 

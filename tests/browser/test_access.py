@@ -7,6 +7,17 @@ from .bench_page import button, field, opened, rows, run_to_its_end, says, tab
 from .notebook_page import NotebookPage
 
 KEYS = ("d", "d", "b", "a", "x", "Enter", "ArrowDown")
+LAB = """
+from annotated_types import Le
+
+
+def region(nsim: Annotated[int, Ge(1), Le(1000)] = 100, shuffled: bool = False):
+    return random_parameters(nsim)
+
+
+lab = nmlab.Lab(problem, region)
+lab
+"""
 FOCUSABLE = "button, input, select, textarea, summary, a[href], [tabindex='0']"
 
 
@@ -28,7 +39,7 @@ def faults_by_axe(notebook: NotebookPage) -> list[str]:
 
 
 def test_keys_pressed_in_the_bench_do_nothing_to_the_notebook(notebook: NotebookPage) -> None:
-    bench = opened(notebook, "1", "2", lab="lab = nmlab.Lab(problem, random_parameters, options=nmlab.TrainerOptions(warmup=2))\nlab")
+    bench = opened(notebook, "1", "2", lab=LAB)
     run_to_its_end(bench, 3)
     bench.get_by_text("more options").click()
     bench.get_by_text("Presets", exact=True).click()
@@ -43,11 +54,13 @@ def test_keys_pressed_in_the_bench_do_nothing_to_the_notebook(notebook: Notebook
     controls: dict[str, Locator] = {
         "button": button(bench, "Step one epoch"),
         "choice": bench.get_by_label("optimizer"),
-        "box to tick": rows(bench).get_by_role("checkbox"),
+        "box to tick": bench.get_by_label("shuffled"),
+        "box in a row": rows(bench).get_by_role("checkbox").last,  # the button above began another run
         "tab": tab(bench, "Losses"),
         "summary": bench.locator("summary").first,
         "table": bench.get_by_role("region", name="Table of runs"),
         "page": bench.get_by_role("tabpanel"),
+        "slider": bench.get_by_role("slider", name="nsim"),
         "text": field(bench, "nsim"),
         "filter": bench.get_by_label("Filter runs"),
         "heading": button(bench, "epochs"),

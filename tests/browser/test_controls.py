@@ -39,7 +39,7 @@ def double_click(control: Locator) -> None:
 
 def test_a_click_is_answered_at_any_moment_and_a_double_click_is_one(notebook: NotebookPage) -> None:
     slow_training = "pace.update(train=1.5)"
-    slow_dev_pass = "pace.update(train=0.0, dev=5.0)"  # of two batches
+    slow_dev_pass = "pace.update(train=0.0, dev=2.5)"  # of four batches
     quick = "pace.update(dev=0.0)\nprint([run.id for run in lab.runs])"
     bench = opened(notebook, slow_training, slow_dev_pass, quick, problem=PACED)
     bench.scroll_into_view_if_needed()
@@ -47,6 +47,7 @@ def test_a_click_is_answered_at_any_moment_and_a_double_click_is_one(notebook: N
     heard: dict[str, float] = {}
 
     # while the data are made
+    field(bench, "nsim").fill("200")
     field(bench, "wait").fill("3")
     heard["Run"] = acknowledged(bench, "Run", "0001-random_parameters running: making the data")
     expect(run).to_be_disabled()

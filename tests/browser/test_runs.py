@@ -20,8 +20,6 @@ def test_runs_are_sorted_compared_renamed_deleted_and_taken_away(notebook: Noteb
     look = "print([(run.id, run.name, run.note) for run in lab.runs])"
     bench = opened(notebook, look, "print(nmlab.load('taken.zip', 'elsewhere'))")
     image, page = picture(bench), bench.get_by_role("tabpanel")
-    dialogs: list[str] = []
-    notebook.page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
     for epochs, nsim in ((20, "100"), (5, "200"), (10, "100")):
         field(bench, "nsim").fill(nsim)
         run_to_its_end(bench, epochs)
@@ -94,7 +92,6 @@ def test_runs_are_sorted_compared_renamed_deleted_and_taken_away(notebook: Noteb
     download.value.save_as(notebook.folder / "taken.zip")
     assert notebook.run_cell(3), notebook.output_text(3)
     assert all(f"000{number}-random_parameters" in notebook.output_text(3) for number in (1, 2, 3))
-    assert dialogs == []
     assert notebook.problems == []
 
 
@@ -123,8 +120,6 @@ lab = nmlab.Lab(problem, loud)
 lab
 """
     bench = opened(notebook, "time.sleep(2)", "print('of this cell')", lab=loud)
-    dialogs: list[str] = []
-    notebook.page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
     button(bench, "Run").click()
     says(bench, r"running · \d+ of 1000 epochs")
     assert notebook.run_cell(2)
@@ -133,11 +128,11 @@ lab
     assert notebook.output_text(3) == "of this cell"
     tab(bench, "Log").click()
     page = bench.get_by_role("tabpanel")
-    expect(page).to_contain_text(re.compile(f"making {EVIL}.*what a warning {EVIL}.*a batch".replace("(1)", r"\(1\)"), re.S))
-    lines = page.inner_text().count("a batch")
-    expect(page).not_to_contain_text(re.compile(f"^{lines} lines"))
-    bench.page.wait_for_timeout(500)
-    assert page.inner_text().count("a batch") > lines  # it goes on
+    expect(page).to_contain_text(
+        re.compile(f"making {EVIL}.*what a warning {EVIL}.*a batch".replace("(1)", r"\(1\)"), re.S)
+    )
+    told = page.locator("p").first
+    expect(told).not_to_have_text(told.inner_text())  # so many lines; it goes on
     scrolled = page.evaluate("(page) => page.scrollHeight - page.clientHeight - page.scrollTop")
     assert scrolled < 40, "the newest line is in sight"
     notebook.screenshot("log", of=bench)
@@ -149,5 +144,4 @@ lab
         assert page.locator("img[src=x]").count() == 0
     tab(bench, "Values").click()
     expect(page).to_contain_text("a<b")
-    assert dialogs == []
     assert notebook.problems == []

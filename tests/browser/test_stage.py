@@ -42,10 +42,11 @@ _FIRST = """
 (bench) => {
   window.nmlabFirst = (async () => {
     let epoch = null;
+    const progress = bench.querySelector('.nm-progress'), image = bench.querySelector('.nm-page > img');
     for (;;) {
-      if (/ [1-9]\\d* of \\d+ epochs/.test(bench.querySelector('.nm-progress').textContent)) epoch ??= performance.now();
-      const image = bench.querySelector('.nm-page > img');
-      if (epoch && image && image.naturalWidth && image.getBoundingClientRect().height) return performance.now() - epoch;
+      if (/ [1-9]\\d* of \\d+ epochs/.test(progress.textContent)) epoch ??= performance.now();
+      const there = image.naturalWidth && image.getBoundingClientRect().height;
+      if (epoch && there) return performance.now() - epoch;
       await new Promise((resolve) => requestAnimationFrame(resolve));
     }
   })();

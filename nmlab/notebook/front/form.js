@@ -39,7 +39,8 @@ function makeField(which, field, id, send) {
     class: "nm-reset", "aria-describedby": `${id}-label`, hidden: true, title: "Changed; back to its default",
   });
   const lock = field.locked ? h("span", { class: "nm-lock" }, "locked") : null;
-  const label = h("label", { for: id, id: `${id}-label` }, field.label);
+  const parts = field.label.split(/(?<=_)/).flatMap((part) => [part, h("wbr")]); // a long name breaks there
+  const label = h("label", { for: id, id: `${id}-label` }, parts);
   if (field.unit) label.append(h("span", { class: "nm-soft" }, ` [${field.unit}]`));
   const brief = field.help.split(/(?<=[.;])\s/)[0].replace(/[.;]$/, ""); // all of it in the title
   const words = [brief, field.kind === "slider" || !field.help ? field.expects : ""].filter(Boolean).join(" – ");

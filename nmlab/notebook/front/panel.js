@@ -13,6 +13,10 @@ function render({ model, el }) {
   const stage = makeStage(model, prefix, send);
   const runs = makeRuns(model, prefix, send);
   root.append(forms, presets.root, controls.root, message, progress, heard, stage.root, runs.root);
+  // where the page listens for plain keys, as VS Code does for its cells
+  root.addEventListener("keydown", (event) => {
+    if (!event.ctrlKey && !event.metaKey && !event.altKey) event.stopPropagation();
+  });
   el.append(root);
   let shownForms = [];
 
@@ -200,7 +204,8 @@ async function isAlone(model) {
 function hideKept(key) {
   const style = document.createElement("style");
   const kept = `.nmlab-kept-${key}`;
-  style.textContent = `${kept}, .jp-OutputArea-child:has(${kept}) { display: none !important; }`;
+  const hide = "{ display: none !important; }"; // each by a rule of its own: a browser without :has drops all of its rule
+  style.textContent = `${kept} ${hide} .jp-OutputArea-child:has(${kept}) ${hide}`;
   document.head.append(style);
   return () => style.remove();
 }

@@ -92,8 +92,9 @@ function makeRuns(model, prefix, send) {
       onchange: (event) => tick(run.id, event.target.checked),
     });
     box.checked = on;
+    const going = run.status === "running"; // then its numbers stand above, where they move
     const cells = COLUMNS.map(([title, shown]) => {
-      const text = shown(run);
+      const text = going && NUMBERS.has(title) ? "" : shown(run);
       if (title === "run") {
         const best = run.is_best ? h("span", { class: "nm-best", title: "best of the runs it can be compared with" }, "★", h("span", { class: "nm-hidden" }, " best")) : null;
         return h("th", { scope: "row" }, h("label", { for: id }, text), " ", best);
