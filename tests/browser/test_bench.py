@@ -6,7 +6,7 @@ from pathlib import Path
 import nbformat
 from playwright.sync_api import expect
 
-from .bench_page import LAB, button, field, opened, rows, says
+from .bench_page import LAB, button, field, opened, picture, rows, says, tab
 from .notebook_page import NotebookPage
 
 FIRST_FIT = Path(__file__).parents[2] / "notebooks" / "01_first_fit.ipynb"
@@ -33,10 +33,9 @@ def test_the_first_notebook_choose_run_stop_swap_run_again(notebook: NotebookPag
 
     button(bench, "Run").click()
     says(bench, r"\d+ of 1000 epochs .* samples/s .* left")
-    picture = bench.locator("img")
-    expect(picture).to_be_visible()
-    first = picture.get_attribute("src")
-    expect(picture).not_to_have_attribute("src", first or "", timeout=10_000)  # it goes on being drawn
+    expect(picture(bench)).to_be_visible()
+    first = picture(bench).get_attribute("src")
+    expect(picture(bench)).not_to_have_attribute("src", first or "", timeout=10_000)  # it goes on being drawn
     expect(button(bench, "Run")).to_be_disabled()
 
     # the kernel is free meanwhile
@@ -58,7 +57,18 @@ def test_the_first_notebook_choose_run_stop_swap_run_again(notebook: NotebookPag
     says(bench, "0002-small_rings finished .*test loss", seconds=60)
     expect(rows(bench)).to_contain_text(["0002 small_rings", "0001 whole_region"])
     notebook.page.set_viewport_size({"width": 1280, "height": 1200})
-    notebook.screenshot("bench", of=bench)  # the README's picture, with NMLAB_SCREENSHOTS=notebooks/images
+    notebook.screenshot("bench", of=bench)  # the README's pictures, with NMLAB_SCREENSHOTS=notebooks/images
+
+    # the user's own picture, and the terms by name; in the dark too
+    tab(bench, "View").click()
+    expect(picture(bench)).to_have_attribute("alt", "The view of run 0002-small_rings")
+    notebook.screenshot("bench-view", of=bench)
+    tab(bench, "Terms").click()
+    expect(picture(bench)).to_have_attribute("alt", re.compile("outer_circle"))
+    light = picture(bench).get_attribute("src") or ""
+    notebook.set_theme("JupyterLab Dark")
+    expect(picture(bench)).not_to_have_attribute("src", light)
+    notebook.screenshot("bench-dark", of=bench)
     notebook.set_source(other, "print([(run.id, run.status) for run in lab.runs])")
     assert notebook.run_cell(other)
     assert notebook.output_text(other) == "[('0001-whole_region', 'stopped'), ('0002-small_rings', 'finished')]"
@@ -98,7 +108,13 @@ lab.swap(broken_data)
 def test_interrupt_stops_the_fit_of_its_own_cell_alone(notebook: NotebookPage) -> None:
     fit = "run = lab.fit(max_epochs=100_000)"
     look = "print(lab.run.status, lab.run.epochs > 0, lab.run.restore(problem) is problem)"
-    bench = opened(notebook, fit, look, "time.sleep(60)", "print(lab.run.status)\nlab.stop()\nprint(lab.wait().status)")
+    bench = opened(
+        notebook,
+        fit,
+        look,
+        "print('asleep')\ntime.sleep(60)",
+        "print(lab.run.status)\nlab.stop()\nprint(lab.wait().status)",
+    )
     notebook.run_cell(2, wait=False)
     cell = notebook.output(2)
     says(cell, r"\d+ of 100000 epochs")
@@ -121,7 +137,7 @@ def test_interrupt_stops_the_fit_of_its_own_cell_alone(notebook: NotebookPage) -
     button(bench, "Run").click()
     says(bench, r"\d+ of 1000 epochs")
     notebook.run_cell(4, wait=False)
-    notebook.expect_running(4)
+    expect(notebook.output(4)).to_contain_text("asleep")  # an interrupt before would hit nothing
     notebook.interrupt()
     notebook.wait_idle()
     expect(notebook.output(4)).to_contain_text("KeyboardInterrupt")

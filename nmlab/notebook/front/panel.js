@@ -105,10 +105,16 @@ function render({ model, el }) {
   };
 }
 
+const UNHEARD = "No answer yet: the kernel is busy with a cell. If it was restarted, run the bench's cell again.";
+
 function makeControls(model, prefix, send) {
   let pressed = null; // shown as heard until Python says what came of it
+  let late = false;
+  let waiting = null;
   const press = (what) => () => {
     pressed = what;
+    clearTimeout(waiting);
+    waiting = setTimeout(() => { late = true; show(); }, 3000);
     show();
     send({ do: what === "pause" && model.get("controls").paused ? "resume" : what });
   };
@@ -142,7 +148,7 @@ function makeControls(model, prefix, send) {
     }
     start.value = now.start;
     root.querySelector(".nm-start").hidden = now.starts.length < 2;
-    setText(hint, now.hint);
+    setText(hint, late ? UNHEARD : now.hint);
   }
   for (const [what, node] of Object.entries(buttons)) {
     node.addEventListener("click", (event) => {
@@ -151,7 +157,11 @@ function makeControls(model, prefix, send) {
     }, true);
     node.addEventListener("blur", show);
   }
-  model.on("change:controls", () => { pressed = null; show(); });
+  model.on("change:controls", () => {
+    clearTimeout(waiting);
+    [pressed, late] = [null, false];
+    show();
+  });
   show();
   return { root };
 }
