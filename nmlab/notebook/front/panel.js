@@ -2,7 +2,13 @@
 
 function render({ model, el }) {
   const prefix = newPrefix();
-  const send = (message) => model.send({ ...message, turn: model.get("controls").turn });
+  const send = (message) => {
+    try {
+      model.send({ ...message, turn: model.get("controls").turn });
+    } catch { // the line to the kernel is gone
+      controls.tellUnheard();
+    }
+  };
   const root = h("div", { class: "nmlab" });
   const forms = h("div", { class: "nm-forms" });
   const presets = makePresets(model, prefix, send);
@@ -114,7 +120,7 @@ function makeControls(model, prefix, send) {
   const press = (what) => () => {
     pressed = what;
     clearTimeout(waiting);
-    waiting = setTimeout(() => { late = true; show(); }, 3000);
+    waiting = setTimeout(tellUnheard, 3000);
     show();
     send({ do: what === "pause" && model.get("controls").paused ? "resume" : what });
   };
@@ -157,13 +163,17 @@ function makeControls(model, prefix, send) {
     }, true);
     node.addEventListener("blur", show);
   }
+  function tellUnheard() {
+    late = true;
+    show();
+  }
   model.on("change:controls", () => {
     clearTimeout(waiting);
     [pressed, late] = [null, false];
     show();
   });
   show();
-  return { root };
+  return { root, tellUnheard };
 }
 
 function makePresets(model, prefix, send) {
