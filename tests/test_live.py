@@ -51,6 +51,12 @@ def test_the_pace_follows_what_a_drawing_costs(
     assert clock.pass_until_due(pace) == pytest.approx(late, abs=0.02)
 
 
+def test_what_holds_up_the_steps_may_wait_in_a_short_run_too(clock: Clock) -> None:
+    pace = Pace()
+    pace.drew(0.3, 1000, hurry=False)
+    assert clock.pass_until_due(pace) == pytest.approx(10.0, abs=0.02)
+
+
 @pytest.fixture
 def run(tmp_path: Path) -> Any:
     writer = RunStore(tmp_path).create("<img src=x onerror=alert(1)>", {})

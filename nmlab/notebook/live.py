@@ -44,11 +44,14 @@ class Pace:
         """Whether it is time to draw."""
         return time.perf_counter() >= self._next
 
-    def drew(self, seconds: float, size: int = 0) -> None:
-        """Note that a drawing took so long and became so many bytes."""
+    def drew(self, seconds: float, size: int = 0, hurry: bool = True) -> None:
+        """Note that a drawing took so long and became so many bytes.
+
+        Parameters: `hurry`, whether it is drawn every two seconds at least in a short run, however slow it is.
+        """
         now = time.perf_counter()
         wait = max(seconds / SHARE, 0.2)
-        if now - self._began < SHORT:
+        if hurry and now - self._began < SHORT:
             wait = min(wait, 2.0)
         self._next = now + max(wait, size / BYTES_A_SECOND)
 

@@ -77,7 +77,8 @@ class Stage:
         if live is not None and self._pace.due():
             live.scale = _scale(screen)
             live.request()  # it comes with a later look
-        early = live is None and self._drawn[:1] == (look,) and not self._pace.due()
+        # of a run that goes there will be a later look; after it this may be the last
+        early = live is None and not scene.ended and self._drawn[:1] == (look,) and not self._pace.due()
         if state == self._drawn or early:
             return
         if self._drawn[:1] != (look,) and self._drawn and self._drawn[0][1] != scene.run.id:
@@ -95,7 +96,8 @@ class Stage:
         self._show(picture=page.png, page=shown)
         self._drawn = state
         seconds = live.seconds if live is not None else time.perf_counter() - started
-        self._pace.drew(seconds, len(page.png) + len(page.html))
+        # the steps wait for the user's own picture: a slow one may come less often
+        self._pace.drew(seconds, len(page.png) + len(page.html), hurry=live is None)
 
     def _page(self, scene: Scene, tab: str, scales: dict[str, Any], screen: dict[str, Any]) -> Page:
         if tab in ("losses", "terms", "rate"):
@@ -120,8 +122,7 @@ class Stage:
             else:
                 draw_losses(panel(figure), run, scene.earlier, theme=theme, log=log, last=last)
 
-        wanted = int(screen.get("width") or 640)
-        width = max(280, wanted)
+        width = max(280, int(screen.get("width") or 640))
         png = self._picture.png(draw, width, 300 if width > 420 else 230, _scale(screen))
         size = self._picture.width, self._picture.height
         if tab == "losses" and len(over) > 1:
