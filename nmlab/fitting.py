@@ -11,6 +11,7 @@ import os
 import traceback
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -295,7 +296,8 @@ class Fit:
         told = None
         if error is not None:
             told = {"type": type(error).__name__, "message": str(error), "traceback": users_traceback(error)}
-            self._begun_writer.log("".join(traceback.format_exception(error)))
+            with suppress(OSError):  # a full disk must not keep the run open
+                self._begun_writer.log("".join(traceback.format_exception(error)))
         self.run.problem = self.problem
         self.control.phase = state
         self._begun_writer.close(state, told)

@@ -13,7 +13,7 @@ import torch
 from neuromancer.problem import Problem
 
 from nmlab.data import place_of
-from nmlab.describe import describe_function, rebuild_values
+from nmlab.describe import describe_function, describe_values, rebuild_values
 from nmlab.errors import FieldError, RunError
 from nmlab.fields import Field, check, fields_of, is_default, takes_any_keyword
 from nmlab.fields.field import unknown_name
@@ -64,12 +64,16 @@ class Session:
         """The newest fit in this process, running or ended."""
         self._lock, self._hide = dict(lock or {}), frozenset(hide)
         self._fresh = copy_weights(problem) if isinstance(problem, Problem) else None
+        self._kept: dict[str, torch.Tensor] | None = None
         self._start: tuple[str | None, dict[str, torch.Tensor] | None] = (None, self._fresh)
+        self._fingerprint: str | None = None
         self._keep_pending = False
         self._functions: dict[tuple[Any, Any], tuple[DataFunction, Mapping[str, Any] | None]] = {}
         self._check(fields_of(data_setup_function, choices))
         self._take_data(data_setup_function, data_kwargs or {}, choices)
         lock = self._locked(TrainerOptions.model_fields)
+        given = {name: getattr(self.options, name) for name in lock if name in self.options.model_fields_set}
+        refuse_locked(given, lock, TrainerOptions.fields())
         self.options = self.options.replace(**lock)
         self.options_form = Form(
             [field for field in TrainerOptions.fields() if field.name not in IN_CODE_ONLY],
@@ -145,6 +149,7 @@ class Session:
                 except FieldError:
                     continue
         self._take_data(data_setup_function, {**kept, **(data_kwargs or {})}, choices)
+        self._kept = None
         self._start = (None, self._fresh)
         self._keep_pending = keep_weights
         self.keep_if_asked()
@@ -162,6 +167,15 @@ class Session:
         """What the next runs start from: None for the Lab's own start weights, a run's id, or 'kept weights'."""
         return self._start[0]
 
+    @property
+    def has_kept(self) -> bool:
+        """Whether there are weights that `swap(keep_weights=True)` kept."""
+        return self._kept is not None
+
+    def start_from_kept(self) -> None:
+        """Let the next runs start from the weights that were kept."""
+        self._start = (KEPT, self._kept)
+
     def start_from(self, run: Run | None) -> None:
         """Let the next runs start from a run's best weights, or from the Lab's own start weights again (None)."""
         self._keep_pending = False
@@ -177,7 +191,8 @@ class Session:
         if self._keep_pending and (self.fit is None or self.fit.done):
             held = self.newest_problem
             if held is not None:
-                self._start = (KEPT, copy_weights(held))
+                self._kept = copy_weights(held)
+                self.start_from_kept()
             self._keep_pending = False
 
     @property
@@ -192,8 +207,13 @@ class Session:
     @property
     def runs(self) -> Runs:
         """This Lab's runs over this Problem, oldest first."""
-        known = self.newest_problem
-        return self.store.runs(lab=self.name, problem=None if known is None else fingerprint(known))
+        return self.store.runs(lab=self.name, problem=self._known_fingerprint())
+
+    def _known_fingerprint(self) -> str | None:
+        """That of the Problem; while a builder is at work, of the one that it built before."""
+        if (known := self.newest_problem) is not None:
+            self._fingerprint = fingerprint(known)
+        return self._fingerprint
 
     def earlier(self, run: Run) -> list[Run]:
         """The newest runs beside `run` that have curves, to be drawn faint behind it."""
@@ -219,6 +239,7 @@ class Session:
         also goes where it would without nmlab; `step`, whether to pause after the first epoch.
         """
         self.keep_if_asked()
+        self._known_fingerprint()
         label, weights = self._start
         fit = Fit(
             self.problem,
@@ -240,7 +261,7 @@ class Session:
 
     def take_over(self, other: Session) -> None:
         """Go on with the fit and the start weights of a session over the same Problem."""
-        self.fit, self._fresh, self._start = other.fit, other._fresh, other._start
+        self.fit, self._fresh, self._start, self._kept = other.fit, other._fresh, other._start, other._kept
 
     def take_settings(self, run: Run) -> list[str]:
         """Choose the values that `run` was made with, its data function too; return the names that are lost.
@@ -256,27 +277,42 @@ class Session:
                 )
             function, choices = self._functions[_known_by(described)]
             self._take_data(function, {}, choices)
-        values, lost = rebuild_values(self.data_fields, run.settings.get("data_kwargs") or {})
-        options, lost_options = TrainerOptions.from_json(run.settings.get("options") or {})
+        stored, stored_options = run.settings.get("data_kwargs") or {}, run.settings.get("options") or {}
+        values, lost = rebuild_values(self.data_fields, stored)
+        options, lost_options = TrainerOptions.from_json(stored_options)
+        here, here_options = describe_values(self.data_fields, self.data_kwargs), self.options.to_json()
+        fields = {field.name for field in self.data_fields}
+        kept = {name: value for name, value in self._beyond.items() if name in lost}
+        self._beyond = {name: value for name, value in values.items() if name not in fields} | kept
         self.data_form.reset()
         self.data_form.set({name: value for name, value in values.items() if name not in self._lock})
         self.options_form.reset()
         shown = {name: getattr(options, name) for name in options.model_fields_set if name not in self._lock}
         self.options_form.set({name: value for name, value in shown.items() if name not in lost_options})
-        return [*lost, *lost_options]
+        # what code gives this Lab, and gave that run, is there all the same
+        gone = [name for name in lost if here.get(name) != stored[name]]
+        return gone + [name for name in lost_options if here_options.get(name) != stored_options[name]]
 
     # --- presets ---
 
     def save_preset(self, name: str) -> None:
         """Keep the values that are chosen now under a name."""
-        forms = {"data": self.data_form.to_json(), "options": self.options_form.to_json()}
-        self.presets.save(name, forms)
+        beyond = describe_values((), self._beyond)
+        self.presets.save(name, {"data": self.data_form.to_json() | beyond, "options": self.options_form.to_json()})
 
     def load_preset(self, name: str) -> list[str]:
         """Choose the values kept under a name, and defaults elsewhere; return the names that are lost."""
         stored = self.presets.load(name)
-        forms = {"data": self.data_form, "options": self.options_form}
-        return [lost for which, form in forms.items() for lost in form.from_json(stored.get(which) or {})]
+        data, fields = stored.get("data") or {}, {field.name for field in self.data_fields}
+        beyond = {name: value for name, value in data.items() if name not in fields}
+        lost = self.options_form.from_json(stored.get("options") or {})
+        lost += self.data_form.from_json({name: value for name, value in data.items() if name in fields})
+        if not takes_any_keyword(self.data_setup_function):
+            return [*lost, *beyond]
+        values, gone = rebuild_values((), beyond)
+        here = describe_values((), self._beyond)
+        self._beyond = values | {name: self._beyond[name] for name in gone if here.get(name) == beyond[name]}
+        return [*lost, *(name for name in gone if name not in self._beyond)]
 
     # --- keywords from code ---
 

@@ -61,6 +61,8 @@ class View:
         """CSS pixels that it is wide."""
         self.count = 0
         """How many pictures were drawn."""
+        self.tries = 0
+        """How many times the function was called."""
         self.epoch: int | None = None
         """Epoch that was being trained when the newest was drawn; at the end the best."""
         self.seconds = 0.0
@@ -113,6 +115,7 @@ class View:
             self.png, self.width, self.epoch, self.count = png, width, epoch, self.count + 1
         self.error = error
         self.seconds = time.perf_counter() - began
+        self.tries += 1
 
     def _picture(self, to_print: bool) -> tuple[bytes, int, bytes]:
         """Return a PNG, its width in CSS pixels, and a PDF where it is to be printed."""

@@ -357,3 +357,90 @@ def test_a_second_bench_over_the_same_runs_begins_with_the_newest(lab: Lab, scre
     later = Screen(Lab(rosenbrock, rosenbrock_data, options=QUICK))
     assert later.runs == [run.id]
     until(lambda: later.panel.picture.startswith(b"\x89PNG"))
+
+
+def test_a_run_without_dev_is_exported_and_drawn(problem: Any, tmp_path: Path) -> None:
+    def without(nsim: int = 20) -> Any:
+        train, _, test, batch_size = rosenbrock_data(nsim)
+        return train, None, test, batch_size
+
+    lab = Lab(problem, without, options=QUICK.replace(monitor="train_loss"), runs_dir=tmp_path)
+    run = lab.fit()
+    assert lab.figure().axes
+    names = zipfile.ZipFile(lab.export(tmp_path / "runs.zip")).namelist()
+    assert {f"code/{run.id}.py", f"figures/{run.id}.pdf"} <= set(names)
+
+
+def test_a_view_that_fails_is_called_no_more_often_than_one_that_works(problem: Any, tmp_path: Path) -> None:
+    calls: list[float] = []
+
+    def view(problem: Any, splits: Any) -> Any:
+        calls.append(time.monotonic())
+        time.sleep(0.06)
+        raise ValueError("mine")
+
+    lab = Lab(problem, rosenbrock_data, options=QUICK.replace(max_epochs=100_000), runs_dir=tmp_path, view=view)
+    screen = Screen(lab)
+    screen.choose(tab="view")
+    screen.send("run")
+    until(lambda: len(calls) >= 2)
+    lab.stop()
+    lab.wait()
+    assert calls[1] - calls[0] > 1.0  # 3 % of the time would be 2 s
+
+
+def test_run_again_takes_free_keywords_and_asks_for_what_is_lost(problem: Any, tmp_path: Path) -> None:
+    def free(nsim: int = 20, system: Any = None, **more: Any) -> Any:
+        return rosenbrock_data(nsim)
+
+    here, other = torch.ones(2), torch.zeros(2)
+    lab = Lab(problem, free, options=QUICK, runs_dir=tmp_path, data_kwargs={"noise": 0.1, "system": here})
+    screen = Screen(lab)
+    run, odd = lab.fit(noise=0.5), lab.fit(system=other)
+    screen.send("again", run=run.id)
+    again = lab.wait()
+    assert again is not None
+    assert again.settings["data_kwargs"] == run.settings["data_kwargs"]
+    screen.send("again", run=odd.id)
+    assert "system" in screen.message
+    assert len(lab.runs) == 3
+    lab.save_preset("free")
+    lab._session._beyond = {}
+    lab.load_preset("free")
+    assert lab._session.data_kwargs["noise"] == 0.1
+
+
+def test_deleting_is_all_or_nothing_and_the_newest_run_may_go(lab: Lab, screen: Screen) -> None:
+    first = fitted(lab)
+    screen.edit("options", max_epochs="100000")
+    screen.send("run")
+    assert lab.run is not None
+    screen.send("delete", runs=[first.id, lab.run.id])
+    assert "Nothing was deleted" in screen.message
+    assert first.folder.exists()
+    lab.stop()
+    newest = lab.wait()
+    assert newest is not None
+    screen.send("delete", runs=[newest.id])
+    until(lambda: screen.panel.progress == "")
+    assert screen.runs == [first.id]
+    screen.send("undo")
+    until(lambda: newest.id in screen.panel.progress)
+
+
+def test_kept_weights_can_be_chosen_again(lab: Lab, screen: Screen) -> None:
+    run = fitted(lab)
+    lab.swap(other_data, keep_weights=True)
+    assert screen.panel.controls["start"] == "kept weights"
+    screen.send("from", runs=[run.id])
+    screen.send("from", runs=["kept weights"])
+    assert screen.panel.controls["start"] == "kept weights"
+    assert "kept weights" in screen.message
+    assert fitted(lab).starts_from == "kept weights"
+
+
+def test_a_rename_shows_above_the_curves(lab: Lab, screen: Screen) -> None:
+    run = fitted(lab)
+    open_tab(screen, "losses")
+    screen.send("rename", runs=[run.id], text="new name")
+    until(lambda: "new name" in screen.panel.page["html"])

@@ -26,7 +26,7 @@ class Bench:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._changing = threading.RLock()
-        self._shown: Fit | None = None
+        self._shown: tuple[Fit | None, object] = (None, None)
         self._ended: Fit | None = None
         self._blocking: Fit | None = None
         self._earlier: Sequence[Run] = ()
@@ -108,11 +108,14 @@ class Bench:
 
     def show_runs(self) -> None:
         """Show the table of runs, and those to start from."""
-        runs = self._session.runs
-        offered = [[run.id, f"run {run.id}"] for run in runs if run.checkpoint_path is not None][-STARTS:]
-        kept = [[KEPT, KEPT]] if self._session.starts_from == KEPT else []
-        known = {run.id for run in runs}
-        with self._changing:
+        with self._changing:  # the looking too, so that none shows what another has overtaken
+            runs, start = self._session.runs, self._session.starts_from
+            able = [run.id for run in runs if run.checkpoint_path is not None]
+            offered = [[id, f"run {id}"] for id in able if id in able[-STARTS:] or id == start]
+            if start is not None and start not in (KEPT, *able):
+                offered.insert(0, [start, f"run {start}, deleted"])
+            kept = [[KEPT, KEPT]] if self._session.has_kept else []
+            known = {run.id for run in runs}
             self.panel.change(
                 runs=rows(runs),
                 ticked=[id for id in self.panel.ticked if id in known],
@@ -144,25 +147,37 @@ class Bench:
         """Show runs that were renamed, deleted or brought back."""
         self.show_runs()
         if (run := self.newest) is not None and not self._session.running:
-            self.kept.update(run, [], self._session.runs)
+            self.kept.update(run, self._earlier, self._session.runs)
         self.refresh()
 
     def settled(self) -> bool:
         """Whether the end of the newest fit is on screen."""
-        return self._session.fit is None or self._ended is self._session.fit
+        return bool(self.panel.retired) or self._fit is None or self._ended is self._fit
 
     @property
     def newest(self) -> Run | None:
         """The newest run, of this process or an earlier one."""
-        if self._session.fit is not None:
-            return self._session.fit.run
+        if (fit := self._fit) is not None:
+            return fit.run
         return next((run for run in reversed(self._session.runs) if run.damage is None), None)
+
+    @property
+    def _fit(self) -> Fit | None:
+        """The newest fit of this process, as long as its run was not deleted."""
+        fit = self._session.fit
+        return None if fit is None or (fit.done and not fit.run.folder.exists()) else fit
 
     def _look(self) -> bool:
         """Bring all up to date, in the painter's thread; returns whether a run goes on."""
-        fit = self._session.fit
+        if self.panel.retired:
+            return False
+        fit = self._fit
         if fit is None:
+            with self._changing:
+                self._ended = self._session.fit
+            self.panel.change(progress="", heard="")
             self._draw(None, True)
+            self.show_controls()
             return False
         done = fit.done
         try:
@@ -176,8 +191,8 @@ class Bench:
         return not done
 
     def _show_run(self, fit: Fit, done: bool) -> None:
-        if fit is not self._shown:
-            self._shown = fit
+        if (fit, fit.problem) != self._shown:  # a Problem that is built now says whose runs are its fellows
+            self._shown = (fit, fit.problem)
             self._earlier = self._session.earlier(fit.run)
             self.show_runs()
         ending = done and self._ended is not fit
@@ -192,7 +207,7 @@ class Bench:
             self.show_runs()
         self._draw(fit, done)
         if ending:
-            self.kept.update(fit.run, list(self._earlier), self._session.runs)
+            self.kept.update(fit.run, self._earlier, self._session.runs)
 
     def _draw(self, fit: Fit | None, done: bool) -> None:
         if (scene := self._scene(fit, done)) is not None:
@@ -201,7 +216,7 @@ class Bench:
     @property
     def seen(self) -> Run | None:
         """The run that the tabs show."""
-        scene = self._scene(self._session.fit, not self._session.running)
+        scene = self._scene(self._fit, not self._session.running)
         return None if scene is None else scene.run
 
     def _scene(self, fit: Fit | None, done: bool) -> Scene | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
@@ -26,6 +28,7 @@ class Kept:
         self._picture = Picture(640, 280)
         self._bundle: dict[str, Any] = {}
         self._shown = False
+        self._updating = threading.Lock()  # a run's end and a rename may come at once
 
     def show(self) -> None:
         """Put it into the output of the cell that runs; all of them are kept alike."""
@@ -33,8 +36,12 @@ class Kept:
         display(bundle, raw=True, display_id=self._key)
         self._shown = True
 
-    def update(self, run: Run, earlier: list[Run], runs: Runs) -> None:
-        """Keep the picture of `run` and the table of `runs`."""
+    def update(self, run: Run, earlier: Sequence[Run], runs: Runs) -> None:
+        """Keep the picture of `run`, with `earlier` ones behind it, and the table of `runs`."""
+        with self._updating:
+            self._update(run, earlier, runs)
+
+    def _update(self, run: Run, earlier: Sequence[Run], runs: Runs) -> None:
         image = ""
         if run.epochs:
             png = self._picture.png(lambda figure: draw_losses(panel(figure), run, earlier), scale=1.5)

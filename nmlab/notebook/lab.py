@@ -20,7 +20,7 @@ from neuromancer.problem import Problem
 from nmlab import control as controls
 from nmlab.archive import export_runs
 from nmlab.data import Splits
-from nmlab.errors import RunError
+from nmlab.errors import FieldError, RunError
 from nmlab.fitting import Fit
 from nmlab.notebook.bench import Bench
 from nmlab.notebook.live import CellView
@@ -28,6 +28,7 @@ from nmlab.notebook.requests import Requests
 from nmlab.options import TrainerOptions
 from nmlab.plots import paper_figure
 from nmlab.runs import Comparison, Run, Runs
+from nmlab.runs.store import slug
 from nmlab.script import script
 from nmlab.session import Session
 
@@ -158,15 +159,16 @@ class Lab:
 
     def _follow(self, fit: Fit, cell: CellView) -> threading.Thread:
         """Draw a run in the output of the cell that waits for it, in a thread, so that an interrupt hits no drawing."""
-        cell.earlier = self._session.earlier(fit.run)
         # with the cell's context, by which Jupyter knows whose output it is
         context = contextvars.copy_context()
 
         def watch() -> None:
-            done = False
+            done = built = False
             while not done:
                 done = fit.done
                 try:
+                    if not built and fit.problem is not None:  # by which its fellows are known
+                        cell.earlier, built = self._session.earlier(fit.run), True
                     cell.show(fit, done)
                 except Exception:
                     logging.getLogger(__name__).exception("Run %s could not be drawn", fit.run.id)
@@ -277,9 +279,12 @@ class Lab:
 
         Raises `RunError` where there is no such preset, and `FieldError` naming what its record could not keep.
         """
-        self._session.load_preset(name)
+        lost = self._session.load_preset(name)
         if self._bench is not None:
             self._bench.show_forms()
+        if lost:
+            faults = dict.fromkeys(lost, "its record could not keep this value; give it again")
+            raise FieldError(faults, subject=f"The preset {name!r} is in the form, but for these")
 
     # --- runs ---
 
@@ -307,13 +312,14 @@ class Lab:
         """
         return Code(script(self._chosen(run)))
 
-    def figure(self, *runs: Run | str, metric: str = "dev_loss", **options: Any) -> Figure:
+    def figure(self, *runs: Run | str, metric: str | None = None, **options: Any) -> Figure:
         """Return a figure for a paper: one metric of these runs (default: the newest) by epoch.
 
-        Parameters: `metric`, a column of `run.metrics`; further options as for `nmlab.plots.paper_figure`. Save it by
-        `.savefig("losses.pdf")`.
+        Parameters: `metric`, a column of `run.metrics`, by default that by which the first run's best epoch is chosen;
+        further options as for `nmlab.plots.paper_figure`. Save it by `.savefig("losses.pdf")`.
         """
-        return paper_figure([self._chosen(run) for run in runs or (None,)], metric, **options)
+        chosen = [self._chosen(run) for run in runs or (None,)]
+        return paper_figure(chosen, metric or chosen[0].monitor, **options)
 
     def export(self, path: str | os.PathLike[str] | None = None) -> Path:
         """Write all runs of this Lab with their code and figures into a zip, which `nmlab.load` reads; return its path.
@@ -325,10 +331,13 @@ class Lab:
             raise RunError("There is no run to export yet.")
         extra: dict[str, str | bytes] = {}
         for run in runs:
-            extra[f"code/{run.id}.py"] = script(run, folder=f"../runs/{run.id}")
-            if run.epochs:
-                extra[f"figures/{run.id}.pdf"] = _pdf(paper_figure([run]))
-        return export_runs(runs, Path(path or f"{self.name}-runs.zip"), extra)
+            try:
+                extra[f"code/{run.id}.py"] = script(run, folder=f"../runs/{run.id}")
+                if run.epochs:
+                    extra[f"figures/{run.id}.pdf"] = _pdf(paper_figure([run], run.monitor))
+            except Exception as error:  # what is odd about one run keeps none from being taken along
+                extra[f"code/{run.id}.txt"] = f"Code and figure could not be made: {type(error).__name__}: {error}\n"
+        return export_runs(runs, Path(path or f"{slug(self.name)}-runs.zip"), extra)
 
     # --- on screen ---
 

@@ -54,13 +54,8 @@ class Requests:
         self._bench.say("")
         self._bench.begun(self._session.start(echo=False, step=step))
 
-    def _stop(self) -> None:
-        if (running := controls.current()) is not None:
-            running.stop()
-        self._bench.refresh()
-
     def _of(self, what: str) -> None:
-        """Pause, resume or step the running fit; a step without one begins a run."""
+        """Stop, pause, resume or step the running fit; a step without one begins a run."""
         if self._session.running and self._session.fit is not None:
             getattr(self._session.fit.control, what)()
             self._bench.refresh()
@@ -87,18 +82,24 @@ class Requests:
     def _take_settings(self, run: Run, begin: bool = False) -> None:
         lost = self._session.take_settings(run)
         self._bench.show_forms()
-        if begin and not self._session.faults:
+        told = f"The form holds the settings of run {run.id}"
+        if lost:
+            self._bench.say(f"{told}, but for {', '.join(lost)}: its record could not keep these. Set them, then Run.")
+        elif begin and not self._session.faults:
             self._begin()
-        if lost or not begin:
-            told = f"The form holds the settings of run {run.id}"
-            self._bench.say(told + (f", but for {', '.join(lost)}: its record could not keep these." if lost else "."))
+        else:
+            self._bench.say(f"{told}.")
 
     def _start_from(self, message: Message) -> None:
         ids = message.get("runs") or []
-        if ids != [KEPT]:
+        if ids == [KEPT] and self._session.has_kept:
+            self._session.start_from_kept()
+        else:
             self._session.start_from(self._asked(ids[0]) if ids else None)
-        self._bench.refresh()
-        self._bench.say(f"The next runs start from {f'the best weights of run {ids[0]}' if ids else 'fresh weights'}.")
+        self._bench.show_runs()
+        start = self._session.starts_from
+        whose = "fresh weights" if start is None else start if start == KEPT else f"the best weights of run {start}"
+        self._bench.say(f"The next runs start from {whose}.")
 
     # --- runs ---
 
@@ -117,16 +118,18 @@ class Requests:
         self._bench.changed_runs()
 
     def _delete(self, message: Message) -> None:
-        deleted: list[Run] = []
+        runs = [self._asked(id) for id in message["runs"]]
+        if going := [run.id for run in runs if run.status == "running"]:
+            raise RunError(f"Run {going[0]} is running and cannot be deleted; stop it first. Nothing was deleted.")
+        self._deleted = []
         try:
-            for id in message["runs"]:
-                run = self._asked(id)
+            for run in runs:
                 self._session.store.delete(run)
-                deleted.append(run)
+                self._deleted.append(run)
         finally:
-            self._deleted = deleted or self._deleted
             self._bench.changed_runs()
-        self._bench.say(f"In the trash: {', '.join(run.id for run in deleted)}.", undo=True)
+            if self._deleted:
+                self._bench.say(f"In the trash: {', '.join(run.id for run in self._deleted)}.", undo=True)
 
     def _undo(self, _message: Message) -> None:
         for run in self._deleted:
@@ -178,7 +181,7 @@ _DO: dict[str, Callable[[Requests, Message], None]] = {
     "pause": lambda me, _message: me._of("pause"),
     "resume": lambda me, _message: me._of("resume"),
     "step": lambda me, _message: me._of("step"),
-    "stop": lambda me, _message: me._stop(),
+    "stop": lambda me, _message: me._of("stop"),
     "edit": Requests._edit,
     "reset": Requests._reset,
     "again": lambda me, message: me._take_settings(me._asked(message["run"]), begin=True),

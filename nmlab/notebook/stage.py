@@ -74,7 +74,7 @@ class Stage:
         look = (tab, scene.run.id, scene.ended, len(scene.earlier), repr(chosen))
         state = (look, _news_of(scene, tab))
         live = scene.fit.view if scene.fit is not None and tab == "view" and not scene.ended else None
-        if live is not None and self._pace.due():
+        if live is not None and state == self._drawn and self._pace.due():
             live.scale = _scale(screen)
             live.request()  # it comes with a later look
         # of a run that goes there will be a later look; after it this may be the last
@@ -151,10 +151,10 @@ def _news_of(scene: Scene, tab: str) -> Any:
         return scene.run.log_path.stat().st_size if scene.run.log_path.exists() else 0
     if tab == "view":
         view = scene.fit.view if scene.fit is not None else None
-        return None if view is None else (view.count, view.error)
+        return None if view is None else view.tries
     if tab in ("details", "code"):
         return (scene.run.status, scene.run.note, scene.run.name)
-    return (scene.run.epochs, *(run.epochs for run in scene.ticked))
+    return [(run.epochs, run.name) for run in (scene.run, *scene.ticked)]
 
 
 def _view(scene: Scene) -> Page:

@@ -49,8 +49,10 @@ def changed_text(run: Run, before: Run | None) -> str:
     if before is None:
         return "first run"
     differing = changes(run, before)
-    other_data = DATA in differing  # keywords that only one of the two functions has then say nothing
-    found = [_said(name, *pair, settings) for name, pair in differing.items() if not (other_data and None in pair)]
+    kwargs = [_part(each, "data_kwargs").keys() for each in (settings, summary_of(before).settings)]
+    # keywords that only one of two data functions has say nothing beside their names
+    idle = kwargs[0] ^ kwargs[1] if DATA in differing else set()
+    found = [_said(name, *pair, settings) for name, pair in differing.items() if name not in idle]
     if len(found) > SHOWN:
         found[SHOWN:] = [f"and {len(found) - SHOWN} more"]
     return ", ".join(found) or "same settings"

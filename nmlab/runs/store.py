@@ -200,9 +200,11 @@ class Runs(Sequence[Run]):
     Indexing takes a position, an id, or a run's number as text: `runs[-1]`, `runs['0007']`.
     """
 
-    def __init__(self, store: RunStore, runs: Iterable[Run]) -> None:
+    def __init__(self, store: RunStore, runs: Iterable[Run], before: Run | None = None) -> None:
         self._store = store
         self._runs = list(runs)
+        self.before = before
+        """The run before the first of these, against which it was changed; None where it is the first of all."""
 
     @overload
     def __getitem__(self, key: int) -> Run: ...
@@ -213,7 +215,10 @@ class Runs(Sequence[Run]):
     def __getitem__(self, key: int | slice | str) -> Run | Runs:
         if isinstance(key, str):
             return self._store.get(key)
-        return Runs(self._store, self._runs[key]) if isinstance(key, slice) else self._runs[key]
+        if not isinstance(key, slice):
+            return self._runs[key]
+        start = key.indices(len(self._runs))[0]
+        return Runs(self._store, self._runs[key], self._runs[start - 1] if 0 < start < len(self._runs) else self.before)
 
     def __len__(self) -> int:
         return len(self._runs)

@@ -69,7 +69,7 @@ def rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """
     best = best_of(runs)
     made: list[dict[str, Any]] = []
-    before: Run | None = None
+    before: Run | None = getattr(runs, "before", None)
     for run in runs:
         summary = summary_of(run)
         made.append(

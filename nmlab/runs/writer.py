@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,8 @@ class RunWriter:
         try:
             for file in (self._file, self._log):
                 if file is not None:
-                    file.close()
+                    with suppress(OSError):  # a full disk must not hide how the run ended
+                        file.close()
             self.update(state=state, ended=now(), error=None if error is None else dict(error))
         finally:
             self._lock.release()

@@ -53,12 +53,15 @@ function render({ model, el }) {
   }
 
   const draw = seldom(150, tellScreen);
+  let told = ""; // by this view: two of different widths must not contradict each other for ever
   function tellScreen() {
     const dark = isDark(el);
     root.dataset.theme = dark ? "dark" : "light";
     const width = stage.panel.clientWidth || root.clientWidth - 8;
     const now = { width, ratio: window.devicePixelRatio || 1, dark };
-    const before = model.get("screen");
+    const before = model.get("screen"), seen = JSON.stringify(now);
+    if (seen === told) return;
+    told = seen;
     // a picture that is too wide would be squeezed, one that is a little narrow is sharp
     if (width > 0 && (width < before.width || width > before.width + 8 || before.ratio !== now.ratio || before.dark !== dark)) {
       model.set("screen", now);

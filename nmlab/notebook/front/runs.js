@@ -2,7 +2,11 @@
 
 const number = (value, digits = 5) => (value === null ? "" : String(Number(value.toPrecision(digits))));
 const size = (bytes) => (bytes < 1e6 ? `${Math.round(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
-const duration = (s) => (s < 60 ? `${s.toFixed(1)} s` : s < 3600 ? `${Math.floor(s / 60)} min ${Math.round(s % 60)} s` : `${(s / 3600).toFixed(1)} h`);
+const duration = (s) => {
+  if (s < 60) return `${s.toFixed(1)} s`;
+  if (s >= 3600) return `${(s / 3600).toFixed(1)} h`;
+  return `${Math.floor(Math.round(s) / 60)} min ${Math.round(s) % 60} s`;
+};
 
 // title, what is shown, what is sorted by
 const COLUMNS = [
@@ -112,7 +116,12 @@ function makeRuns(model, prefix, send) {
     return h("tr", { class: on ? "nm-on" : null }, h("td", {}, box), cells, h("td", {}, again));
   }
 
-  for (const trait of ["runs", "table", "ticked", "controls"]) model.on(`change:${trait}`, show);
+  for (const trait of ["runs", "table", "ticked"]) model.on(`change:${trait}`, show);
+  let busy = model.get("controls").busy;
+  model.on("change:controls", () => { // which comes with every edit of a field
+    if (busy !== model.get("controls").busy) show();
+    busy = model.get("controls").busy;
+  });
   show();
   return { root };
 }
