@@ -20,7 +20,7 @@ from nmlab.fields import Field, convert
 from nmlab.options import TrainerOptions, as_json, holds_stand_in
 from nmlab.sources import is_plain, sources_of
 
-PACKAGES = ("nmlab", "torch", "lightning", "neuromancer", "numpy", "ipywidgets", "tensorboard")
+PACKAGES = ("nmlab", "torch", "lightning", "neuromancer", "numpy", "ipywidgets", "anywidget", "tensorboard")
 
 
 def versions() -> dict[str, str]:

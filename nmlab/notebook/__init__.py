@@ -1,4 +1,4 @@
 """The bench in the notebook: the form, the live view of a run, and the Lab that joins them.
 
-The only room that knows of IPython and ipywidgets.
+The only room that knows of IPython and of widgets.
 """
