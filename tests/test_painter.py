@@ -11,7 +11,7 @@ from nmlab.notebook.painter import Painter
 
 
 def until(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + 5
+    end = time.monotonic() + 30
     while not holds():
         assert time.monotonic() < end
         time.sleep(0.005)

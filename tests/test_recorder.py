@@ -128,14 +128,13 @@ def test_pause_and_stop_act_within_a_long_dev_pass_that_is_seen_to_move(runs_dir
         until(lambda: fit.control.progress.fraction > moved[-1])
         moved.append(fit.control.progress.fraction)
     assert moved[-1] < 0.5
-    began = time.perf_counter()
     fit.control.pause()
     assert fit.control.pausing
     until(lambda: fit.control.paused)
     fit.control.stop()
     assert fit.control.stopping
     assert fit.wait().status == "stopped"
-    assert time.perf_counter() - began < 1.0
+    assert fit.control.progress.batch < 100  # and not at the end of the pass
 
 
 def test_progress_only_grows_through_epochs_with_and_without_a_dev_pass(runs_dir: Path) -> None:
