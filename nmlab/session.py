@@ -22,6 +22,7 @@ from nmlab.form import Form, refuse_locked
 from nmlab.options import TrainerOptions
 from nmlab.presets import Presets
 from nmlab.runs import Run, Runs, RunStore
+from nmlab.view import view_fault
 from nmlab.weights import copy_weights, fingerprint, read_weights
 
 FIRST_OPTIONS = ("max_epochs", "lr", "optimizer", "patience", "seed")
@@ -88,9 +89,8 @@ class Session:
         """Refuse a view that cannot be called, and names to lock or hide that nobody knows."""
         known = [field.name for field in fields] + [n for n in TrainerOptions.model_fields if n not in IN_CODE_ONLY]
         faults = {name: unknown_name(name, known) for name in (*self._lock, *sorted(self._hide)) if name not in known}
-        if self.view is not None and not callable(self.view):
-            what = type(self.view).__name__
-            faults["view"] = f"a {what}; give a function of the Problem and the splits that returns a Figure"
+        if self.view is not None and (fault := view_fault(self.view)):
+            faults["view"] = fault
         if faults:
             raise FieldError(faults, subject="This Lab cannot be made")
 
@@ -126,9 +126,14 @@ class Session:
         return self.options.replace(**self.options_form.values)
 
     @property
+    def forms(self) -> dict[str, Form]:
+        """The forms by the names that a screen has for them."""
+        return {"data": self.data_form, "options": self.options_form}
+
+    @property
     def faults(self) -> int:
         """How many values are to be put right before a run."""
-        return len(self.data_form.faults) + len(self.options_form.faults)
+        return sum(len(form.faults) for form in self.forms.values())
 
     def swap(
         self,

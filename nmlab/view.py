@@ -50,9 +50,8 @@ class View:
     """
 
     def __init__(self, function: Callable[[Problem, Splits], Any], control: Control) -> None:
-        if not callable(function):
-            what = type(function).__name__
-            raise FieldError({"view": f"a {what}; give a function of the Problem and the splits that returns a Figure"})
+        if fault := view_fault(function):
+            raise FieldError({"view": fault})
         self.scale = 1.5
         """Pixels of the picture to one CSS pixel."""
         self.png: bytes | None = None
@@ -134,6 +133,14 @@ class View:
                     figure.savefig(printed, format="pdf")
         image = Image.open(drawn)
         return _small(image), round(image.width / self.scale), printed.getvalue()
+
+
+def view_fault(function: object) -> str | None:
+    """Say what is wrong with what is given as a view; None where it can be called."""
+    what = type(function).__name__
+    return (
+        None if callable(function) else f"a {what}; give a function of the Problem and the splits that returns a Figure"
+    )
 
 
 def _figure_of(returned: Any) -> Figure:

@@ -45,7 +45,7 @@ class Bench:
 
     def show_forms(self) -> None:
         """Show the forms anew, as after other data were taken."""
-        forms = {"data": self._session.data_form, "options": self._session.options_form}
+        forms = self._session.forms
         with self._changing:
             self.panel.change(
                 entries={which: form.state() for which, form in forms.items()},
@@ -56,7 +56,7 @@ class Bench:
 
     def show_entries(self) -> None:
         """Show what the forms hold."""
-        forms = {"data": self._session.data_form, "options": self._session.options_form}
+        forms = self._session.forms
         self.panel.change(entries={which: form.state() for which, form in forms.items()})
         self.show_controls()
 

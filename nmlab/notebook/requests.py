@@ -72,12 +72,12 @@ class Requests:
         if "name" in message:
             self._form(message).reset(str(message["name"]))
         else:
-            self._session.data_form.reset()
-            self._session.options_form.reset()
+            for form in self._session.forms.values():
+                form.reset()
         self._bench.show_entries()
 
     def _form(self, message: Message) -> Form:
-        return self._session.data_form if message["form"] == "data" else self._session.options_form
+        return self._session.forms[message["form"]]
 
     def _take_settings(self, run: Run, begin: bool = False) -> None:
         lost = self._session.take_settings(run)

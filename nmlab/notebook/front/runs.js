@@ -110,9 +110,8 @@ function makeRuns(model, prefix, send) {
     });
     const again = button("↻", () => send({ do: "again", run: run.id }), {
       "aria-label": `Run again as ${run.id}`, title: "Run again with this run's settings", class: "nm-icon",
-      "data-key": `again-${run.id}`, disabled: run.status === "damaged",
+      "data-key": `again-${run.id}`, disabled: run.status === "damaged" || model.get("controls").busy,
     });
-    again.disabled = again.disabled || model.get("controls").busy;
     return h("tr", { class: on ? "nm-on" : null }, h("td", {}, box), cells, h("td", {}, again));
   }
 
