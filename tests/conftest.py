@@ -1,9 +1,29 @@
 """Imported before any test module and by no other: what must be set before torch and NeuroMANCER are loaded."""
 
 import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
 
 # The tests share their cores with kernels and a browser, where torch's threads would mostly wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # First, so that NeuroMANCER's import is the quick one whatever a test module imports before nmlab.
 import nmlab  # noqa: F401
+
+
+@pytest.fixture
+def cell() -> Iterator[Callable[[str], dict[str, Any]]]:
+    """Run a cell in a notebook's shell and return the user's names."""
+    from IPython.core.interactiveshell import InteractiveShell
+
+    shell = InteractiveShell.instance()
+
+    def run(text: str) -> dict[str, Any]:
+        shell.run_cell(text).raise_error()
+        names: dict[str, Any] = shell.user_ns
+        return names
+
+    yield run
+    InteractiveShell.clear_instance()

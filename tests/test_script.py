@@ -6,13 +6,11 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from IPython.core.interactiveshell import InteractiveShell
 from lightning.pytorch import Callback
 
 import nmlab
@@ -80,18 +78,10 @@ class Quiet(Callback):
 
 
 @pytest.fixture
-def cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], dict[str, Any]]]:
-    """Run a cell in a notebook's shell and return the user's names."""
+def cell(cell: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The same in a folder of its own, where the runs go."""
     monkeypatch.chdir(tmp_path)
-    shell = InteractiveShell.instance()
-
-    def run(text: str) -> dict[str, Any]:
-        shell.run_cell(text).raise_error()
-        names: dict[str, Any] = shell.user_ns
-        return names
-
-    yield run
-    InteractiveShell.clear_instance()
+    return cell
 
 
 def executed(text: str, folder: Path) -> Run:

@@ -8,7 +8,6 @@ import math
 import re
 import types
 from collections import namedtuple
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -19,7 +18,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from IPython.core.interactiveshell import InteractiveShell
 from torch import nn
 
 from nmlab.sources import sources_of
@@ -189,20 +187,6 @@ def test_objects_that_raise_at_every_touch_do_no_harm() -> None:
 
 
 # --- what is typed in a notebook ---
-
-
-@pytest.fixture
-def cell() -> Iterator[Callable[[str], dict[str, Any]]]:
-    """Run a cell in a notebook's shell and return the user's names."""
-    shell = InteractiveShell.instance()
-
-    def run(text: str) -> dict[str, Any]:
-        shell.run_cell(text).raise_error()
-        names: dict[str, Any] = shell.user_ns
-        return names
-
-    yield run
-    InteractiveShell.clear_instance()
 
 
 def result(names: dict[str, Any], expression: str = "f") -> Any:
