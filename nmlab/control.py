@@ -13,7 +13,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from nmlab.errors import BusyError
 
@@ -44,6 +44,10 @@ class Progress:
     """Epoch at which this training began (not 0 where a run is resumed)."""
     started: float = 0.0
     """`clock()` when the training began; 0 before."""
+    drawn: list[float] = field(default_factory=list)
+    """Seconds of each picture that the training waited for."""
+    drawn_beside: list[float] = field(default_factory=list)
+    """Seconds of each picture of it that another thread drew meanwhile."""
     _aside: tuple[float, float | None] = (0.0, None)  # seconds of the ends of `aside`, and when the present one began
 
     def clock(self) -> float:
@@ -101,14 +105,27 @@ class Control:
 
     def __init__(self, name: str = "fit") -> None:
         self.name = name
-        self.phase = "starting"
-        """What the fit does now, in words for the user; a pause shows in `paused`."""
         self.progress = Progress()
+        self.phase = "starting"
         self.on_pause: Callable[[], None] = _nothing
         """Called in the fit's thread before it waits."""
         self._news = threading.Condition()
         self._stopping = self._pausing = self._stepping = self._paused = self._over = False
         self._calls: deque[Callable[[], object]] = deque()
+
+    @property
+    def phase(self) -> str:
+        """What the fit does now, in words for the user; a pause shows in `paused`."""
+        return self._phase[0]
+
+    @phase.setter
+    def phase(self, words: str) -> None:
+        self._phase = (words, self.progress.clock())
+
+    @property
+    def phase_seconds(self) -> float:
+        """Seconds since the phase began, without pauses."""
+        return self.progress.clock() - self._phase[1]
 
     # --- the watchers' side ---
 

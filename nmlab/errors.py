@@ -59,6 +59,24 @@ class RunError(NmlabError, RuntimeError):
     """A run's folder is unknown, damaged or unwritable, or its weights have another shape."""
 
 
+class TensorBoardError(NmlabError, RuntimeError):
+    """TensorBoard could not be started.
+
+    Parameters
+    ----------
+    reason : what went wrong, as a sentence
+    log : the end of what its process said; '' for nothing
+    """
+
+    def __init__(self, reason: str, log: str = "") -> None:
+        super().__init__(reason, log)
+        self.reason = reason
+        self.log = log
+
+    def __str__(self) -> str:
+        return f"{self.reason} Its log ends:\n{self.log}" if self.log else self.reason
+
+
 class NonFiniteLossError(NmlabError, ArithmeticError):
     """The loss became NaN or infinite.
 

@@ -7,6 +7,7 @@ its best weights and the run says how it went.
 
 from __future__ import annotations
 
+import math
 import os
 import traceback
 import warnings
@@ -22,12 +23,13 @@ from nmlab.control import Control, StopRequested
 from nmlab.data import Splits, make_splits, place_of
 from nmlab.describe import describe_function, describe_sources, describe_values, users_traceback, versions
 from nmlab.errors import FieldError, NonFiniteLossError, RunError
+from nmlab.events import EventWriter, begin_events
 from nmlab.fields import check, fields_of, takes_any_keyword
 from nmlab.launch import Job
 from nmlab.log import captured
 from nmlab.options import TrainerOptions
 from nmlab.randomness import RandomStreams, fresh_seed
-from nmlab.resuming import as_before
+from nmlab.resuming import as_before, epochs_done
 from nmlab.runs import Run, RunStore, RunWriter
 from nmlab.terms import terms_of
 from nmlab.training import NO_DEV, train
@@ -178,6 +180,7 @@ class Fit:
         self.splits: Splits | None = None
         """What the data function returned, once it has."""
         self._writer: RunWriter | None = None
+        self._events: EventWriter | None = None
         self._job: Job[Run] | None = None
 
     # --- the caller's side ---
@@ -300,6 +303,8 @@ class Fit:
                 self._begun_writer.log("".join(traceback.format_exception(error)))
         self.run.problem = self.problem
         self.control.phase = state
+        if self._events is not None:
+            self._events.close(state == "failed", self.run.test_metrics.get("test_loss", math.nan))
         self._begun_writer.close(state, told)
 
     def _work(self) -> None:
@@ -322,7 +327,13 @@ class Fit:
         streams.reseed()
         with streams:
             self.splits = splits = make_splits(self._function, self.data_kwargs)
+        resume = self._resumed is not None
+        if self.options.tensorboard:
+            done = epochs_done(self.run) if resume else 0
+            self._events = begin_events(self._begun_writer, problem, self.options, done)
         if self.view is not None:
+            if self._events is not None:
+                self.view.on_picture = self._events.add_view
             self.view.look_at(problem, splits)
         self._say("trying out the data")
         try_out(
@@ -335,9 +346,7 @@ class Fit:
         streams.reseed()
         if splits.dev is None and self.options.monitor is None:
             warnings.warn(NO_DEV, stacklevel=2)
-        train(
-            problem, splits, self.options, streams, self._begun_writer, self.control, resume=self._resumed is not None
-        )
+        train(problem, splits, self.options, streams, self._begun_writer, self.control, resume, self._events)
 
     def _draw_last(self) -> None:
         self.control.training_over()

@@ -15,6 +15,7 @@ from nmlab.control import Control
 from nmlab.data import Batch
 from nmlab.errors import NonFiniteLossError
 from nmlab.options import TrainerOptions
+from nmlab.profiles import section
 from nmlab.randomness import RandomStreams
 from nmlab.terms import Term, terms_of
 from nmlab.weights import fit_multipliers, plain_names
@@ -118,18 +119,21 @@ class ProblemModule(LightningModule):
     # --- steps ---
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
-        with self._streams.drawing("train", self._look(batch_idx)):
+        with section(self.trainer, "forward"), self._streams.drawing("train", self._look(batch_idx)):
             output = self.problem(batch)
         loss = output[f"{batch['name']}_loss"]
-        totals = self.totals["train"]
-        totals.add(output, batch["name"], _samples(batch))
+        with section(self.trainer, "metrics"):
+            self.totals["train"].add(output, batch["name"], _samples(batch))
+            self._look_at(loss, output, batch)
+        return loss  # type: ignore[no-any-return]
+
+    def _look_at(self, loss: torch.Tensor, output: dict[str, Any], batch: Batch) -> None:
         # on the CPU a look at the loss costs nothing; elsewhere the step would have to wait for the device
         if loss.device.type == "cpu" or self.global_step % CHECK_EVERY == 0:
             value = float(loss.detach())
             self._control.progress.loss = value
             if not math.isfinite(value):
                 raise self._not_finite("train", output, batch["name"])
-        return loss  # type: ignore[no-any-return]
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self._score("dev", batch, batch_idx)
@@ -144,9 +148,10 @@ class ProblemModule(LightningModule):
     def _score(self, split: str, batch: Batch, batch_idx: int) -> None:
         # problems that need gradients to be evaluated (PINNs, projected gradients) say so by grad_inference
         drawing = self._streams.drawing(split, self._look(batch_idx))
-        with torch.set_grad_enabled(bool(self.problem.grad_inference)), drawing:
+        with section(self.trainer, "forward"), torch.set_grad_enabled(bool(self.problem.grad_inference)), drawing:
             output = self.problem(batch)
-        self.totals[split].add(output, batch["name"], _samples(batch))
+        with section(self.trainer, "metrics"):
+            self.totals[split].add(output, batch["name"], _samples(batch))
 
     def _not_finite(self, split: str, output: dict[str, Any], name: str) -> NonFiniteLossError:
         broken = [t.name for t in self.terms if not torch.isfinite(_number(output[f"{name}_{t.key}"]))]
@@ -171,10 +176,13 @@ class ProblemModule(LightningModule):
         self.totals["test"].clear()
 
     def on_validation_epoch_end(self) -> None:
-        self._tell({f"dev_{name}": value for name, value in self.totals["dev"].means().items()})
+        with section(self.trainer, "metrics"):
+            means = self.totals["dev"].means()
+        self._tell({f"dev_{name}": value for name, value in means.items()})
 
     def on_train_epoch_end(self) -> None:
-        self.row = row = self.metrics()
+        with section(self.trainer, "metrics"):
+            self.row = row = self.metrics()
         self.epochs_done = self.current_epoch + 1
         for split in ("train", "dev"):
             if not math.isfinite(row.get(f"{split}_loss", 0.0)):
@@ -205,7 +213,8 @@ class ProblemModule(LightningModule):
     def _tell(self, metrics: dict[str, float]) -> None:
         chosen = {n: v for n, v in metrics.items() if self._log_names is None or n in self._log_names}
         if chosen:
-            self.log_dict(chosen)
+            with section(self.trainer, "log"):
+                self.log_dict(chosen)
 
     # --- optimisation ---
 

@@ -14,6 +14,7 @@ from nmlab.checkpoints import CheckpointWriter
 from nmlab.control import Control
 from nmlab.events import EventWriter
 from nmlab.module import ProblemModule
+from nmlab.profiles import section
 from nmlab.runs import RunWriter
 from nmlab.weights import copy_weights
 
@@ -63,10 +64,11 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         progress = self._control.progress
         progress.started = progress.clock()
+        progress.drawn.clear()
+        progress.drawn_beside.clear()
         progress.max_epochs = trainer.max_epochs or 0
         progress.first_epoch = progress.epoch = trainer.current_epoch
-        if self._checkpoints is not None:  # a machine that goes away while the fit waits takes nothing with it
-            self._control.on_pause = self._checkpoints.flush
+        self._control.on_pause = self._flush  # a machine that goes away while the fit waits takes nothing with it
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         progress, batches = self._control.progress, int(trainer.num_training_batches)
@@ -143,10 +145,12 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
         value = self._sign * row[self._monitor]
         best = math.isfinite(value) and value < self.best_value
         if best:
-            self.best_value, self.best_weights = value, copy_weights(self._module.problem)
-        self._writer.append(row)
-        if self._events is not None:
-            self._events.add(trainer.current_epoch, row, best)
+            with section(trainer, "best weights"):
+                self.best_value, self.best_weights = value, copy_weights(self._module.problem)
+        with section(trainer, "logging"):
+            self._writer.append(row)
+            if self._events is not None:
+                self._events.add(trainer.current_epoch, row, best)
         if self._checkpoints is not None:
             if best:
                 trainer.save_checkpoint(self._writer.checkpoint("best"), weights_only=False)
@@ -167,8 +171,11 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
     def close(self) -> None:
         """Write what is still held in memory."""
         self._control.training_over()
+        self._flush()
+
+    def _flush(self) -> None:
         if self._events is not None:
-            self._events.close()
+            self._events.flush()
         if self._checkpoints is not None:
             self._checkpoints.flush()
 

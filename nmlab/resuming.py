@@ -26,8 +26,7 @@ def as_before(
     """
     if run.damage or run.status == "running":
         raise RunError(f"Run {run.id} cannot be resumed: {run.damage or 'it is still running'}.")
-    last = run.last_checkpoint_path
-    if last is None and run.start_checkpoint_path is None:
+    if run.last_checkpoint_path is None and run.start_checkpoint_path is None:
         raise RunError(f"Run {run.id} cannot be resumed: it kept no checkpoints.")
     stored, lost_kwargs = rebuild_values(fields, run.settings["data_kwargs"])
     before, lost = TrainerOptions.from_json(run.settings["options"])
@@ -41,9 +40,15 @@ def as_before(
                 "leave it out, or begin a new run from these weights"
             )
     now = before.replace(**{**given, "seed": run.settings["seed"]})
-    done = int(torch.load(last, weights_only=True)["epochs_done"]) if last else 0
+    done = epochs_done(run)
     if now.max_epochs < done:
         faults["options.max_epochs"] = f"{now.max_epochs}, but the run has {done} epochs already; give more"
     if faults:
         raise FieldError(faults, subject=f"Run {run.id} cannot be resumed like this")
     return now, {**stored, **kwargs}
+
+
+def epochs_done(run: Run) -> int:
+    """Return after how many epochs `run` goes on; 0 where it has no last checkpoint and begins anew."""
+    last = run.last_checkpoint_path
+    return 0 if last is None else int(torch.load(last, weights_only=True)["epochs_done"])

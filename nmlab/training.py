@@ -18,8 +18,10 @@ from nmlab.errors import FieldError
 from nmlab.events import EventWriter
 from nmlab.module import ProblemModule, ready_to_train
 from nmlab.options import TrainerOptions
+from nmlab.profiles import LoopProfiler
 from nmlab.randomness import RandomStreams
 from nmlab.recorder import PatienceAfterWarmup, Recorder
+from nmlab.resuming import epochs_done
 from nmlab.runs import RunWriter
 from nmlab.weights import PREFIX, copy_weights, forget_values, load_weights, read_weights
 
@@ -34,11 +36,13 @@ def train(
     writer: RunWriter,
     control: Control,
     resume: bool = False,
+    events: EventWriter | None = None,
 ) -> None:
     """Train `problem`, leave its best weights in it, and score the test split with them.
 
     Parameters: `streams`, the random numbers that the training draws; `writer`, which keeps the record; `control`,
-    which is asked at every batch whether to stop; `resume`, whether to go on from the run's last checkpoint.
+    which is asked at every batch whether to stop; `resume`, whether to go on from the run's last checkpoint;
+    `events`, which take the metrics in too.
 
     Raises `FieldError` for a monitor that is no metric, `NonFiniteLossError`, `StopRequested`, and whatever the
     Problem's own functions raise; the best weights are in place then too.
@@ -57,7 +61,6 @@ def train(
     if options.checkpoint:
         save_weights(start, writer.checkpoint("start"), PREFIX)
         files = CheckpointWriter({writer.checkpoint("best"): 2.0, writer.checkpoint("last"): 30.0})
-    events = EventWriter(writer.folder) if options.tensorboard else None
     recorder = Recorder(module, writer, control, monitor, options.mode, columns, files, events)
     last = _take_up(writer, recorder) if resume else None
 
@@ -74,8 +77,13 @@ def train(
     data = SplitsDataModule(splits, streams, options.shuffle, options.num_workers)
     try:
         with ready_to_train(problem):
-            trainer = _trainer(options, writer.folder, callbacks, files, dev)
-            trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True)
+            profiler = _profiler(options, writer, control)
+            trainer = _trainer(options, writer.folder, callbacks, files, dev, profiler)
+            try:
+                trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True)
+            finally:
+                if profiler is not None:
+                    profiler.finish()
             _put_best_back(problem, recorder, start)
             if splits.test is not None:
                 trainer.test(module, datamodule=data, verbose=False)
@@ -99,7 +107,7 @@ def _take_up(writer: RunWriter, recorder: Recorder) -> Path | None:
         epoch = torch.load(best, weights_only=True).get("epochs_done", 0) - 1
         if 0 <= epoch < run.epochs:
             recorder.go_on_from(run.column(run.monitor)[epoch], read_weights(best))
-    writer.keep_epochs(int(torch.load(last, weights_only=True)["epochs_done"]) if last else 0)
+    writer.keep_epochs(epochs_done(run))
     return last
 
 
@@ -111,8 +119,20 @@ def _put_best_back(problem: Problem, recorder: Recorder, start: dict[str, torch.
         load_weights(problem, start)
 
 
+def _profiler(options: TrainerOptions, writer: RunWriter, control: Control) -> LoopProfiler | None:
+    """Make the profiler of one run; None where none was asked for."""
+    if options.profiler is None:
+        return None
+    return LoopProfiler(options.profiler, control.progress, writer, options.resolved_accelerator())
+
+
 def _trainer(
-    options: TrainerOptions, folder: Path, callbacks: list[Callback], files: CheckpointWriter | None, dev: bool
+    options: TrainerOptions,
+    folder: Path,
+    callbacks: list[Callback],
+    files: CheckpointWriter | None,
+    dev: bool,
+    profiler: LoopProfiler | None,
 ) -> Trainer:
     """Make the Lightning Trainer of one run; `dev`, whether there is a dev split."""
     settings: dict[str, Any] = {
@@ -122,7 +142,7 @@ def _trainer(
         "strategy": options.strategy,
         "precision": options.precision,
         "gradient_clip_val": options.gradient_clip_val,
-        "profiler": options.profiler,
+        "profiler": profiler,
         "logger": list(options.loggers) or False,
         "callbacks": callbacks,
         "default_root_dir": folder,

@@ -66,6 +66,8 @@ class View:
         """Epoch that was being trained when the newest was drawn; at the end the best."""
         self.seconds = 0.0
         """How long the last drawing took."""
+        self.on_picture: Callable[[bytes, int | None, bool], object] = lambda png, epoch, last: None
+        """Called in the fit's thread with each picture, its epoch, and whether it is the last."""
         self.error = ""
         """Traceback of the last drawing, from the user's own code on; '' where it went well."""
         self._function = function
@@ -97,6 +99,8 @@ class View:
         self._asked = False
         if self._seen is not None:
             self._draw(self._control.progress.epoch)
+            if not self._control.paused:
+                self._control.progress.drawn.append(self.seconds)
 
     def _draw(self, epoch: int | None, keep: RunWriter | None = None) -> None:
         began, error = time.perf_counter(), ""
@@ -112,6 +116,7 @@ class View:
                 print(f"The view {place_of(self._function)} failed:\n{error}", file=sys.stderr, end="")
         else:
             self.png, self.width, self.epoch, self.count = png, width, epoch, self.count + 1
+            self.on_picture(png, epoch, keep is not None)
         self.error = error
         self.seconds = time.perf_counter() - began
         self.tries += 1

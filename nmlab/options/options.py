@@ -87,7 +87,10 @@ class TrainerOptions(BaseModel):
     strategy: str = Option(default="auto", description="How several devices share the work; 'auto' today.")
     precision: Precision = Option(default="32-true", description="Floating-point precision, by Lightning's names.")
     profiler: Any = Option(
-        default=None, description="'simple', 'advanced', 'pytorch', or one of Lightning's Profiler objects."
+        default=None,
+        description="Where the training's time goes, told in the tab Profile and run.profile. 'simple': by step of the "
+        "loop; 'advanced': by Python function too; 'pytorch': by operator too, with a trace of a few steps. Or one of "
+        "Lightning's Profiler objects, which also reports as ever.",
     )
     checkpoint: bool = Option(
         default=True, description="Whether to keep the best and the last state in the run's folder."

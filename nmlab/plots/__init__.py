@@ -7,6 +7,7 @@ decide is said here, and `rcParams` is never set while a run is drawn.
 from nmlab.plots.alt import alt_text
 from nmlab.plots.axes import panel
 from nmlab.plots.curves import draw_losses, draw_overlay, draw_rate
+from nmlab.plots.graph import draw_graph
 from nmlab.plots.multiples import draw_terms
 from nmlab.plots.paper import paper_figure
 from nmlab.plots.picture import Picture
@@ -17,6 +18,7 @@ __all__ = [
     "Picture",
     "Theme",
     "alt_text",
+    "draw_graph",
     "draw_losses",
     "draw_overlay",
     "draw_rate",

@@ -11,6 +11,7 @@
             checkpoints/      start.ckpt, best.ckpt, last.ckpt
             label.json        what the user calls it and notes about it, once there is either
             figures/          view.png and view.pdf: the last picture by the user's view
+            profile/          where the time went: profile.json, report.txt, a profiler's own; if one was asked for
             log.txt           what Lightning had to say, warnings, tracebacks
             alive.lock        held by the process that fits
             events.out.…      TensorBoard's

@@ -25,6 +25,9 @@ LABEL = "label.json"
 FIGURES = "figures"
 """The folder of a run's pictures."""
 
+PROFILE_DETAILS, PROFILE_REPORT = "profile.json", "report.txt"
+"""The files of a run's profile, beside what a profiler itself writes."""
+
 TOLD_BY = ("settings.json", "status.json", "metrics.csv", LABEL)
 """The files that say all of a run but its weights."""
 
@@ -201,6 +204,23 @@ class Run:
         return frame.astype({"epoch": int}) if "epoch" in frame else frame
 
     @property
+    def profile(self) -> pd.DataFrame | None:
+        """Where the training's time went, if a profiler was asked for, else None; whole once the training has ended.
+
+        One row a step of the loop: step, calls, seconds, mean_ms, and share, which adds up to 100 (%). What was drawn
+        beside the loop has a row without a share. `profile_folder` holds the full report.
+        """
+        import pandas as pd
+
+        steps = self.profile_details.get("steps")
+        return None if steps is None else pd.DataFrame(steps).astype({"mean_ms": float, "share": float})
+
+    @property
+    def profile_details(self) -> dict[str, Any]:
+        """All of the profile as JSON: `profiler`, `device`, `seconds`, `steps`, and the profiler's own; or {}."""
+        return self._read(f"{self.profile_folder.name}/{PROFILE_DETAILS}")[0]
+
+    @property
     def best_epoch(self) -> int | None:
         """The epoch whose weights the run keeps, or None before the first value of `monitor`."""
         best = self._best()
@@ -224,6 +244,17 @@ class Run:
     def log_dir(self) -> Path:
         """The run's folder, which holds its TensorBoard events."""
         return self.folder
+
+    @property
+    def profile_folder(self) -> Path:
+        """Where the profile's report and traces lie, if a profiler was asked for."""
+        return self.folder / "profile"
+
+    @property
+    def report_path(self) -> Path | None:
+        """The profile's full report, or None where no profiler was asked for."""
+        path = self.profile_folder / PROFILE_REPORT
+        return path if path.is_file() else None
 
     @property
     def log_path(self) -> Path:

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -155,6 +156,7 @@ class RunStore:
         trash = self.folder / ".trash"
         trash.mkdir(exist_ok=True)
         os.replace(run.folder, trash / run.id)
+        _rename_events(trash / run.id, _EVENTS, _PUT_AWAY)
         os.utime(trash / run.id)  # so that the one deleted last is known
 
     def undelete(self, run: Run | None = None) -> Run:
@@ -166,6 +168,7 @@ class RunStore:
             raise RunError("There is nothing in the trash" + (f" called {run.id}." if run is not None else "."))
         path = max(trash, key=lambda path: path.stat().st_mtime)
         os.replace(path, self.folder / path.name)
+        _rename_events(self.folder / path.name, _PUT_AWAY, _EVENTS)
         return Run(self.folder / path.name)
 
     def empty_trash(self) -> int:
@@ -174,6 +177,17 @@ class RunStore:
         for path in deleted:
             shutil.rmtree(path)
         return len(deleted)
+
+
+_EVENTS, _PUT_AWAY = "tfevents", "tf~events"
+"""By which part of a file's name TensorBoard, which looks into every folder, knows events; and what hides them."""
+
+
+def _rename_events(folder: Path, old: str, new: str) -> None:
+    """Put `new` for `old` into the names of a folder's files of events, in folders within it too."""
+    for path in list(folder.rglob(f"*{old}*")):
+        with suppress(OSError):  # a run that TensorBoard still shows is no reason to keep it
+            os.replace(path, path.with_name(path.name.replace(old, new)))
 
 
 def _folders(place: Path) -> list[Path]:

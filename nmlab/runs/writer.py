@@ -16,7 +16,7 @@ from nmlab.errors import RunError
 from nmlab.files import written_aside
 from nmlab.runs import lock
 from nmlab.runs.json_files import write_json
-from nmlab.runs.record import FIGURES, LOCK, Run
+from nmlab.runs.record import FIGURES, LOCK, PROFILE_DETAILS, PROFILE_REPORT, Run
 
 
 class RunWriter:
@@ -65,6 +65,17 @@ class RunWriter:
         """Return the path of a picture of the run, such as 'view.png', its folder made."""
         (self.folder / FIGURES).mkdir(exist_ok=True)
         return self.folder / FIGURES / name
+
+    def profile(self, name: str) -> Path:
+        """Return the path of a file of the run's profile, such as a trace, its folder made."""
+        self.run.profile_folder.mkdir(exist_ok=True)
+        return self.run.profile_folder / name
+
+    def keep_profile(self, details: Mapping[str, Any], report: str) -> None:
+        """Write where the training's time went, as numbers and as a report to read."""
+        write_json(self.profile(PROFILE_DETAILS), details)
+        with written_aside(self.profile(PROFILE_REPORT)) as aside:
+            aside.write_text(report, encoding="utf-8")
 
     def keep_epochs(self, epochs: int) -> None:
         """Drop the rows from epoch `epochs` on, which a resumed run makes again, and a last row half written."""

@@ -1,0 +1,33 @@
+"""Begins a run's events: what it was asked to do, and its Problem as a picture."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import partial
+
+from neuromancer.problem import Problem
+
+from nmlab.errors import FieldError
+from nmlab.events.hparams import hyperparameters
+from nmlab.events.writer import EventWriter
+from nmlab.graph import graph_of
+from nmlab.options import TrainerOptions
+from nmlab.plots import Picture, draw_graph
+from nmlab.runs import RunWriter
+
+
+def begin_events(writer: RunWriter, problem: Problem, options: TrainerOptions, epochs: int = 0) -> EventWriter:
+    """Return what writes the run's events; whatever goes wrong with them is told in the run's log.
+
+    Parameters: `writer`, the run's; `epochs`, how many are kept of what a resumed run wrote before.
+    """
+    accelerator: str = options.accelerator
+    with suppress(FieldError):  # the training says so
+        accelerator = options.resolved_accelerator()
+    hparams = hyperparameters(writer.run.settings, accelerator)
+    events = EventWriter(writer.folder, hparams, epochs=epochs, tell=writer.log)
+    try:
+        events.add_problem(Picture(900).png(partial(draw_graph, graph=graph_of(problem)), scale=1.5))
+    except Exception as error:  # a Problem of another make than those known
+        writer.log(f"The Problem could not be drawn: {type(error).__name__}: {error}")
+    return events

@@ -1,0 +1,26 @@
+"""What a resumed run keeps of the events that it wrote before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.plugins.hparams.metadata import SESSION_END_INFO_TAG, SESSION_START_INFO_TAG
+
+PROBLEM, TEST_LOSS = "problem", "hparam/test_loss"
+"""Tags of the Problem's picture and of the loss of the test split."""
+
+_ANEW = {PROBLEM, TEST_LOSS, SESSION_START_INFO_TAG, SESSION_END_INFO_TAG}
+"""Tags that the run writes once each time."""
+
+
+def kept_records(path: Path, epochs: int) -> Iterator[bytes]:
+    """Return the records of the first `epochs` epochs in an event file, up to one that a killed process left torn."""
+    from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
+
+    for record in RawEventFileLoader(str(path)).Load():
+        event = Event.FromString(record)
+        tags = {value.tag for value in event.summary.value}
+        if tags - _ANEW and event.step < epochs:
+            yield record
