@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from nmlab.errors import NmlabError as NmlabError
     from nmlab.errors import NonFiniteLossError as NonFiniteLossError
     from nmlab.errors import RunError as RunError
+    from nmlab.errors import TensorBoardError as TensorBoardError
     from nmlab.fields import Field as Field
     from nmlab.fields import fields_of as fields_of
     from nmlab.fitting import fit as fit
@@ -41,6 +42,7 @@ _ROOM_OF = {
     "FieldError": "errors",
     "NonFiniteLossError": "errors",
     "RunError": "errors",
+    "TensorBoardError": "errors",
 }
 
 
@@ -53,6 +55,11 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'nmlab' has no attribute {name!r}")
     globals()[name] = value
     return value
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """Do what `%load_ext nmlab` asks for: give the notebook `%nmlab` and `%%data_setup`."""
+    import_module("nmlab.notebook.magics").load(shell)
 
 
 def __dir__() -> list[str]:

@@ -1,13 +1,18 @@
 """A run in words, and how often it is drawn."""
 
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import nmlab
 from nmlab.control import Control
 from nmlab.notebook.live import Pace, progress_html, state_words
 from nmlab.runs import RunStore
+from tests.problems import rosenbrock, rosenbrock_data
+from tests.screen import Screen
 
 
 class Clock:
@@ -88,3 +93,58 @@ def test_what_a_run_does_is_said_in_words(run: Any, phase: str, ask: str, words:
     if ask != "nothing":
         getattr(control, ask)()
     assert state_words(run, control, False) == words
+
+
+def test_a_long_phase_tells_its_time_and_so_sends_messages(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server takes a kernel that sends nothing for an idle one, and Binder ends it."""
+    now = 1000.0
+    monkeypatch.setattr("nmlab.control.time.perf_counter", lambda: now)
+    control = Control()
+    control.phase = "making the data"
+    said = set()
+    for _ in range(20):
+        said.add(progress_html(run, control, False))
+        now += 30
+    assert len(said) == 20
+    assert any("making the data · 30 s" in html for html in said)
+    control.phase = "trying out the data"
+    assert "trying out the data ·" not in progress_html(run, control, False)
+
+
+def test_the_time_left_tells_of_a_long_epoch_and_its_end_of_the_rest(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr("nmlab.control.time.perf_counter", lambda: now)
+    control = Control()
+    progress = control.progress
+    progress.max_epochs, progress.started = 10, progress.clock()
+    for phase, epoch in {"training": 0, "dev pass": 3, "scoring the test split": 10}.items():
+        control.phase, progress.epoch = phase, epoch
+        said = set()
+        for _ in range(10):
+            now += 30
+            said.add(progress_html(run, control, False))
+        assert len(said) == 10, phase
+
+
+def test_a_fit_that_nobody_watches_sends_messages_while_its_data_are_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nmlab.notebook.live.LONG", 0.0)
+    enough = threading.Event()
+
+    def slow_data(nsim: int = 20) -> Any:
+        enough.wait(30)
+        return rosenbrock_data(nsim)
+
+    lab = nmlab.Lab(rosenbrock(), slow_data, options=nmlab.TrainerOptions(max_epochs=1), runs_dir=tmp_path)
+    screen, said = Screen(lab), set()
+    screen.panel.observe(lambda change: said.add(change["new"]), "progress")
+    screen.send("run")
+    end = time.monotonic() + 20
+    while sum("making the data ·" in html for html in said) < 3 and time.monotonic() < end:
+        time.sleep(0.05)
+    enough.set()
+    run = lab.wait()
+    assert run is not None
+    assert run.status == "finished"
+    assert sum("making the data ·" in html for html in said) >= 3

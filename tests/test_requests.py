@@ -12,6 +12,7 @@ import torch
 import nmlab
 from nmlab import Lab, RunError, TrainerOptions
 from nmlab import control as controls
+from nmlab.profiles import BESIDE, STEPS
 from nmlab.weights import copy_weights, read_weights
 from tests.problems import rosenbrock, rosenbrock_data
 from tests.screen import GOING, IDLE, Screen
@@ -269,15 +270,27 @@ def test_reset_of_one_field(screen: Screen) -> None:
 def test_every_tab_shows_its_run(lab: Lab, screen: Screen) -> None:
     run = fitted(lab)
     shown = {tab: open_tab(screen, tab) for tab, _ in screen.panel.tabs}
-    assert list(shown) == ["losses", "terms", "rate", "values", "log", "details", "code"]  # and no view
+    assert list(shown) == ["losses", "terms", "rate", "values", "log", "profile", "details", "code"]  # and no view
     assert "train_obj" in shown["values"]
     assert run.id in shown["details"] or run.name in shown["details"]
     assert "def rosenbrock_data" in shown["details"]
     assert "nmlab.fit(" in shown["code"]
+    assert "profiler='simple'" in shown["profile"]  # says how to get one
     assert screen.panel.picture == b""  # of words there is no picture
     open_tab(screen, "terms")
     assert screen.panel.picture.startswith(b"\x89PNG")
     assert screen.panel.page["alt"]
+
+
+def test_a_profile_comes_when_its_run_has_ended(lab: Lab, screen: Screen) -> None:
+    profiled = fitted(lab, profiler="simple")
+    assert "the optimizer" in open_tab(screen, "profile")
+    assert profiled.profile is not None
+    assert set(profiled.profile["step"]) - {BESIDE} == set(STEPS)
+    fitted(lab, profiler=None)
+    until(lambda: "No profile" in screen.panel.page["html"])
+    screen.choose(ticked=[profiled.id])
+    until(lambda: "the optimizer" in screen.panel.page["html"])
 
 
 def test_the_tab_shows_the_ticked_run(lab: Lab, screen: Screen) -> None:
@@ -444,3 +457,19 @@ def test_a_rename_shows_above_the_curves(lab: Lab, screen: Screen) -> None:
     open_tab(screen, "losses")
     screen.send("rename", runs=[run.id], text="new name")
     until(lambda: "new name" in screen.panel.page["html"])
+
+
+def test_a_run_that_begins_within_a_look_is_not_taken_for_ended(
+    lab: Lab, screen: Screen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert lab._bench is not None
+    bench, session = lab._bench, lab._session
+    until(lambda: screen.can(*IDLE))
+
+    def begins_meanwhile(_bench: Any) -> None:
+        monkeypatch.undo()
+        session.start({}, QUICK.replace(max_epochs=100_000))
+
+    monkeypatch.setattr(type(bench), "_fit", property(begins_meanwhile))
+    bench._look()
+    assert screen.can(*GOING)

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from html import escape
 
 from nmlab.fitting import Fit
+from nmlab.notebook.board import Board
 from nmlab.notebook.kept import Kept
 from nmlab.notebook.live import error_html, progress_html, state_of, state_words
+from nmlab.notebook.memory_line import MemoryLine
 from nmlab.notebook.painter import Painter
 from nmlab.notebook.panel import Panel
 from nmlab.notebook.stage import TABS, Scene, Stage
@@ -36,7 +38,9 @@ class Bench:
         self.panel.tabs = [[tab, label] for tab, label in TABS.items() if tab != "view" or session.view is not None]
         self._stage = Stage(self.panel.change)
         self.painter = Painter(self._look)
+        self._memory = MemoryLine(self.panel.change)
         self.kept = Kept(self.panel.key)
+        self.board = Board(session.store.folder, self.panel.change)
         self.panel.observe(lambda _change: self.painter.wake(), names=["tab", "scales", "screen", "ticked"])
         self.show_forms()
         self.show_presets()
@@ -171,10 +175,12 @@ class Bench:
         """Bring all up to date, in the painter's thread; returns whether a run goes on."""
         if self.panel.retired:
             return False
+        self._memory.update()
+        newest = self._session.fit  # looked at before: a fit that begins meanwhile has not ended
         fit = self._fit
         if fit is None:
             with self._changing:
-                self._ended = self._session.fit
+                self._ended = newest
             self.panel.change(progress="", heard="")
             self._draw(None, True)
             self.show_controls()
@@ -208,6 +214,7 @@ class Bench:
         self._draw(fit, done)
         if ending:
             self.kept.update(fit.run, self._earlier, self._session.runs)
+            self._memory.update(now=True)
 
     def _draw(self, fit: Fit | None, done: bool) -> None:
         if (scene := self._scene(fit, done)) is not None:

@@ -7,7 +7,6 @@ import logging
 import os
 import threading
 import time
-import weakref
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from nmlab.archive import export_runs
 from nmlab.data import Splits
 from nmlab.errors import FieldError, RunError
 from nmlab.fitting import Fit
+from nmlab.notebook import board, labs
 from nmlab.notebook.bench import Bench
 from nmlab.notebook.live import CellView
 from nmlab.notebook.requests import Requests
@@ -31,8 +31,7 @@ from nmlab.runs import Comparison, Run, Runs
 from nmlab.runs.store import slug
 from nmlab.script import script
 from nmlab.session import Session
-
-_labs: weakref.WeakSet[Lab] = weakref.WeakSet()
+from nmlab.tensorboard import ready_for_plain_magic
 
 
 class Code(str):
@@ -101,12 +100,15 @@ class Lab:
             hide=hide,
         )
         self._bench: Bench | None = None
-        for old in list(_labs):
+        if get_ipython() is not None:
+            ready_for_plain_magic()
+        old: Lab
+        for old in labs.known():
             if old._session.problem is problem and old._session.running:
                 self._session.take_over(old._session)
                 if old._bench is not None:
                     old._bench.retire()
-        _labs.add(self)
+        labs.use(self)
 
     # --- fits ---
 
@@ -138,6 +140,7 @@ class Lab:
 
         Raises what `nmlab.fit` raises, and `FieldError` for a value that is locked.
         """
+        labs.use(self)
         data_kwargs, options = self._session.sort_out(kwargs)
         cell = CellView() if get_ipython() is not None else None
         fit = self._session.start(data_kwargs, options)
@@ -251,6 +254,7 @@ class Lab:
 
         Raises `FieldError` where an argument is wrong, and `RunError` where there are no weights to keep.
         """
+        labs.use(self)
         self._session.swap(data_setup_function, keep_weights, data_kwargs, choices)
         if self._bench is not None:
             self._bench.show_forms()
@@ -260,6 +264,7 @@ class Lab:
 
         Raises `RunError` where there is no such run or it kept no weights.
         """
+        labs.use(self)
         self._session.start_from(self._session.store.get(run) if isinstance(run, str) else run)
         self._show_controls()
 
@@ -279,6 +284,7 @@ class Lab:
 
         Raises `RunError` where there is no such preset, and `FieldError` naming what its record could not keep.
         """
+        labs.use(self)
         lost = self._session.load_preset(name)
         if self._bench is not None:
             self._bench.show_forms()
@@ -339,12 +345,23 @@ class Lab:
                 extra[f"code/{run.id}.txt"] = f"Code and figure could not be made: {type(error).__name__}: {error}\n"
         return export_runs(runs, Path(path or f"{slug(self.name)}-runs.zip"), extra)
 
+    def tensorboard(self, *runs: Run | str) -> None:
+        """Show TensorBoard under this cell, over these runs (or ids), or over all in this Lab's folder.
+
+        It runs as long as this kernel, follows a fit as it goes, and is reached behind JupyterHub or Binder too. What
+        keeps it from coming up is shown with its log and curves that nmlab draws itself. Without a notebook its address
+        is printed. Raises `RunError` where there is no such run.
+        """
+        board.show(self._session.store.folder, [self._chosen(run) for run in runs])
+
     # --- on screen ---
 
     def _ipython_display_(self) -> None:
+        labs.use(self)
         if self._bench is None:
             self._bench = Bench(self._session)
             Requests(self._session, self._bench, self.export)
+            self._bench.panel.on_msg(lambda *_: labs.use(self))
         panel: Any = self._bench.panel
         data, metadata = panel._repr_mimebundle_()  # by the metadata Colab finds what shows it
         # the text stays in the saved notebook above the runs, so it names none

@@ -24,6 +24,9 @@ BYTES_A_SECOND = 60_000
 SHORT = 30.0
 """Seconds up to which a run is short, and drawn every two seconds at least."""
 
+LONG = 10.0
+"""Seconds after which a phase of a run tells how long it has been going on."""
+
 
 class Pace:
     """Says when to draw again: soon after fast and small drawings, later after slow or large ones.
@@ -109,7 +112,13 @@ def progress_html(run: Run, control: Control, done: bool) -> str:
     progress = control.progress
     state = state_of(run, control, done)
     called = run.id if run.name in run.id else f"{run.id} “{run.name}”"
-    words = [f"{_MARKS.get(state, '•')} <b>{escape(called)}</b> {escape(state_words(run, control, done))}"]
+    stands = state_words(run, control, done)
+    words = [f"{_MARKS.get(state, '•')} <b>{escape(called)}</b> {escape(stands)}"]
+    # Words that change are messages, by which a server tells the kernel of a fit that nobody watches from an idle one.
+    # While it plainly trains, the time left changes.
+    changes = stands == "running" and progress.seconds_left is not None
+    if not (done or changes or state == "paused") and control.phase_seconds >= LONG:
+        words.append(_duration(control.phase_seconds))
     if progress.max_epochs and progress.started:
         words.append(f"{run.epochs} of {progress.max_epochs} epochs")
     if not done:
@@ -187,4 +196,7 @@ class CellView:
         if html != self._html:
             self._handle.update({"text/html": html, "text/plain": repr(run)}, raw=True)
             self._html = html
-        self._pace.drew(time.perf_counter() - started, len(self._image))
+        seconds = time.perf_counter() - started
+        if not last:
+            fit.control.progress.drawn_beside.append(seconds)
+        self._pace.drew(seconds, len(self._image))

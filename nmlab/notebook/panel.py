@@ -14,42 +14,51 @@ import anywidget
 import traitlets
 
 _FRONT = files("nmlab.notebook") / "front"
-_SCRIPTS = ("dom.js", "form.js", "stage.js", "runs.js", "panel.js")
 
 
-def _synced(trait: Any) -> Any:
+def front(*names: str) -> str:
+    """Return files of `front/` joined into one text, in this order."""
+    return "\n".join((_FRONT / name).read_text(encoding="utf-8") for name in names)
+
+
+def synced(trait: Any) -> Any:
+    """Return a trait that the page has too."""
     return trait.tag(sync=True)
 
 
 class Panel(anywidget.AnyWidget):
     """The bench on screen; any number of views share it."""
 
-    _esm = "\n".join((_FRONT / name).read_text(encoding="utf-8") for name in _SCRIPTS)
-    _css = (_FRONT / "panel.css").read_text(encoding="utf-8")
+    _esm = front("dom.js", "page.js", "form.js", "stage.js", "runs.js", "board.js", "panel.js")
+    _css = front("panel.css")
 
     # what Python says
-    key = _synced(traitlets.Unicode())
+    key = synced(traitlets.Unicode())
     """The model's id, by which the panel, what a saved notebook keeps of it and the page's widgets know each other."""
-    form = _synced(traitlets.Dict())
-    entries = _synced(traitlets.Dict())
-    presets = _synced(traitlets.List())
-    controls = _synced(traitlets.Dict())
-    progress = _synced(traitlets.Unicode())
-    heard = _synced(traitlets.Unicode())
+    form = synced(traitlets.Dict())
+    entries = synced(traitlets.Dict())
+    presets = synced(traitlets.List())
+    controls = synced(traitlets.Dict())
+    progress = synced(traitlets.Unicode())
+    heard = synced(traitlets.Unicode())
     """What a screen reader says of the run; changes with its state only."""
-    message = _synced(traitlets.Dict())
-    tabs = _synced(traitlets.List())
-    page = _synced(traitlets.Dict())
-    picture = _synced(traitlets.Bytes())
-    runs = _synced(traitlets.List())
-    retired = _synced(traitlets.Unicode())
+    memory = synced(traitlets.Dict())
+    """Memory in use and a warning, in words; empty where there is no limit."""
+    message = synced(traitlets.Dict())
+    tabs = synced(traitlets.List())
+    page = synced(traitlets.Dict())
+    picture = synced(traitlets.Bytes())
+    runs = synced(traitlets.List())
+    board = synced(traitlets.Dict())
+    """TensorBoard below the table, where it was asked for; see `notebook/board.py`."""
+    retired = synced(traitlets.Unicode())
 
     # what a user chose on screen
-    tab = _synced(traitlets.Unicode("losses"))
-    scales = _synced(traitlets.Dict())
-    ticked = _synced(traitlets.List())
-    table = _synced(traitlets.Dict())
-    screen = _synced(traitlets.Dict())
+    tab = synced(traitlets.Unicode("losses"))
+    scales = synced(traitlets.Dict())
+    ticked = synced(traitlets.List())
+    table = synced(traitlets.Dict())
+    screen = synced(traitlets.Dict())
     """Width in CSS pixels, pixels of the screen for each, and whether the page is dark."""
 
     def __init__(self) -> None:

@@ -160,6 +160,13 @@ class Requests:
         if path.stat().st_size <= DOWNLOAD:
             self._bench.panel.send({"file": name}, [path.read_bytes()])
 
+    # --- TensorBoard ---
+
+    def _tensorboard(self, message: Message) -> None:
+        self._bench.board.open_soon([self._asked(id) for id in message.get("runs") or []])
+
+    # --- presets ---
+
     def _preset(self, message: Message) -> None:
         what, name, session = message["do"], str(message["name"]), self._session
         if what == "save preset":
@@ -196,6 +203,9 @@ _DO: dict[str, Callable[[Requests, Message], None]] = {
     "dismiss": lambda me, _message: me._bench.say(""),
     "log file": Requests._send_log,
     "export": Requests._write_archive,
+    "tensorboard": Requests._tensorboard,
+    "close tensorboard": lambda me, _message: me._bench.board.close(),
+    "no tensorboard": lambda me, message: me._bench.board.unreachable(message.get("tried") or []),
     "save preset": Requests._preset,
     "load preset": Requests._preset,
     "delete preset": Requests._preset,

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from nmlab.fitting import Fit
 from nmlab.notebook.live import Pace, error_html
+from nmlab.notebook.profile_page import profile_html
 from nmlab.plots import Picture, Theme, alt_text, draw_losses, draw_overlay, draw_rate, draw_terms, panel
 from nmlab.runs import Comparison, Run
 from nmlab.script import script
@@ -24,6 +25,7 @@ TABS = {
     "view": "View",
     "values": "Values",
     "log": "Log",
+    "profile": "Profile",
     "details": "Details",
     "code": "Code",
 }
@@ -96,13 +98,16 @@ class Stage:
         self._show(picture=page.png, page=shown)
         self._drawn = state
         seconds = live.seconds if live is not None else time.perf_counter() - started
+        if scene.fit is not None and not scene.ended:
+            scene.fit.control.progress.drawn_beside.append(time.perf_counter() - started)
         # the steps wait for the user's own picture: a slow one may come less often
         self._pace.drew(seconds, len(page.png) + len(page.html), hurry=live is None)
 
     def _page(self, scene: Scene, tab: str, scales: dict[str, Any], screen: dict[str, Any]) -> Page:
         if tab in ("losses", "terms", "rate"):
             return self._curves(scene, tab, scales, screen)
-        return {"view": _view, "values": _values, "log": _log, "details": _details, "code": _code}[tab](scene)
+        pages = {"view": _view, "values": _values, "log": _log, "profile": _profile, "details": _details}
+        return {**pages, "code": _code}[tab](scene)
 
     def _curves(self, scene: Scene, tab: str, scales: dict[str, Any], screen: dict[str, Any]) -> Page:
         run, theme = scene.run, Theme(dark=bool(screen.get("dark")))
@@ -152,6 +157,8 @@ def _news_of(scene: Scene, tab: str) -> Any:
     if tab == "view":
         view = scene.fit.view if scene.fit is not None else None
         return None if view is None else view.tries
+    if tab == "profile":
+        return (scene.run.status, len(scene.run.profile_details))
     if tab in ("details", "code"):
         return (scene.run.status, scene.run.note, scene.run.name)
     return [(run.epochs, run.name) for run in (scene.run, *scene.ticked)]
@@ -198,6 +205,10 @@ def _log(scene: Scene) -> Page:
     cut = f", the last {LOG_LINES} shown" if len(lines) > LOG_LINES else ""
     told = f"<p class='nm-soft'>{len(lines)} lines{cut}; all in {escape(str(path))}</p>"
     return Page(f"{told}<pre>{escape(chr(10).join(lines[-LOG_LINES:]))}</pre>")
+
+
+def _profile(scene: Scene) -> Page:
+    return Page(profile_html(scene.run, _called(scene.run), scene.ended))
 
 
 def _details(scene: Scene) -> Page:

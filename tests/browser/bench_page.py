@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import FrameLocator, Locator, expect
 
 from .notebook_page import NotebookPage
 
@@ -129,3 +129,13 @@ def run_to_its_end(bench: Locator, epochs: int, seconds: float = 60) -> None:
 def fingerprint(image: Locator) -> str:
     """What tells the bytes of one picture from another's."""
     return str(image.evaluate(_FINGERPRINT))
+
+
+def board(output: Locator) -> FrameLocator:
+    """TensorBoard itself, inside the page that opens it."""
+    return output.frame_locator("iframe[title=TensorBoard]").frame_locator("iframe[title=TensorBoard]")
+
+
+def steps(seen: FrameLocator) -> Locator:
+    """The newest epochs by the table below the first chart, one a run."""
+    return seen.locator("card-view").first.locator("tb-data-table-content-row")

@@ -15,10 +15,12 @@ function render({ model, el }) {
   const controls = makeControls(model, prefix, send);
   const progress = h("div", { class: "nm-progress" });
   const heard = h("div", { class: "nm-hidden", role: "status" });
+  const memory = h("div", { class: "nm-full", role: "alert" });
   const message = h("div", { class: "nm-message" });
   const stage = makeStage(model, prefix, send);
-  const runs = makeRuns(model, prefix, send);
-  root.append(forms, presets.root, controls.root, message, progress, heard, stage.root, runs.root);
+  const board = makeBoard(model, send, () => isDark(el));
+  const runs = makeRuns(model, prefix, send, board.open);
+  root.append(forms, presets.root, controls.root, memory, message, progress, heard, stage.root, runs.root, board.root);
   // where the page listens for plain keys, as VS Code does for its cells
   root.addEventListener("keydown", (event) => {
     if (!event.ctrlKey && !event.metaKey && !event.altKey) event.stopPropagation();
@@ -40,6 +42,10 @@ function render({ model, el }) {
     progress.innerHTML = model.get("progress");
     setText(heard, model.get("heard"));
     stage.root.hidden = !model.get("page").tab;
+  }
+  function showMemory() {
+    setText(memory, model.get("memory").warning || "");
+    memory.hidden = memory.textContent === "";
   }
   function showMessage() {
     const { html = "", undo = false } = model.get("message");
@@ -97,11 +103,13 @@ function render({ model, el }) {
   model.on("change:entries", showEntries);
   model.on("change:progress", showProgress);
   model.on("change:page", showProgress);
+  model.on("change:memory", showMemory);
   model.on("change:message", showMessage);
   model.on("change:retired", showRetired);
   model.on("msg:custom", offer);
   showForms();
   showProgress();
+  showMemory();
   showMessage();
   showRetired();
   draw();
@@ -110,6 +118,7 @@ function render({ model, el }) {
     resized.disconnect();
     switched.disconnect();
     stage.close();
+    board.close();
     release();
   };
 }
@@ -135,9 +144,10 @@ function makeControls(model, prefix, send) {
   };
   const start = h("select", { id: `${prefix}start`, onchange: () => send({ do: "from", runs: start.value ? [start.value] : [] }) });
   const hint = h("span", { class: "nm-hint" });
+  const memory = h("span", { class: "nm-memory" });
   const root = h(
     "div", { class: "nm-row nm-controls", role: "group", "aria-label": "Run" }, Object.values(buttons),
-    h("label", { for: `${prefix}start`, class: "nm-start" }, "start from ", start), hint,
+    h("label", { for: `${prefix}start`, class: "nm-start" }, "start from ", start), hint, memory,
   );
 
   function show() {
@@ -170,6 +180,13 @@ function makeControls(model, prefix, send) {
     late = true;
     show();
   }
+  function showMemory() {
+    const { text = "", warning = "" } = model.get("memory");
+    setText(memory, text);
+    memory.classList.toggle("nm-high", warning !== "");
+  }
+  model.on("change:memory", showMemory);
+  showMemory();
   model.on("change:controls", () => {
     clearTimeout(waiting);
     [pressed, late] = [null, false];
@@ -202,35 +219,6 @@ function makePresets(model, prefix, send) {
   model.on("change:presets", show);
   show();
   return { root };
-}
-
-// Whether the page around is dark: by the first ground behind `el` that is not transparent.
-function isDark(el) {
-  for (let node = el; node; node = node.parentElement) {
-    const parts = getComputedStyle(node).backgroundColor.match(/[\d.]+/g)?.map(Number) || [];
-    if (parts.length >= 3 && (parts[3] ?? 1) > 0.5) return 0.299 * parts[0] + 0.587 * parts[1] + 0.114 * parts[2] < 128;
-  }
-  return window.matchMedia("(prefers-color-scheme: dark)").matches;
-}
-
-// Whether no kernel is behind the panel, as in a page made of a notebook that was saved with its widgets: buttons that
-// nobody hears say less there than what was kept.
-async function isAlone(model) {
-  try {
-    return (await model.widget_manager.get_model(model.get("key"))).comm_live === false;
-  } catch {
-    return false;
-  }
-}
-
-// The picture and table that a saved notebook keeps are not shown beside the living panel.
-function hideKept(key) {
-  const style = document.createElement("style");
-  const kept = `.nmlab-kept-${key}`;
-  const hide = "{ display: none !important; }"; // each by a rule of its own: a browser without :has drops all of its rule
-  style.textContent = `${kept} ${hide} .jp-OutputArea-child:has(${kept}) ${hide}`;
-  document.head.append(style);
-  return () => style.remove();
 }
 
 export default { render };

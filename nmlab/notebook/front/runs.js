@@ -24,7 +24,7 @@ const COLUMNS = [
 const NUMBERS = new Set(["epochs", "best", "test", "time", "size"]);
 const MARKS = { finished: "✓", stopped: "■", failed: "✗", interrupted: "⚡", running: "▶", damaged: "⚠" };
 
-function makeRuns(model, prefix, send) {
+function makeRuns(model, prefix, send, openBoard) {
   const filter = h("input", {
     type: "search", placeholder: "filter runs", "aria-label": "Filter runs", autocomplete: "off",
     oninput: () => change({ filter: filter.value }),
@@ -42,7 +42,8 @@ function makeRuns(model, prefix, send) {
   const scroll = h("div", { class: "nm-table", tabindex: "0", role: "region", "aria-label": "Table of runs" }, table);
   const actions = makeActions(send, ticked);
   const exports = button("Export all", () => send({ do: "export" }), { title: "A zip of all runs, code and figures" });
-  const bar = h("div", { class: "nm-row" }, h("h3", {}, "Runs"), filter, count, h("span", { class: "nm-gap" }), exports);
+  const board = button("TensorBoard", () => openBoard(ticked()), { title: "TensorBoard below, of the ticked runs or of all" });
+  const bar = h("div", { class: "nm-row" }, h("h3", {}, "Runs"), filter, count, h("span", { class: "nm-gap" }), board, exports);
   const root = h("section", { class: "nm-runs", "aria-label": "Runs" }, bar, actions.root, scroll);
 
   function ticked() {

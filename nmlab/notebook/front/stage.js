@@ -1,4 +1,4 @@
-// The tabs: curves, the user's own picture, values, log, details and code. Python fills only the one that is seen.
+// The tabs: curves, the user's own picture, values, log, profile, details and code. Python fills only the one that is seen.
 
 const ZOOMS = [["", "all epochs"], ["half", "last half"], ["tenth", "last tenth"], ["20", "last 20 epochs"]];
 
@@ -73,10 +73,11 @@ function makeStage(model, prefix, send) {
     if (words.dataset.html !== html) {
       words.innerHTML = html;
       words.dataset.html = html;
+      words.querySelectorAll("table.nm-sortable").forEach(makeSortable);
       for (const node of words.querySelectorAll("a, summary, [tabindex]")) node.setAttribute("data-lm-suppress-shortcuts", "true");
       if (tab === "log" && atEnd) panel.scrollTop = panel.scrollHeight;
     }
-    panel.classList.toggle("nm-scrolls", ["log", "code", "values"].includes(tab));
+    panel.classList.toggle("nm-scrolls", ["log", "code", "values", "profile"].includes(tab));
     if (!there) image.style.visibility = "hidden"; // keeps its place while another tab's is on its way
     else if (page.picture) showPicture(page);
     else image.hidden = true;
@@ -124,6 +125,30 @@ function makeStage(model, prefix, send) {
   showTabs();
   showScales();
   return { root, panel, close: () => address && URL.revokeObjectURL(address) };
+}
+
+// Lets a click on a column's head sort a table's rows: the largest number or the first word on top, then the other way.
+// A cell's data-value counts instead of its text; without one, `data-value=""`, it comes last either way.
+function makeSortable(table) {
+  const body = table.tBodies[0], heads = [...table.tHead.rows[0].cells];
+  const valueOf = (cell) => {
+    const text = cell.dataset.value ?? cell.textContent;
+    return text === "" ? null : Number.isNaN(Number(text)) ? text.toLowerCase() : Number(text);
+  };
+  const sortBy = (place) => {
+    const pairs = [...body.rows].map((row) => [valueOf(row.cells[place]), row]);
+    const numbers = pairs.some(([value]) => typeof value === "number"), before = heads[place].getAttribute("aria-sort");
+    const down = before === null ? numbers : before === "ascending";
+    pairs.sort(([x], [y]) => {
+      if (x === y) return 0;
+      if (x === null || y === null) return x === null ? 1 : -1;
+      return (x < y ? -1 : 1) * (down ? -1 : 1);
+    });
+    heads.forEach((head) => head.removeAttribute("aria-sort"));
+    heads[place].setAttribute("aria-sort", down ? "descending" : "ascending");
+    body.append(...pairs.map(([, row]) => row));
+  };
+  heads.forEach((head, place) => head.replaceChildren(button(head.textContent, () => sortBy(place))));
 }
 
 // Through a selection, since the clipboard itself is closed to pages that are not served securely.

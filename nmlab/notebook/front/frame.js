@@ -1,0 +1,15 @@
+// TensorBoard alone, as a cell's output.
+
+function render({ model, el }) {
+  const board = makeBoard(model, (message) => model.send(message), () => isDark(el));
+  const root = h("div", { class: "nmlab" }, board.root);
+  const release = hideKept(model.get("key"));
+  root.dataset.theme = isDark(el) ? "dark" : "light";
+  el.append(root);
+  return () => {
+    board.close();
+    release();
+  };
+}
+
+export default { render };

@@ -1,0 +1,147 @@
+"""A run's profile as tables to read and to sort."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from nmlab.profiles import BESIDE
+from nmlab.runs import Run
+
+# What counts for a step of the loop.
+_WORDS = {
+    "load": "batches, and their way to the device",
+    "forward": "the Problem on a batch, dev passes too",
+    "backward": "gradients",
+    "clip": "scaling large gradients down",
+    "step": "the optimizer and the scheduler",
+    "metrics": "every term's values",
+    "live plot": "your view, which the loop waits for",
+    BESIDE: "curves and pages, while the loop goes on",
+    "logging": "metrics.csv and events",
+    "checkpoint": "copies and files of the state",
+    "other": "Lightning, callbacks, the profiler and the rest",
+}
+
+_NONE = (
+    "No profile of this run. The next has one with a <b>profiler</b> chosen in the form, or by "
+    "<code>lab.fit(profiler='simple')</code>."
+)
+_REMARKS = {
+    "advanced": "Each call of a Python function was timed: steps with many of them look slower than they are.",
+    "cuda": "Each step was waited for on the GPU, so that its time is its own; without a profiler steps overlap.",
+    BESIDE: "Another thread drew beside the loop: its share comes on top of the 100 %, and what it took from the loop "
+    "is within the other rows.",
+    "trace": "Too few steps for a trace: it begins with the third.",
+}
+
+
+def profile_html(run: Run, called: str, ended: bool) -> str:
+    """Return where the time of a run's training went as HTML, or in a line why there is nothing to show.
+
+    Parameters: `called`, what the run is called; `ended`, whether it has ended.
+    """
+    details = run.profile_details
+    if "steps" not in details:
+        if not (run.settings.get("options") or {}).get("profiler"):
+            return f"<p class='nm-soft'>{_NONE}</p>"
+        when = "The training did not begin: there is no profile." if ended else "The profile comes after the training."
+        return f"<p class='nm-soft'>{when}</p>"
+    steps = details["steps"]
+    told = f"{called}: {_seconds(details['seconds'])} of training, by step of its loop"
+    parts = [f"<p class='nm-soft'>{escape(told)}</p>", _steps(steps, details["seconds"])]
+    if details.get("functions"):
+        parts += ["<h4>Python functions with the most time of their own</h4>", _functions(details["functions"])]
+    if details.get("operators"):
+        parts += ["<h4>PyTorch operators in a few steps of the optimizer</h4>", _operators(details["operators"])]
+    if details.get("trace"):
+        parts.append(_trace(run.profile_folder / details["trace"]))
+    about = [details["profiler"], details["device"], *(row["step"] for row in steps)]
+    remarks = [_REMARKS[what] for what in about if what in _REMARKS]
+    if "trace" in details and not details["trace"]:
+        remarks.append(_REMARKS["trace"])
+    remarks.append(f"In code: run.profile. The full report: {run.report_path}")
+    return "".join(parts) + "".join(f"<p class='nm-soft'>{escape(remark)}</p>" for remark in remarks)
+
+
+def _steps(steps: Sequence[dict[str, Any]], total: float) -> str:
+    most = max((row["share"] or 0.0 for row in steps), default=0.0) or 1.0
+    rows = []
+    for row in steps:
+        name = f"{escape(row['step'])} <span class='nm-soft'>{_WORDS.get(row['step'], '')}</span>"
+        calls, mean = row["calls"] or None, row["mean_ms"]
+        rows.append([_head(name, row["step"]), _cell(calls, ","), _cell(row["seconds"], ".3f"), _cell(mean, ".3f")])
+        rows[-1].append(_share(row["share"], most) if row["share"] is not None else _more(row["seconds"], total))
+    return _table("Steps of the loop", ["step", "calls", "total s", "mean ms", "share"], rows, first=1)
+
+
+def _functions(functions: Sequence[dict[str, Any]]) -> str:
+    rows = []
+    for row in functions:
+        file, _, line = row["place"].rpartition(":")
+        short = "/".join(Path(file).parts[-2:])
+        place = f"<td title='{escape(row['place'], quote=True)}'>{escape(f'{short}:{line}')}</td>"
+        numbers = [_cell(row["calls"], ","), _cell(row["own"], ".3f"), _cell(row["cumulative"], ".3f")]
+        rows.append([_head(f"<code>{escape(row['function'])}</code>"), place, *numbers])
+    return _table("Python functions", ["function", "file:line", "calls", "own s", "cumulative s"], rows, first=2)
+
+
+def _operators(operators: Sequence[dict[str, Any]]) -> str:
+    times = {"self_cpu_ms": "self CPU ms", "cpu_ms": "CPU total ms", "self_cuda_ms": "self CUDA ms"}
+    there = [name for name in times if name in operators[0]]
+    rows = [
+        [
+            _head(f"<code>{escape(row['operator'])}</code>"),
+            _cell(row["calls"], ","),
+            *(_cell(row[name], ".3f") for name in there),
+        ]
+        for row in operators
+    ]
+    return _table("PyTorch operators", ["operator", "calls", *(times[name] for name in there)], rows, first=1)
+
+
+def _trace(path: Path) -> str:
+    site = "<a href='https://ui.perfetto.dev' target='_blank' rel='noopener'>ui.perfetto.dev</a>"
+    return (
+        f"<p class='nm-soft'>Every operator of these steps on a time line: <code>{escape(str(path))}</code>. Open it "
+        f"at {site} (Open trace file), or in Chrome at chrome://tracing (Load).</p>"
+    )
+
+
+def _table(caption: str, titles: Sequence[str], rows: Sequence[Sequence[str]], first: int) -> str:
+    """A table that the bench makes sortable; `first`, where the columns of numbers begin."""
+    heads = "".join(
+        f"<th scope='col'{' class=nm-right' if place >= first and title != 'share' else ''}>{title}</th>"
+        for place, title in enumerate(titles)
+    )
+    body = "".join(f"<tr>{''.join(row)}</tr>" for row in rows)
+    told = f"<caption class='nm-hidden'>{caption}</caption>"
+    return f"<table class='nm-sortable'>{told}<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _head(html: str, value: str = "") -> str:
+    return f"<th scope='row'{f' data-value={escape(value, quote=True)!r}' if value else ''}>{html}</th>"
+
+
+def _cell(value: float | None, form: str) -> str:
+    if value is None:
+        return "<td class='nm-right' data-value=''></td>"
+    return f"<td class='nm-right' data-value='{value!r}'>{value:{form}}</td>"
+
+
+def _share(share: float, most: float) -> str:
+    """A share in per cent with a bar, the largest as wide as there is room."""
+    bar = f"<span class='nm-bar' style='width:{100 * share / most:.1f}%'></span>"
+    return f"<td class='nm-share' data-value='{share!r}'><div><span>{share:.1f} %</span><div>{bar}</div></div></td>"
+
+
+def _more(seconds: float, total: float) -> str:
+    """What comes on top of the 100 %."""
+    more = f"+{100 * seconds / (total or 1.0):.1f} %"
+    return f"<td class='nm-share nm-soft' data-value=''><div><span>{more}</span></div></td>"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.3g} s"

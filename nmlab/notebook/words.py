@@ -1,0 +1,88 @@
+"""A magic's line, read: words, flags, and values as a user writes them."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from IPython.core.error import UsageError
+from IPython.utils.text import DollarFormatter
+
+from nmlab.fields.field import unknown_name
+
+COMMANDS = ("tensorboard", "runs", "fit", "code")
+"""What may follow `%nmlab`."""
+
+# a text in quotes, white space, or any one sign
+_PIECES = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|\s+|.""")
+
+
+class Asked(NamedTuple):
+    """What a magic's line asks for; `lab` is None where it names none."""
+
+    words: list[str]
+    lab: str | None
+    flags: frozenset[str]
+
+
+def split(line: str) -> list[str]:
+    """Split a line at white space that stands neither in quotes nor in brackets."""
+    words, depth = [""], 0
+    for piece in _PIECES.findall(line):
+        if piece.isspace() and depth <= 0:
+            words.append("")
+            continue
+        words[-1] += piece
+        depth += (piece in "([{") - (piece in ")]}")
+    return [word for word in words if word]
+
+
+def read(line: str, flags: Sequence[str] = ()) -> Asked:
+    """Return what a line asks for; `--lab NAME` may stand anywhere.
+
+    Parameters: `flags`, the other words with two dashes that it may hold.
+
+    Raises `UsageError` naming the right ones for any else.
+    """
+    words, lab, found = [], None, set()
+    parts = iter(split(line))
+    for part in parts:
+        name, _, value = part.partition("=")
+        if name == "--lab":
+            lab = _unquoted(value or next(parts, ""))
+            if not lab or lab.startswith("--"):
+                raise UsageError("--lab needs the name of a Lab, or of the variable that holds it: --lab NAME")
+        elif part in flags:
+            found.add(part)
+        elif part.startswith("--"):
+            raise UsageError(f"{part}: {unknown_name(part, [*flags, '--lab'])}")
+        else:
+            words.append(part)
+    return Asked(words, lab, frozenset(found))
+
+
+def value_of(text: str, variables: Mapping[str, Any]) -> Any:
+    """Return what a word stands for: a Python literal, a variable, or else the text itself.
+
+    `{expression}` and `$variable` in it are expanded as IPython does, where it is neither as it stands.
+    """
+    for word in (text, _expanded(text, variables)):
+        try:
+            return ast.literal_eval(word)
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+            if word in variables:
+                return variables[word]
+    return word
+
+
+def _expanded(text: str, variables: Mapping[str, Any]) -> str:
+    try:
+        return str(DollarFormatter().vformat(text, (), variables))
+    except Exception:  # braces and dollars that stand for themselves
+        return text
+
+
+def _unquoted(word: str) -> str:
+    return word[1:-1] if len(word) > 1 and word[0] == word[-1] and word[0] in "'\"" else word
