@@ -1,6 +1,6 @@
 """Times an epoch of nmlab against the plain PyTorch loop and NeuroMANCER's LitTrainer, and the bench on screen.
 
-Called by `python -m tests.bench`.
+Called by `python -m tests.bench`; the start of a kernel and a session's memory come last.
 
 The three take turns on the same problem and data, so that a machine's noise hits all alike; what counts is the ratio
 of their medians. Arguments: rounds (default 5), epochs a round (default 10).
@@ -31,7 +31,7 @@ from neuromancer.system import Node, System
 from neuromancer.trainer import LitTrainer
 
 import nmlab
-from tests.bench import panel
+from tests.bench import cold, memory, panel
 from tests.bench.plain import plain_loop
 
 
@@ -157,6 +157,10 @@ def main(rounds: int = 5, epochs: int = 10) -> None:
         print(f"{statement:34s} {import_seconds(statement, 3):6.2f} s")
     print()
     panel.main(rosenbrock, rosenbrock_data, rounds, 4 * epochs)
+    print()
+    cold.main(min(rounds, 3))
+    print()
+    memory.main()
 
 
 if __name__ == "__main__":

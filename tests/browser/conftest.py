@@ -96,13 +96,13 @@ def _write_configuration(base: Path, token: str, port: int) -> None:
     kernel.write_text(json.dumps(specification), encoding="utf-8")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def _await_server(process: "subprocess.Popen[bytes]", base: Path, token: str, log: Path) -> LabServer:
+def await_server(process: "subprocess.Popen[bytes]", base: Path, token: str, log: Path) -> LabServer:
     """The server once it answers; it may have moved to another port, which its own file in `runtime` says."""
     end = time.monotonic() + SERVER_START_SECONDS
     while time.monotonic() < end and process.poll() is None:
@@ -118,7 +118,7 @@ def _await_server(process: "subprocess.Popen[bytes]", base: Path, token: str, lo
     pytest.fail(f"JupyterLab did not start in {SERVER_START_SECONDS} s; its log ends:\n{tail}", pytrace=False)
 
 
-def _stop(process: "subprocess.Popen[bytes]", server: LabServer | None) -> None:
+def stop_server(process: "subprocess.Popen[bytes]", server: LabServer | None) -> None:
     """End the server: asked first, which also ends its kernels on every system; then terminated; then killed."""
     if server is not None:
         with contextlib.suppress(OSError, urllib.error.URLError):
@@ -139,7 +139,7 @@ def lab_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabServer]:
     """JupyterLab on a free port, that touches none of the user's Jupyter folders."""
     base = tmp_path_factory.mktemp("jupyterlab")
     token = secrets.token_hex(16)
-    _write_configuration(base, token, _free_port())
+    _write_configuration(base, token, free_port())
     log = base / "server.log"
     server = None
     with log.open("wb") as output:
@@ -152,10 +152,10 @@ def lab_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabServer]:
             stderr=subprocess.STDOUT,
         )
         try:
-            server = _await_server(process, base, token, log)
+            server = await_server(process, base, token, log)
             yield server
         finally:
-            _stop(process, server)
+            stop_server(process, server)
 
 
 @pytest.fixture(scope="package")
