@@ -1,6 +1,7 @@
 """Imported before any test module and by no other: what must be set before torch and NeuroMANCER are loaded."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -9,8 +10,11 @@ import pytest
 # The tests share their cores with kernels and a browser, where torch's threads would mostly wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# What a shell runs in the background ignores Ctrl-C, and with it the tests' own interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # First, so that NeuroMANCER's import is the quick one whatever a test module imports before nmlab.
-import nmlab  # noqa: F401
+import nmlab  # noqa: E402, F401
 
 
 @pytest.fixture

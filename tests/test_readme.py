@@ -1,0 +1,44 @@
+"""What the README shows works as it stands there."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import pytest
+from matplotlib.figure import Figure
+
+from nmlab import tensorboard
+from tests.problems import rosenbrock, rosenbrock_data
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+
+
+def data_setup_function(nsim: int = 100) -> Any:
+    """Few samples, however many are asked for."""
+    return rosenbrock_data(min(nsim, 100))
+
+
+def other_data_setup_function(nsim: int = 100) -> Any:
+    return rosenbrock_data(min(nsim, 100), p_high=4.0)
+
+
+def test_its_python_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(matplotlib, "rcParams", matplotlib.rcParams.copy())
+    given = {
+        "problem": rosenbrock(),
+        "data_setup_function": data_setup_function,
+        "other_data_setup_function": other_data_setup_function,
+        "f": lambda problem, splits: Figure(),
+    }
+    names: dict[str, Any] = dict(given)
+    blocks = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    assert len(blocks) >= 3
+    try:
+        for block in blocks:
+            exec(compile(block, "README.md", "exec"), names)
+    finally:
+        tensorboard.stop()
+    assert names["run"].status == "finished"
+    assert (tmp_path / "losses.pdf").is_file()
