@@ -76,7 +76,7 @@ def _groups(root: Path) -> Iterator[tuple[Path, _Files]]:
         for files in kinds:
             for length in range(len(parts), -1, -1):
                 folder = root.joinpath(files.mount, *parts[:length])
-                if (folder / files.limit).is_file():
+                if _read(folder / files.limit):
                     yield folder, files
 
 
@@ -130,7 +130,7 @@ def _size_of(process: psutil.Process) -> int:
 def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="ascii", errors="replace")
-    except OSError:
+    except (OSError, ValueError):  # a path that none can be, too
         return ""
 
 

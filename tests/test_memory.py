@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nmlab.memory import memory_in_use, memory_limit
@@ -135,6 +135,7 @@ def test_the_hubs_limit_holds_where_it_is_lower(
         assert used == GB // 2  # the container's own account, whoever tells the limit
 
 
+@example("0" * 300, "", "")
 @given(st.text(max_size=60), st.text(max_size=20), st.text(max_size=20))
 def test_odd_files_are_no_error(tmp_path_factory: pytest.TempPathFactory, member: str, limit: str, stat: str) -> None:
     system = System(tmp_path_factory.mktemp("odd"))
