@@ -350,7 +350,15 @@ class Session:
         refuse_locked({**loose, **data_kwargs}, self._locked(data), self.data_fields)
         lock = self._locked(known)
         refuse_locked({name: value for name, value in asked.items() if name in lock}, lock, TrainerOptions.fields())
-        return {**self.data_kwargs, **loose, **data_kwargs}, base.replace(**{**chosen, **lock})
+        values = {**self.data_kwargs, **loose, **data_kwargs}
+        try:
+            return values, base.replace(**{**chosen, **lock})
+        except FieldError as error:
+            try:  # so that all faults are said at once
+                check(self.data_fields, values, extra=extra)
+            except FieldError as others:
+                raise FieldError(others.faults | error.faults, subject="lab.fit() cannot take these values") from None
+            raise
 
 
 def _known_by(described: Mapping[str, Any]) -> tuple[Any, Any]:

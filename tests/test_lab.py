@@ -103,6 +103,15 @@ def test_keywords_that_nobody_knows_or_both_know_are_said_at_once(problem: Any, 
     assert (run.settings["data_kwargs"]["lr"], run.column("lr")[0]) == (0.25, 0.02)
 
 
+def test_wrong_values_of_data_and_options_are_said_at_once(lab: Lab) -> None:
+    with pytest.raises(FieldError) as caught:
+        lab.fit(nsim="few", lr="fast")
+    assert set(caught.value.faults) == {"nsim", "lr"}
+    with pytest.raises(FieldError) as caught:
+        lab.fit(nsim=10, lr="fast")
+    assert set(caught.value.faults) == {"lr"}
+
+
 def test_free_keywords_of_a_data_function_never_catch_an_option(problem: Any, tmp_path: Path) -> None:
     seen: dict[str, Any] = {}
 
