@@ -12,6 +12,7 @@ from functools import partial
 from itertools import pairwise
 from typing import Any, Literal
 
+import torch
 from neuromancer.problem import Problem
 from torch import nn
 from torch.nn.parameter import is_lazy
@@ -66,7 +67,8 @@ def graph_of(problem: Problem) -> ProblemGraph:
     given, _ = found.walk(problem.nodes, {}, None)
     for term, known in zip([*problem.loss.objectives, *problem.loss.constraints], terms_of(problem), strict=True):
         kind: Kind = "objective" if known.violation_key is None else "constraint"
-        weight = float(term.weight) if getattr(term.weight, "ndim", 0) == 0 else None
+        number = term.weight.detach() if isinstance(term.weight, torch.Tensor) else term.weight
+        weight = float(number) if getattr(number, "ndim", 0) == 0 else None
         reads = tuple(dict.fromkeys(term.input_keys))
         found.add(Part(known.name, kind, "", _count(term), reads, (), weight=weight), given)
     data = Part("data", "data", "", 0, (), tuple(dict.fromkeys(e.variable for e in found.edges if e.source == 0)))
@@ -151,8 +153,8 @@ def _layers(module: nn.Module) -> Iterator[tuple[int, int]]:
 
 
 def _steps(node: Any) -> str | None:
-    """Return how a System goes on in a few words; None for what is no System."""
-    if not isinstance(getattr(node, "nodes", None), nn.ModuleList):
+    """Return how a System goes on in a few words; None for what is no System, as a Problem within a Problem."""
+    if not isinstance(getattr(node, "nodes", None), nn.ModuleList) or not hasattr(node, "nstep_key"):
         return None
     count = getattr(node, "nsteps", None)
     steps = f"steps as in {node.nstep_key}" if count is None else f"{count} step{'' if count == 1 else 's'}"

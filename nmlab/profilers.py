@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch.profilers import PassThroughProfiler
-from torch.profiler import ProfilerActivity, record_function, schedule
+from torch.profiler import ProfilerAction, ProfilerActivity, record_function
 
 TOP_FUNCTIONS = 30
 TOP_OPERATORS = 20
@@ -37,7 +37,7 @@ class FunctionProfiler(PassThroughProfiler):
 
     def __init__(self) -> None:
         super().__init__()
-        self._found: dict[CodeType, _Function] = {}
+        self._found: dict[int, _Function] = {}  # by the code's id: like functions of two files have equal code
         self._open: list[tuple[_Function, float]] = []
         self._since = 0.0
 
@@ -48,9 +48,9 @@ class FunctionProfiler(PassThroughProfiler):
         if event == "call":
             now = perf_counter()
             code = frame.f_code
-            function = self._found.get(code)
+            function = self._found.get(id(code))
             if function is None:
-                function = self._found[code] = _Function(code)
+                function = self._found[id(code)] = _Function(code)
             if self._open:
                 self._open[-1][0].own += now - self._since
             function.calls += 1
@@ -69,7 +69,7 @@ class FunctionProfiler(PassThroughProfiler):
     def result(self) -> tuple[dict[str, Any], str]:
         """Stop, and return the functions with the most time of their own as JSON, and a report of more."""
         sys.setprofile(None)
-        found = [function for code, function in self._found.items() if code.co_filename not in _OWN_FILES]
+        found = [function for function in self._found.values() if function.code.co_filename not in _OWN_FILES]
         found.sort(key=lambda function: -function.own)
         rows = [function.row() for function in found[:REPORTED]]
         lines = ["", "Python functions by their own time", ""]
@@ -88,19 +88,19 @@ _LINE = "{:<110} {:>10} {:>10} {:>13}"
 class _Function:
     """What is known of one function; times in seconds."""
 
-    __slots__ = ("_code", "calls", "cumulative", "depth", "own")
+    __slots__ = ("calls", "code", "cumulative", "depth", "own")
 
     def __init__(self, code: CodeType) -> None:
-        self._code = code
+        self.code = code
         self.calls = self.depth = 0  # the depth is how often it is being called now, as one that calls itself
         self.own = self.cumulative = 0.0
 
     def row(self) -> dict[str, Any]:
-        place = f"{self._code.co_filename}:{self._code.co_firstlineno}"
+        place = f"{self.code.co_filename}:{self.code.co_firstlineno}"
         # of one that is still being called, as at an error, no time is known but its own
         cumulative = max(self.cumulative, self.own)
         return {
-            "function": self._code.co_qualname,
+            "function": self.code.co_qualname,
             "place": place,
             "calls": self.calls,
             "own": self.own,
@@ -124,8 +124,7 @@ class OperatorProfiler(PassThroughProfiler):
 
     def setup(self, stage: str, local_rank: int | None = None, log_dir: str | None = None) -> None:
         kinds = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if self._gpu else [])]
-        few = schedule(wait=WAITED_STEPS - 1, warmup=1, active=TRACED_STEPS, repeat=1)
-        self._profile = torch.profiler.profile(activities=kinds, schedule=few)
+        self._profile = torch.profiler.profile(activities=kinds, schedule=_few)
         with _stderr_off():
             self._profile.start()
         self._tracing = True
@@ -138,21 +137,31 @@ class OperatorProfiler(PassThroughProfiler):
     def stop(self, action_name: str) -> None:
         if (record := self._records.pop(action_name, None)) is not None:
             record.__exit__(None, None, None)
-        if self._tracing and action_name.rpartition(".")[2] == "optimizer_step":
+        if self._tracing and action_name.rpartition(".")[2] == "optimizer_step" and not self._disturbed:
             with _stderr_off():
                 self._profile.step()
             self._steps += 1
             self._tracing = self._steps < WAITED_STEPS + TRACED_STEPS
+
+    @property
+    def _disturbed(self) -> bool:
+        """Whether another trace goes on where ours should begin, or has ended ours: the next step would kill Python."""
+        tracing = self._steps >= WAITED_STEPS
+        over = self._steps >= WAITED_STEPS + TRACED_STEPS
+        return not over and torch.autograd.profiler._is_profiler_enabled != tracing
 
     def result(self) -> tuple[dict[str, Any], str]:
         """Stop, and return the operators with the most time of their own as JSON, and a table of more."""
         self._tracing = False
         for name in list(self._records):  # which an error left open
             self.stop(name)
+        nothing: tuple[dict[str, Any], str] = {"operators": [], "trace": None}, ""
+        if self._disturbed:
+            return nothing
         with _stderr_off():
             self._profile.stop()
             if self._steps <= WAITED_STEPS:
-                return {"operators": [], "trace": None}, ""
+                return nothing
             self._profile.export_chrome_trace(str(self._path))
         averages = self._profile.key_averages()
         own = "self_device_time_total" if self._gpu else "self_cpu_time_total"
@@ -169,6 +178,14 @@ class OperatorProfiler(PassThroughProfiler):
         if self._gpu:
             times["self_cuda_ms"] = each.self_device_time_total
         return {"operator": each.key, "calls": each.count, **{name: us / 1e3 for name, us in times.items()}}
+
+
+def _few(step: int) -> ProfilerAction:
+    """Tell PyTorch what to trace; without its warm-up, which another trace within it would take from us."""
+    if not 0 <= step - WAITED_STEPS < TRACED_STEPS:
+        return ProfilerAction.NONE
+    last = step - WAITED_STEPS == TRACED_STEPS - 1
+    return ProfilerAction.RECORD_AND_SAVE if last else ProfilerAction.RECORD
 
 
 @contextmanager

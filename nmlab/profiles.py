@@ -161,7 +161,10 @@ class LoopProfiler(Profiler):
     def _enter(self, step: str) -> float:
         """Count the time since the last step for that one, and from now on for `step`; returns the time."""
         if step != self._here and self._wait is not None:
-            self._wait()
+            try:
+                self._wait()
+            except RuntimeError:  # the device fails from now on, which the loop's own next call of it tells
+                self._wait = None
         now = self._progress.clock()
         self._seconds[self._here] += now - self._since
         self._since, self._here = now, step
@@ -186,11 +189,11 @@ class LoopProfiler(Profiler):
         """
         if not self._going:
             return
-        if self._open:
-            self._leave(self._open[0][0])
-        self._enter("other")
         self._going = False
         try:
+            if self._open:
+                self._leave(self._open[0][0])
+            self._enter("other")
             found: dict[str, Any] = {}
             report = ""
             if self._own is not None:
@@ -209,7 +212,7 @@ class LoopProfiler(Profiler):
         steps = [_row(step, self._calls[step], self._seconds[step], total) for step in STEPS]
         if beside:
             steps.append({**_row(BESIDE, len(beside), sum(beside), total), "share": None})
-        return {"seconds": total, "steps": steps}
+        return {"seconds": total, "epochs": [self._progress.first_epoch, self._progress.epoch], "steps": steps}
 
     def _report(self, details: dict[str, Any]) -> str:
         lines = [f"Profile of run {self._writer.run.id}: {details['seconds']:.3f} s of training on {self._device}", ""]

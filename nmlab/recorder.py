@@ -55,9 +55,13 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
         self.best_value = math.inf
         self.best_weights: dict[str, torch.Tensor] | None = None
 
-    def go_on_from(self, value: float, weights: dict[str, torch.Tensor] | None) -> None:
-        """Take over the best value and weights of a run that is resumed."""
-        self.best_value, self.best_weights = self._sign * value, weights
+    def go_on_from(self, value: float, weights: dict[str, torch.Tensor] | None, again: bool) -> None:
+        """Take over the best value and weights of a run that is resumed; `again`, whether their epoch is yet to come.
+
+        It is then the best once more, with the same value.
+        """
+        best = self._sign * value
+        self.best_value, self.best_weights = math.nextafter(best, math.inf) if again else best, weights
 
     # --- progress, stop and pause ---
 

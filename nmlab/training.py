@@ -101,13 +101,13 @@ def train(
 def _take_up(writer: RunWriter, recorder: Recorder) -> Path | None:
     """Prepare to go on from the run's last checkpoint and return it; None to start anew."""
     run = writer.run
-    last, best = run.last_checkpoint_path, run.checkpoint_path
+    last, best, done = run.last_checkpoint_path, run.checkpoint_path, epochs_done(run)
     if best is not None:
-        # of a killed run, it may be younger than what `last` goes on from; its epoch then comes again, no better
+        # of a killed run, it may be younger than what `last` goes on from
         epoch = torch.load(best, weights_only=True).get("epochs_done", 0) - 1
         if 0 <= epoch < run.epochs:
-            recorder.go_on_from(run.column(run.monitor)[epoch], read_weights(best))
-    writer.keep_epochs(epochs_done(run))
+            recorder.go_on_from(run.column(run.monitor)[epoch], read_weights(best), again=epoch >= done)
+    writer.keep_epochs(done)
     return last
 
 

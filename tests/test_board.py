@@ -87,6 +87,39 @@ def test_a_page_that_cannot_reach_it_gets_words_and_curves(folder: Path) -> None
     assert "data:image/png" in html
 
 
+def test_a_page_that_was_loaded_after_its_end_is_told_so(tmp_path: Path) -> None:
+    widget = Widget()
+    board = Board(tmp_path, widget.change)
+    board.open()
+    tensorboard.stop()
+    board.unreachable(["http://localhost:1/"])
+    assert "has ended" in widget.seen[-1]["html"]
+    assert "http://localhost:1/" not in widget.seen[-1]["html"]
+
+
+def test_an_interrupt_leaves_nothing_that_starts_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    widget = Widget()
+    board = Board(tmp_path, widget.change)
+    with monkeypatch.context() as patch:
+        patch.setattr("nmlab.tensorboard.server.time.sleep", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            board.open()
+    assert widget.seen[-1] == {}
+    board.open()
+    assert widget.seen[-1]["phase"] == "serving"
+
+
+def test_a_folder_that_is_none_is_told_of(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    widget = Widget()
+    Board(tmp_path / "file", widget.change).open()
+    assert widget.seen[-1]["phase"] == "failed"
+    assert "File exists" in widget.seen[-1]["html"]
+
+
 def test_one_that_does_not_come_up_leaves_its_log_and_curves(folder: Path, broken: None) -> None:
     widget = Widget()
     Board(folder, widget.change).open()

@@ -31,6 +31,7 @@ from nmlab.errors import NonFiniteLossError
 from nmlab.events import EventWriter, hyperparameters
 from nmlab.fitting import Fit
 from nmlab.options import as_json
+from nmlab.recorder import Recorder
 from nmlab.runs import Run, RunStore
 from tests.problems import integrator, integrator_data, rosenbrock, rosenbrock_data
 
@@ -230,6 +231,14 @@ def test_odd_hyperparameters_reach_the_tab(tmp_path: Path) -> None:
     assert (found["deep.er.x"].number_value, found["on"].bool_value) == (1, True)
 
 
+def test_a_large_dict_and_a_long_text_do_not_fill_the_tab() -> None:
+    large = {"plant": {f"k{number}": number for number in range(10_000)}, "table": "x" * 10**6}
+    found = hyperparameters({"data_kwargs": large}, "cpu")
+    assert len(found) < 10
+    assert str(found["plant"]).startswith("{k0: 0, k1: 1")
+    assert all(len(str(value)) <= 1000 for value in found.values())
+
+
 def test_a_running_session_is_neither_a_success_nor_a_failure(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
@@ -282,6 +291,56 @@ def test_of_a_resumed_run_only_the_epochs_before_are_kept(tmp_path: Path) -> Non
     assert "view" not in read(tmp_path)
     assert others.exists()
     assert path.stat().st_size == 0
+
+
+def test_the_best_epoch_of_a_killed_run_is_the_best_when_it_comes_again(
+    runs_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of which `best` was on disk and `last` was not."""
+    monkeypatch.setattr("nmlab.recorder.SNAPSHOT_EVERY", 1e9)
+    monkeypatch.setattr(Recorder, "on_train_end", lambda *_: None)
+    options = TrainerOptions(max_epochs=4, seed=1, lr=0.01)
+    run = nmlab.fit(rosenbrock(), rosenbrock_data, options, runs_dir=runs_dir)
+    assert run.best_epoch is not None
+    assert run.best_epoch > 0
+    assert run.last_checkpoint_path is not None
+    assert torch.load(run.last_checkpoint_path, weights_only=True)["epochs_done"] == 1
+    again = nmlab.fit(rosenbrock(), rosenbrock_data, resume=run, runs_dir=runs_dir)
+    assert again.best_epoch == run.best_epoch
+    found = read(run.folder)
+    assert found["hparam/dev_loss"][-1] == (again.best_epoch, pytest.approx(again.best_value))
+    assert again.best_epoch in dict(found["loss/dev"])
+
+
+def test_what_was_measured_without_events_is_caught_up_with(runs_dir: Path) -> None:
+    def go_on(max_epochs: int, tensorboard: bool) -> Run:
+        options = TrainerOptions(max_epochs=max_epochs, tensorboard=tensorboard)
+        return nmlab.fit(rosenbrock(), rosenbrock_data, options, resume=run, runs_dir=runs_dir)
+
+    options = TrainerOptions(max_epochs=2, lr=0.01, seed=1)
+    run = nmlab.fit(rosenbrock(), rosenbrock_data, options, runs_dir=runs_dir)
+    go_on(5, False)
+    go_on(5, True)  # no epoch more
+    found = read(run.folder)
+    losses, best = run.column("dev_loss"), run.best_epoch
+    assert best is not None
+    assert best >= 2
+    assert found["hparam/dev_loss"][-1] == (best, pytest.approx(run.best_value))
+    steps = dict(found["loss/dev"])
+    assert steps.keys() >= {0, 1, 2, best, 4}
+    assert steps == {step: pytest.approx(losses[step]) for step in steps}
+    assert [step for step, _ in found["hparam/test_loss"]] == [4]
+
+
+def test_records_that_two_files_hold_are_kept_once(tmp_path: Path) -> None:
+    """As where a process is killed before it has emptied the file whose records it took over."""
+    first = EventWriter(tmp_path, every=0.0)
+    first.add(0, {"dev_loss": 5.0}, best=True)
+    first.close()
+    (path,) = tmp_path.glob("*tfevents*")
+    (tmp_path / path.name.replace("tfevents.", "tfevents.0")).write_bytes(path.read_bytes())
+    EventWriter(tmp_path, epochs=1).close()
+    assert read(tmp_path)["loss/dev"] == [(0, 5.0)]
 
 
 # --- what goes wrong ---

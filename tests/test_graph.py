@@ -103,6 +103,21 @@ def test_a_system_comes_back_to_what_its_nodes_gave() -> None:
     assert graph_of(sequence()).parts[1].what == "3 steps, init_func"
 
 
+def test_a_problem_within_a_problem_is_a_node() -> None:
+    inner = problem_of([Node(nn.Linear(2, 2), ["x"], ["y"], name="layer")], [["y"], ["y"]])
+    inner.name, inner.input_keys, inner.output_keys = "inner", ["x"], ["y"]
+    graph = graph_of(problem_of([inner], [["y"], ["y"]]))
+    assert (graph.parts[1].name, graph.parts[1].kind, graph.parts[1].what) == ("inner", "node", "Problem 2→2")
+    assert ("inner", "term 0 of a longish name", "y", False) in names(graph)
+
+
+def test_a_weight_that_is_learnt() -> None:
+    weight = nn.Parameter(torch.tensor(2.5))
+    term = (variable("x") ** 2).minimize(weight=weight, name="term")
+    graph = graph_of(Problem([Node(lambda x: x, ["x"], ["x"])], PenaltyLoss([term], [])))
+    assert graph.parts[-1].weight == 2.5
+
+
 def test_what_is_read_comes_from_whoever_gave_it_last() -> None:
     nodes = [Node(lambda x: x, ["x"], ["x"], name=name) for name in ("once", "twice")]
     found = names(graph_of(problem_of(nodes, [["x"], ["x"]])))

@@ -157,6 +157,13 @@ def test_whatever_python_writes_is_read_again(given: list[Any], name: str) -> No
         ("{2 * base}", 1.0),
         ("$base", 0.5),
         ("{'a': 1}", {"a": 1}),
+        ("{name}", "12"),
+        ("{[base for _ in range(2)][0:1]}", [0.5]),
+        ("{object}", Ellipsis),
+        ("$object", Ellipsis),
+        ("{base}-{2 * base}", "0.5-1.0"),
+        ("{{base}}", "{base}"),
+        ("{unknown}", "{unknown}"),
         ("[20, 20]", [20, 20]),
         ("Adam", "Adam"),
         ("'base'", "base"),
@@ -166,7 +173,7 @@ def test_whatever_python_writes_is_read_again(given: list[Any], name: str) -> No
 )
 def test_a_word_is_a_literal_a_variable_or_text(word: str, value: Any) -> None:
     assert read(f"x={word} y").words == [f"x={word}", "y"]
-    assert value_of(word, {"base": 0.5}) == value
+    assert value_of(word, {"base": 0.5, "name": "12", "object": ...}) == value
 
 
 # --- fit, runs, code ---
@@ -193,8 +200,9 @@ def test_an_object_of_the_notebook_can_be_chosen(make: Callable[..., Lab], noteb
     systems["mine"] = mine
     lab.swap(chosen, choices={"sys": systems})
     notebook("")["my_system"] = mine
-    notebook("%nmlab fit sys=my_system\n%nmlab fit sys=small")
-    assert seen == [mine, systems["small"]]
+    notebook("")["table"] = {"of": mine}
+    notebook("%nmlab fit sys=my_system\n%nmlab fit sys=small\n%nmlab fit sys={table['of']}")
+    assert seen == [mine, systems["small"], mine]
 
 
 def test_runs_and_code_are_shown(make: Callable[..., Lab], notebook: Cell, capsys: pytest.CaptureFixture[str]) -> None:
@@ -250,10 +258,9 @@ def test_labs_of_one_name_are_told_apart_by_their_variables(
 ) -> None:
     _first, _second = make("first"), make("second")
     capsys.readouterr()
-    notebook("%nmlab runs")  # the newer one has the name that both have
-    notebook("%nmlab runs --lab first")
+    notebook("%nmlab runs\n%nmlab runs --lab first\nfirst.start_from(None)\n%nmlab runs\n%nmlab runs --lab second")
     said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("on")]
-    assert said == ["on lab 'lab'", "on lab 'first'"]
+    assert said == ["on lab 'second'", "on lab 'first'", "on lab 'first'", "on lab 'second'"]
 
 
 # --- %%data_setup ---

@@ -102,8 +102,19 @@ def test_functions_and_operators_have_tables_of_their_own(tmp_path: Path) -> Non
 
     short = traced | {"operators": [], "trace": None}
     html = profile_html(run_with(tmp_path / "4", "pytorch", **short), "4", True)
-    assert "Too few steps for a trace" in html
+    assert "No trace: it begins with the third step" in html
     assert "perfetto" not in html
+
+
+@pytest.mark.parametrize(
+    ("epochs", "words"), [([3, 4], "in epochs 3 to 4"), ([0, 3], "in epochs 0 to 3"), ([0, 4], "")]
+)
+def test_of_a_resumed_run_the_epochs_are_told(epochs: list[int], words: str, tmp_path: Path) -> None:
+    run = run_with(tmp_path / "0001-a", seconds=2.0, steps=STEPS, epochs=epochs)
+    (run.folder / "metrics.csv").write_text("epoch,train_loss\n" + "".join(f"{epoch},1\n" for epoch in range(5)))
+    html = profile_html(run, "0001 a", True)
+    assert words in html
+    assert words or "in epochs" not in html
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,3 +59,17 @@ def test_calls_and_times_of_functions_that_call_themselves_and_that_fail(levels:
     assert rows["outer"]["own"] < rows["outer"]["cumulative"] <= wall
     assert sum(row["own"] for row in rows.values()) <= wall
     assert "test_profilers.py" in report
+
+
+def test_like_functions_of_two_files_are_told_apart() -> None:
+    source, files = "def like():\n    return 1\n", ("/a/one.py", "/b/two.py")
+    spaces: list[dict[str, Any]] = [{}, {}]
+    for space, file in zip(spaces, files, strict=True):
+        exec(compile(source, file, "exec"), space)
+    profiler = FunctionProfiler()
+    profiler.setup("fit")
+    for space in spaces:
+        space["like"]()
+    found, _ = profiler.result()
+    places = {row["place"]: row["calls"] for row in found["functions"] if row["function"] == "like"}
+    assert places == {f"{file}:1": 1 for file in files}

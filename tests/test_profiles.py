@@ -20,7 +20,7 @@ from nmlab import Run, TrainerOptions, profiles
 from nmlab.fitting import Fit
 from nmlab.module import ProblemModule, Totals
 from nmlab.profiles import BESIDE, STEPS
-from nmlab.runs import RunWriter
+from nmlab.runs import RunStore, RunWriter
 from tests.problems import integrator, integrator_data, noisy, noisy_data, rosenbrock, rosenbrock_data
 from tests.test_fitting import built, rows, same
 
@@ -347,6 +347,68 @@ def test_a_profiler_of_lightnings_works_as_ever_and_brings_the_rows_too(
     assert "FIT Profiler Report" in reports["fit-report.txt"]
     again = fitted(runs_dir, mine, data=small_batches, max_epochs=1)
     assert steps_of(again).loc["backward", "calls"] == 10
+
+
+@pytest.mark.parametrize(("begins", "ends"), [(0, 99), (1, 1), (3, 3)])
+def test_another_trace_of_the_users_leaves_the_fit_alone(begins: int, ends: int, runs_dir: Path) -> None:
+    """Before ours and over it, where ours would begin, and within ours: PyTorch itself bears but one."""
+
+    class Traces(Callback):
+        def on_train_batch_start(self, trainer: Any, *_: Any) -> None:
+            if trainer.global_step == begins:
+                self.trace = torch.profiler.profile()
+                self.trace.start()
+
+        def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
+            if trainer.global_step == ends + 1:
+                self.trace.stop()
+
+        def on_fit_end(self, *_: Any) -> None:
+            if ends == 99:
+                self.trace.stop()
+
+    run = fitted(runs_dir, "pytorch", callbacks=[Traces()])
+    assert run.status == "finished"
+    assert steps_of(run).loc["step", "calls"] == EPOCHS * BATCHES
+    assert bool(run.profile_details["trace"]) == (begins == 1)
+
+
+def test_a_device_that_fails_is_told_by_the_loop_and_leaves_the_profile(
+    runs_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As CUDA after an assertion on the device: whoever waits for it then fails too."""
+    calls = 0
+
+    def wait() -> None:
+        if calls == 2 * BATCHES:
+            raise RuntimeError("device-side assert triggered")
+
+    def forward(*_: Any) -> None:
+        nonlocal calls
+        calls += torch.is_grad_enabled()
+        if calls == 2 * BATCHES:
+            raise ZeroDivisionError("the loop's own")
+
+    def fails() -> Any:
+        problem = rosenbrock()
+        problem.nodes[0].register_forward_pre_hook(forward)
+        return problem
+
+    monkeypatch.setitem(profiles._WAITS, "cpu", wait)
+    with pytest.raises(ZeroDivisionError, match="the loop's own"):
+        fitted(runs_dir, "simple", fails)
+    (run,) = RunStore(runs_dir).runs()
+    assert run.status == "failed"
+    assert steps_of(run).loc["logging", "calls"] == 1
+
+
+def test_a_resumed_runs_profile_says_of_which_epochs_it_is(runs_dir: Path) -> None:
+    run = fitted(runs_dir, "simple")
+    assert run.profile_details["epochs"] == [0, EPOCHS - 1]
+    options = TrainerOptions(max_epochs=EPOCHS + 2)
+    nmlab.fit(built(rosenbrock), rosenbrock_data, options, resume=run, runs_dir=runs_dir)
+    assert run.profile_details["epochs"] == [EPOCHS, EPOCHS + 1]
+    assert steps_of(run).loc["logging", "calls"] == 2
 
 
 def test_a_profile_that_cannot_be_kept_is_a_warning(runs_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -71,8 +73,8 @@ def test_it_answers_by_its_own_key_on_this_machine_alone(folder: Path) -> None:
     assert json.loads(asked(server.port, "plugin/nmlab/hello")) == {"key": server.key}
     assert "<iframe" in asked(server.port, "plugin/nmlab/start")
     assert json.loads(asked(server.port, "environment"))["data_location"] == str(folder)
-    listening = [each for each in psutil.Process(server.pid).net_connections("inet") if each.status == "LISTEN"]
-    assert {(each.laddr.ip, each.laddr.port) for each in listening} == {("127.0.0.1", server.port)}
+    sockets = [socket for process in family(server.pid) for socket in process.net_connections("inet")]
+    assert {socket.laddr.ip for socket in sockets if socket.status == "LISTEN"} == {"127.0.0.1"}
     assert tensorboard.serve(folder) is server
     assert tensorboard.stop() == 1
     assert not server.alive
@@ -136,6 +138,36 @@ def test_what_keeps_it_from_coming_up_is_told_with_its_log(
     monkeypatch.setattr(sys, "executable", str(tmp_path / "missing"))
     with pytest.raises(nmlab.TensorBoardError, match="could not be started"):
         tensorboard.serve(folder)
+
+
+def test_one_that_dies_without_a_word_has_its_cause_guessed(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a full disk there is no log either."""
+    program = tmp_path / "python"
+    program.write_text("#!/bin/sh\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    with pytest.raises(nmlab.TensorBoardError, match=f"is there space in {re.escape(tempfile.gettempdir())}"):
+        _ = tensorboard.serve(folder).port
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(nmlab.TensorBoardError, match=r"over .*runs could not be started .*Not a directory"):
+        tensorboard.serve(tmp_path / "file" / "runs")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    with pytest.raises(nmlab.TensorBoardError, match=r"could not be started .*none"):
+        tensorboard.serve(tmp_path / "runs")
+
+
+def test_it_is_found_where_a_cell_has_set_another_place_for_temporary_files(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tempfile.gettempdir()  # which stays what it was
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(servers, "STARTING", 20.0)
+    assert tensorboard.serve(folder).port
 
 
 def note(pid: int, began: float) -> Path:

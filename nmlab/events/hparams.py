@@ -13,6 +13,9 @@ Hyperparameter = bool | int | float | str
 _EXACT = 2**53
 """Up to here the tab's numbers, which are floats, tell all integers apart."""
 
+_MOST, _LONGEST = 50, 1000
+"""Most parts of a dict that get columns, and most characters of a text: the tab, which shows all, bears no more."""
+
 
 def hyperparameters(settings: Mapping[str, Any], accelerator: str) -> dict[str, Hyperparameter]:
     """Return data keywords, options, seed and the data function's name, as columns in which runs compare.
@@ -32,12 +35,13 @@ def hyperparameters(settings: Mapping[str, Any], accelerator: str) -> dict[str, 
 
 def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Hyperparameter]]:
     for name, value in values.items():
-        if isinstance(value, dict) and not holds_stand_in({"_": value}):
+        if isinstance(value, dict) and len(value) <= _MOST and not holds_stand_in({"_": value}):
             yield from _flat(value, f"{above}{name}.")
         elif isinstance(value, (bool, float)) or (isinstance(value, int) and abs(value) <= _EXACT):
             yield _clean(above + name), value
         elif value not in (None, []):
-            yield _clean(above + name), _clean(value if isinstance(value, str) else value_text(value))
+            text = value[:_LONGEST] if isinstance(value, str) else value_text(value)
+            yield _clean(above + name), _clean(text)
 
 
 def _clean(text: str) -> str:

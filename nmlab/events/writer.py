@@ -64,11 +64,11 @@ class EventWriter:
         self._tell = tell
         self._file: BinaryIO | None = None
         self._last = self._last_view = -math.inf
-        self._epoch = 0
+        self.epochs = 0
+        """Of how many epochs the file tells, or will once it is flushed."""
         self._waiting: dict[str, tuple[int, float, Mapping[str, float], bool]] = {}
         with self._guarded():
             earlier = sorted(folder.glob(f"events.out.tfevents.*{_OURS}"))
-            kept = [record for path in earlier for record in kept_records(path, epochs)]
             # TensorBoard reads a folder's files in the order of their names
             name = f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}.{os.getpid()}{_OURS}"
             self._file = (folder / name).open("xb")
@@ -80,15 +80,16 @@ class EventWriter:
                 kind = {bool: "bool_value", str: "string_value"}.get(type(value), "number_value")
                 setattr(start.hparams[key], kind, value)
             self._put_session(metadata.SESSION_START_INFO_TAG, session_start_info=start)
-            for record in kept:
+            for epoch, record in kept_records(earlier, epochs):
                 RecordWriter(self._file).write(record)
+                self.epochs = max(self.epochs, epoch + 1)
             self._file.flush()
             for path in earlier:  # a TensorBoard that reads one stays at it for ever where it goes
                 os.truncate(path, 0)
 
     def add(self, epoch: int, row: Mapping[str, float], best: bool) -> None:
         """Take in one epoch's metrics; `best`, whether it is the best so far."""
-        self._epoch = epoch
+        self.epochs = max(self.epochs, epoch + 1)
         self._waiting["newest"] = epoch, time.time(), row, best
         if best:
             self._waiting["best"] = self._waiting["newest"]
@@ -105,10 +106,10 @@ class EventWriter:
         The last shows the best weights and stands at the end all the same, since a TensorBoard that gets an earlier
         step takes it for a new start.
         """
-        self._epoch = max(self._epoch, epoch or 0)
+        self.epochs = max(self.epochs, 1 + (epoch or 0))
         if last or time.perf_counter() - self._last_view >= self._views_every:
             self._last_view = time.perf_counter()
-            self._put_picture("view", png, self._epoch)
+            self._put_picture("view", png, self.epochs - 1)
 
     def flush(self) -> None:
         """Write the rows that wait."""
@@ -125,7 +126,7 @@ class EventWriter:
         """Write what waits, the loss of the test split and how the session ended; nothing can be written after."""
         self.flush()
         with self._guarded():
-            self._put(self._epoch, summary=_scalars({TEST_LOSS: test_loss}))
+            self._put(max(self.epochs - 1, 0), summary=_scalars({TEST_LOSS: test_loss}))
             end = SessionEndInfo(status=STATUS_FAILURE if failed else STATUS_SUCCESS, end_time_secs=time.time())
             self._put_session(metadata.SESSION_END_INFO_TAG, session_end_info=end)
             if self._file is not None:

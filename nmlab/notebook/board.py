@@ -55,6 +55,7 @@ class Board:
         self._change = change
         self._closable = closable
         self._runs: Sequence[Run] = ()
+        self._server: tensorboard.Server | None = None
         self._turn = 0
 
     def open(self, runs: Sequence[Run] = (), height: int = HEIGHT) -> None:
@@ -65,12 +66,16 @@ class Board:
         about = {"what": what, "closable": self._closable}
         self._change(board={**about, "phase": "starting", "html": "<p>TensorBoard is starting…</p>"})
         try:
-            server = tensorboard.serve(self._folder)
+            server = self._server = tensorboard.serve(self._folder)
             shown = {"phase": "serving", "port": server.port, "key": server.key, "height": height}
             # a pattern that a user sees, and may edit; a dot in an id may as well mean any character
             shown["filter"] = "|".join(f"^{run.id}$" for run in runs)
         except TensorBoardError as error:
             shown = {"phase": "failed", "html": error_html(error.reason, error.log) + self._instead()}
+        except BaseException:  # as by ■: nobody waits any more for what would start for ever
+            if turn == self._turn:
+                self.close()
+            raise
         if turn == self._turn:  # not closed or asked for something else meanwhile
             self._change(board={**about, **shown})
 
@@ -79,14 +84,18 @@ class Board:
         threading.Thread(target=self.open, args=(runs,), name="nmlab tensorboard", daemon=True).start()
 
     def unreachable(self, tried: Sequence[str]) -> None:
-        """Say that it runs where the page cannot go, and what would help."""
+        """Say that it runs where the page cannot go, and what would help; or that it does not run any more."""
+        self._turn += 1
+        if self._server is not None and not self._server.alive:  # seen by a page that was loaded after its end
+            html = "<p>TensorBoard has ended. Open it again to go on.</p>"
+            self._change(board={"phase": "ended", "html": html, "closable": self._closable})
+            return
         places = ", ".join(map(str, tried)) or "any address that this page knows"
         words = (
             f"It runs, but this page cannot reach it at {places}. Where Jupyter's server is on another machine or "
             "behind a hub, the way goes through jupyter-server-proxy: install it beside the server "
             "(pip install jupyter-server-proxy) and restart the server."
         )
-        self._turn += 1
         html = error_html("TensorBoard cannot be shown here", words) + self._instead()
         self._change(board={"phase": "failed", "html": html, "closable": self._closable})
 

@@ -49,6 +49,8 @@ def find(name: str | None, variables: Mapping[str, Any]) -> Any:
 
 
 def called(lab: Any, variables: Mapping[str, Any]) -> str:
-    """Return by what `find` gives this Lab: its own name, or a variable's where another Lab has that."""
-    labs, own = by_name(variables), str(lab.name)
-    return next((name for name in (own, *labs) if labs.get(name) is lab), own)
+    """Return by what `find` gives this Lab: its own name, or a variable's where another Lab has that name too."""
+    own = str(lab.name)
+    alone = sum(other.name == own for other in known()) == 1
+    names = [name for name, found in by_name(variables).items() if found is lab]
+    return next((name for name in names if alone or variables.get(name) is lab), own)

@@ -34,7 +34,7 @@ _REMARKS = {
     "cuda": "Each step was waited for on the GPU, so that its time is its own; without a profiler steps overlap.",
     BESIDE: "Another thread drew beside the loop: its share comes on top of the 100 %, and what it took from the loop "
     "is within the other rows.",
-    "trace": "Too few steps for a trace: it begins with the third.",
+    "trace": "No trace: it begins with the third step, and where no other profiler of PyTorch's is at work.",
 }
 
 
@@ -47,10 +47,13 @@ def profile_html(run: Run, called: str, ended: bool) -> str:
     if "steps" not in details:
         if not (run.settings.get("options") or {}).get("profiler"):
             return f"<p class='nm-soft'>{_NONE}</p>"
-        when = "The training did not begin: there is no profile." if ended else "The profile comes after the training."
+        none = "There is no profile: the training did not begin, or its process did not live to its end."
+        when = none if ended else "The profile comes after the training."
         return f"<p class='nm-soft'>{when}</p>"
     steps = details["steps"]
-    told = f"{called}: {_seconds(details['seconds'])} of training, by step of its loop"
+    first, last = details.get("epochs", (0, run.epochs))
+    part = f" in epochs {first} to {last}" if first > 0 or last + 1 < run.epochs else ""  # of a resumed run
+    told = f"{called}: {_seconds(details['seconds'])} of training{part}, by step of its loop"
     parts = [f"<p class='nm-soft'>{escape(told)}</p>", _steps(steps, details["seconds"])]
     if details.get("functions"):
         parts += ["<h4>Python functions with the most time of their own</h4>", _functions(details["functions"])]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from IPython.core.error import UsageError
@@ -66,14 +67,19 @@ def read(line: str, flags: Sequence[str] = ()) -> Asked:
 def value_of(text: str, variables: Mapping[str, Any]) -> Any:
     """Return what a word stands for: a Python literal, a variable, or else the text itself.
 
-    `{expression}` and `$variable` in it are expanded as IPython does, where it is neither as it stands.
+    A word that is `{expression}` or `$variable` as a whole stands for the value itself; within a text they are expanded
+    as IPython does.
     """
+    inner = text[1:-1] if re.fullmatch(r"\{[^{].*\}", text) else text.removeprefix("$")
     for word in (text, _expanded(text, variables)):
         try:
             return ast.literal_eval(word)
         except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
             if word in variables:
                 return variables[word]
+        if word == text != inner:
+            with suppress(Exception):
+                return eval(inner, dict(variables))
     return word
 
 

@@ -217,7 +217,10 @@ class Run:
 
     @property
     def profile_details(self) -> dict[str, Any]:
-        """All of the profile as JSON: `profiler`, `device`, `seconds`, `steps`, and the profiler's own; or {}."""
+        """All of the profile as JSON, or {}: `profiler`, `device`, `seconds`, `epochs`, `steps`, the profiler's own.
+
+        Of a resumed run it is the profile of the last training that had one, from the first to the last of `epochs`.
+        """
         return self._read(f"{self.profile_folder.name}/{PROFILE_DETAILS}")[0]
 
     @property

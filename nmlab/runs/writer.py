@@ -73,9 +73,9 @@ class RunWriter:
 
     def keep_profile(self, details: Mapping[str, Any], report: str) -> None:
         """Write where the training's time went, as numbers and as a report to read."""
-        write_json(self.profile(PROFILE_DETAILS), details)
         with written_aside(self.profile(PROFILE_REPORT)) as aside:
             aside.write_text(report, encoding="utf-8")
+        write_json(self.profile(PROFILE_DETAILS), details)
 
     def keep_epochs(self, epochs: int) -> None:
         """Drop the rows from epoch `epochs` on, which a resumed run makes again, and a last row half written."""

@@ -39,18 +39,20 @@ class Server:
         self.folder = folder
         self.key = secrets.token_hex(8)
         """What the server answers to who asks which one it is."""
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the server lives
         self._said = ""
         self._owner = os.getpid()
         self._port: int | None = None
-        folder.mkdir(parents=True, exist_ok=True)
         arguments = ["--owner", str(self._owner), "--key", self.key, "--logdir", str(folder)]
         arguments += ["--host", "127.0.0.1", "--port", "0", "--reload_interval", "2"]
-        self._known_by = manager.cache_key(str(Path.cwd()), arguments, {})
         try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._known_by = manager.cache_key(str(Path.cwd()), arguments, {})
+            self._log = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the server lives
             self._process = subprocess.Popen(
                 # -P: the folder of the file is no place to import from
                 [sys.executable, "-P", str(Path(__file__).with_name("process.py")), *arguments],
+                # where this process looks for its note, whatever a cell has set since
+                env={**os.environ, "TMPDIR": tempfile.gettempdir()},
                 stdin=subprocess.PIPE,  # which closes when this process ends, however it does
                 stdout=self._log,
                 stderr=subprocess.STDOUT,
@@ -59,8 +61,10 @@ class Server:
                 creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
             )
         except OSError as error:
-            self._log.close()
-            raise TensorBoardError(f"TensorBoard could not be started by {sys.executable}: {error}") from error
+            with suppress(AttributeError):  # not opened yet
+                self._log.close()
+            what = f"TensorBoard over {folder} could not be started by {sys.executable}"
+            raise TensorBoardError(f"{what}: {error}") from error
 
     @property
     def pid(self) -> int:
@@ -86,7 +90,10 @@ class Server:
             if self._port is not None:
                 break
             if not self.alive:
-                raise TensorBoardError(f"TensorBoard did not start (exit status {self._process.returncode}).", self.log)
+                reason = f"TensorBoard did not start (exit status {self._process.returncode})."
+                if not self.log:
+                    reason += f" It left no word; is there space in {tempfile.gettempdir()}?"
+                raise TensorBoardError(reason, self.log)
             if time.monotonic() > end:
                 self.stop()
                 raise TensorBoardError(f"TensorBoard did not answer within {STARTING:.0f} s.", self.log)

@@ -8,6 +8,12 @@ from .bench_page import KEPT, board, button, field, opened, rows, run_to_its_end
 from .notebook_page import NotebookPage
 
 FIRST, SECOND = "0001-random_parameters", "0002-random_parameters"
+PORT = "(frame) => new URL(frame.src).port"
+ANOTHER_KERNEL = """
+from pathlib import Path
+from nmlab.notebook import board
+board.show(Path("nmlab_runs").absolute())
+"""
 WITHOUT_NMLAB = """
 import subprocess, sys
 from pathlib import Path
@@ -72,6 +78,17 @@ def test_one_run_under_a_cell_and_what_is_left_of_it(notebook: NotebookPage) -> 
     expect(notebook.output(2).locator(KEPT)).to_be_hidden()
     notebook.screenshot("tensorboard-cell", of=notebook.cell(2))
     assert notebook.problems == []
+
+    # a second kernel over the same folder has one of its own
+    other = NotebookPage(notebook.page.context.new_page(), notebook.server, notebook.screenshots)
+    other.folder, other.notebook = notebook.folder, notebook.folder / "other.ipynb"
+    other.open([ANOTHER_KERNEL])
+    assert other.run_cell(0), other.output_text(0)
+    for run in (FIRST, SECOND):
+        expect(board(other.output(0)).get_by_text(run).first).to_be_visible(timeout=60_000)
+    port, others = (output.locator("iframe").evaluate(PORT) for output in (notebook.output(2), other.output(0)))
+    assert port != others
+    other.page.close()
 
     # TensorBoard's own magic, beside what a killed one left behind
     assert notebook.run_cell(3), notebook.output_text(3)

@@ -10,7 +10,7 @@ from nbclient import NotebookClient
 from nbformat.sign import NotebookNotary
 from playwright.sync_api import Browser, Locator, expect
 
-from .bench_page import KEPT, LAB, PROBLEM, button, field, says
+from .bench_page import KEPT, LAB, PROBLEM, board, button, field, says, steps
 from .conftest import PATIENCE_MS
 from .notebook_page import LabServer, NotebookPage, screenshots_folder
 
@@ -84,6 +84,8 @@ def test_choose_run_and_stop(elsewhere: NotebookPage) -> None:
     expect(bench.get_by_role("tabpanel")).to_contain_text("dev_loss")
     expect(bench.locator(KEPT)).to_be_hidden()  # the slot has its picture now, and is not shown twice
     elsewhere.screenshot(f"{name}-stopped")
+    button(bench, "TensorBoard").click()
+    expect(steps(board(bench)).filter(has_text="0001-random_parameters")).to_be_visible(timeout=60_000)
     assert elsewhere.problems == []
 
 
@@ -91,10 +93,12 @@ def test_choose_run_and_stop(elsewhere: NotebookPage) -> None:
 def executed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A notebook that nbclient ran, with the state of its widgets."""
     folder = tmp_path_factory.mktemp("executed")
-    cells = [nbformat.v4.new_code_cell(source) for source in (PROBLEM, LAB, "run = lab.fit(max_epochs=20)")]
+    sources = (PROBLEM, LAB, "run = lab.fit(max_epochs=20)", "lab.tensorboard()")
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
     notebook = nbformat.v4.new_notebook(cells=cells)
     NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(folder)}}).execute()
     assert "AnyModel" in str(notebook.metadata.widgets)
+    assert "'phase': 'serving'" in str(notebook.metadata.widgets)
     nbformat.write(notebook, folder / "executed.ipynb")
     return folder / "executed.ipynb"
 
@@ -123,6 +127,10 @@ def test_jupyterlab_shows_what_was_kept_in_a_notebook_run_without_it(
         expect(image).to_have_count(1)
         assert image.evaluate("(image) => image.naturalWidth") > 500  # it came through
     expect(bench.locator(KEPT).locator("tbody tr")).to_have_count(1)
+    board = notebook.output(3)
+    expect(board.locator(KEPT)).to_contain_text("Run the cell again to open it")
+    expect(board.locator(KEPT)).to_be_visible()
+    expect(board.locator(".nmlab").locator("visible=true")).to_have_count(0)
     bench.locator(KEPT).scroll_into_view_if_needed()
     notebook.screenshot(f"executed-elsewhere-{'trusted' if trusted else 'untrusted'}")
     assert notebook.problems == []

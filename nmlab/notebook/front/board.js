@@ -58,7 +58,8 @@ function makeBoard(model, send, dark) {
     leave();
     shown = of;
     words.innerHTML = now.html || "";
-    if (now.phase !== "serving") return;
+    if (now.phase !== "serving" || (await isAlone(model))) return; // a saved page's port may be anyone's by now
+    if (of !== shown) return;
     setText(words, "Looking for the way to it…");
     const tried = addresses(now.port);
     let address = null;

@@ -6,6 +6,11 @@ function render({ model, el }) {
   const release = hideKept(model.get("key"));
   root.dataset.theme = isDark(el) ? "dark" : "light";
   el.append(root);
+  isAlone(model).then((alone) => {
+    if (!alone) return;
+    root.hidden = true;
+    release();
+  });
   return () => {
     board.close();
     release();
