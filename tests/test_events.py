@@ -98,7 +98,7 @@ def test_train_and_dev_share_a_chart_and_what_is_not_finite_is_left_out(tmp_path
     assert read(tmp_path) == {
         "loss/train": [(0, 2.0), (2, 1.5)],
         "loss/dev": [(0, 1.0), (2, 0.5)],
-        "hparam/dev_loss": [(2, 0.5)],
+        "(best)/dev_loss": [(2, 0.5)],
         "lr": [(0, 0.5), (2, 0.25)],
         "x lt 1/dev": [(0, 0.25)],
     }
@@ -117,7 +117,7 @@ def test_thinned_rows_hold_the_first_the_best_and_the_last(
     best = losses.index(min(losses))
     found = read(folder)
     assert found["loss/dev"] == [(epoch, losses[epoch]) for epoch in sorted({0, best, len(losses) - 1})]
-    assert found["hparam/dev_loss"][-1] == (best, min(losses))
+    assert found["(best)/dev_loss"][-1] == (best, min(losses))
 
 
 def test_rows_come_at_least_twice_a_second_and_are_on_disk_at_once(tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_a_fit_writes_scalars_its_problem_and_its_views(runs_dir: Path) -> None:
     assert [step for step, _ in found["view"]] == [0, 2]
     assert fit.view is not None
     assert found["view"][-1][1] == fit.view.png
-    assert dict(found["hparam/test_loss"]) == {2: pytest.approx(run.test_metrics["test_loss"])}
+    assert dict(found["(best)/test_loss"]) == {2: pytest.approx(run.test_metrics["test_loss"])}
 
 
 def test_pictures_of_the_view_are_thinned_but_the_last(tmp_path: Path) -> None:
@@ -191,6 +191,8 @@ def test_the_hparams_tab_compares_runs_with_different_data(runs_dir: Path) -> No
     status = {id: session.status for id, (session, _) in found.items()}
     assert status.pop(failed.id) == api_pb2.STATUS_FAILURE
     assert set(status.values()) == {api_pb2.STATUS_SUCCESS}
+    # of the metrics the tab shows the first five
+    assert [info.name.tag for info in experiment.metric_infos][:2] == ["(best)/dev_loss", "(best)/test_loss"]
     columns = {info.name: info for info in experiment.hparam_infos}
     assert {"nsim", "lr", "data.lr", "kind", "max_epochs", "trainer_kwargs.limit_train_batches"} <= columns.keys()
     assert columns["max_epochs"].differs
@@ -205,8 +207,8 @@ def test_the_hparams_tab_compares_runs_with_different_data(runs_dir: Path) -> No
     assert names[second.id]["shuffle"].HasField("bool_value")
     for run in (first, second):
         metrics = metrics_of(found[run.id][0])
-        assert metrics["hparam/dev_loss"] == pytest.approx(run.best_value)
-        assert metrics["hparam/test_loss"] == pytest.approx(run.test_metrics["test_loss"])
+        assert metrics["(best)/dev_loss"] == pytest.approx(run.best_value)
+        assert metrics["(best)/test_loss"] == pytest.approx(run.test_metrics["test_loss"])
 
 
 @given(st.dictionaries(st.text(min_size=1, max_size=5), st.none() | st.booleans() | st.floats() | st.lists(st.text())))
@@ -246,7 +248,7 @@ def test_a_running_session_is_neither_a_success_nor_a_failure(tmp_path: Path) ->
     writer.add(0, {"train_loss": 2.0}, best=True)
     ((session, _),) = sessions(tmp_path)[1].values()
     assert session.status not in (api_pb2.STATUS_SUCCESS, api_pb2.STATUS_FAILURE)
-    assert metrics_of(session)["hparam/train_loss"] == 2.0
+    assert metrics_of(session)["(best)/train_loss"] == 2.0
     writer.close(failed=True)
 
 
@@ -262,13 +264,13 @@ def test_a_resumed_run_goes_on_without_a_zigzag(runs_dir: Path) -> None:
     nmlab.fit(integrator(), integrator_data, TrainerOptions(max_epochs=7), resume=run, runs_dir=runs_dir)
     for events in (looking, accumulator(run.folder)):  # one that has read the first file, and one that comes late
         found = series(events)
-        for tag in ("loss/train", "loss/dev", "lr", "regulation/dev", "hparam/dev_loss"):
+        for tag in ("loss/train", "loss/dev", "lr", "regulation/dev", "(best)/dev_loss"):
             steps = [step for step, _ in found[tag]]
             assert steps == sorted(set(steps)), tag
         assert [step for step, _ in found["loss/dev"]][-1] == 6
         assert dict(found["loss/dev"])[0] == dict(before["loss/dev"])[0]
         assert [step for step, _ in found["problem"]] == [0]
-        assert [step for step, _ in found["hparam/test_loss"]] == [6]
+        assert [step for step, _ in found["(best)/test_loss"]] == [6]
     ((session, hparams),) = sessions(runs_dir)[1].values()
     assert hparams["max_epochs"].number_value == 7
     assert session.status == api_pb2.STATUS_SUCCESS
@@ -308,7 +310,7 @@ def test_the_best_epoch_of_a_killed_run_is_the_best_when_it_comes_again(
     again = nmlab.fit(rosenbrock(), rosenbrock_data, resume=run, runs_dir=runs_dir)
     assert again.best_epoch == run.best_epoch
     found = read(run.folder)
-    assert found["hparam/dev_loss"][-1] == (again.best_epoch, pytest.approx(again.best_value))
+    assert found["(best)/dev_loss"][-1] == (again.best_epoch, pytest.approx(again.best_value))
     assert again.best_epoch in dict(found["loss/dev"])
 
 
@@ -325,11 +327,11 @@ def test_what_was_measured_without_events_is_caught_up_with(runs_dir: Path) -> N
     losses, best = run.column("dev_loss"), run.best_epoch
     assert best is not None
     assert best >= 2
-    assert found["hparam/dev_loss"][-1] == (best, pytest.approx(run.best_value))
+    assert found["(best)/dev_loss"][-1] == (best, pytest.approx(run.best_value))
     steps = dict(found["loss/dev"])
     assert steps.keys() >= {0, 1, 2, best, 4}
     assert steps == {step: pytest.approx(losses[step]) for step in steps}
-    assert [step for step, _ in found["hparam/test_loss"]] == [4]
+    assert [step for step, _ in found["(best)/test_loss"]] == [4]
 
 
 def test_records_that_two_files_hold_are_kept_once(tmp_path: Path) -> None:

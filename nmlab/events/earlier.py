@@ -8,8 +8,13 @@ from pathlib import Path
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.plugins.hparams.metadata import SESSION_END_INFO_TAG, SESSION_START_INFO_TAG
 
-PROBLEM, TEST_LOSS = "problem", "hparam/test_loss"
-"""Tags of the Problem's picture and of the loss of the test split."""
+PROBLEM = "problem"
+"""Tag of the Problem's picture."""
+
+BEST = "(best)"
+"""Group of the losses under the best weights; the HParams tab shows of the metrics those whose names sort first."""
+
+TEST_LOSS = f"{BEST}/test_loss"
 
 _ANEW = {PROBLEM, TEST_LOSS, SESSION_START_INFO_TAG, SESSION_END_INFO_TAG}
 """Tags that the run writes once each time."""

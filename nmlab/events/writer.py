@@ -24,7 +24,7 @@ from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE, STATUS_SUCCESS
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from nmlab.events.earlier import PROBLEM, TEST_LOSS, kept_records
+from nmlab.events.earlier import BEST, PROBLEM, TEST_LOSS, kept_records
 from nmlab.events.hparams import Hyperparameter
 
 _OURS = ".nmlab"
@@ -173,7 +173,7 @@ def _by_tag(row: Mapping[str, float], best: bool) -> dict[str, float]:
     values.pop("epoch", None)
     if best:
         name = "dev_loss" if "dev_loss" in row else "train_loss"
-        values[f"hparam/{name}"] = row.get(name, math.nan)
+        values[f"{BEST}/{name}"] = row.get(name, math.nan)
     return values
 
 
