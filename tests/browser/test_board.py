@@ -2,7 +2,7 @@
 
 import re
 
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
 from .bench_page import KEPT, board, button, field, opened, rows, run_to_its_end, says, steps
 from .notebook_page import NotebookPage
@@ -66,7 +66,7 @@ def test_two_runs_in_the_bench_and_a_third_as_it_goes(notebook: NotebookPage) ->
     expect(bench.locator("iframe")).to_have_count(0)
 
 
-def test_one_run_under_a_cell_and_what_is_left_of_it(notebook: NotebookPage) -> None:
+def test_one_run_under_a_cell_and_what_is_left_of_it(notebook: NotebookPage, browser: Browser) -> None:
     bench = opened(notebook, "lab.tensorboard('0002')", WITHOUT_NMLAB)
     run_to_its_end(bench, 6)
     run_to_its_end(bench, 8)
@@ -80,7 +80,8 @@ def test_one_run_under_a_cell_and_what_is_left_of_it(notebook: NotebookPage) -> 
     assert notebook.problems == []
 
     # a second kernel over the same folder has one of its own
-    other = NotebookPage(notebook.page.context.new_page(), notebook.server, notebook.screenshots)
+    elsewhere = browser.new_context()  # JupyterLab loads a page anew that has another of its kind beside it
+    other = NotebookPage(elsewhere.new_page(), notebook.server, notebook.screenshots)
     other.folder, other.notebook = notebook.folder, notebook.folder / "other.ipynb"
     other.open([ANOTHER_KERNEL])
     assert other.run_cell(0), other.output_text(0)
@@ -88,7 +89,7 @@ def test_one_run_under_a_cell_and_what_is_left_of_it(notebook: NotebookPage) -> 
         expect(board(other.output(0)).get_by_text(run).first).to_be_visible(timeout=60_000)
     port, others = (output.locator("iframe").evaluate(PORT) for output in (notebook.output(2), other.output(0)))
     assert port != others
-    other.page.close()
+    elsewhere.close()
 
     # TensorBoard's own magic, beside what a killed one left behind
     assert notebook.run_cell(3), notebook.output_text(3)
