@@ -20,20 +20,30 @@ if TYPE_CHECKING:
     from nmlab.fields import Field as Field
     from nmlab.fields import fields_of as fields_of
     from nmlab.fitting import fit as fit
+    from nmlab.lit_trainer import LitTrainer as LitTrainer
     from nmlab.notebook.lab import Lab as Lab
     from nmlab.options import TrainerOptions as TrainerOptions
     from nmlab.runs import Run as Run
     from nmlab.runs import RunStore as RunStore
+    from nmlab.sweeps import Sweep as Sweep
+    from nmlab.sweeps import sweep as sweep
+    from nmlab.tuning import find_batch_size as find_batch_size
+    from nmlab.tuning import find_lr as find_lr
 
     __version__: str
 
 _ROOM_OF = {
     "fit": "fitting",
+    "find_lr": "tuning",
+    "find_batch_size": "tuning",
     "load": "archive",
     "Lab": "notebook.lab",
+    "LitTrainer": "lit_trainer",
     "TrainerOptions": "options",
     "Run": "runs",
     "RunStore": "runs",
+    "Sweep": "sweeps",
+    "sweep": "sweeps",
     "Field": "fields",
     "fields_of": "fields",
     "NmlabError": "errors",

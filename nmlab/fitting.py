@@ -13,6 +13,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from neuromancer.problem import Problem
 
 from nmlab import control as controls
 from nmlab.control import Control, StopRequested
+from nmlab.customs import CustomModule, Customs
 from nmlab.data import Splits, make_splits, place_of
 from nmlab.describe import describe_function, describe_sources, describe_values, users_traceback, versions
 from nmlab.errors import FieldError, NonFiniteLossError, RunError
@@ -27,6 +29,7 @@ from nmlab.events import EventWriter, begin_events
 from nmlab.fields import check, fields_of, takes_any_keyword
 from nmlab.launch import Job
 from nmlab.log import captured
+from nmlab.module import ProblemModule
 from nmlab.options import TrainerOptions
 from nmlab.randomness import RandomStreams, fresh_seed
 from nmlab.resuming import as_before, epochs_done
@@ -87,20 +90,12 @@ def fit(
     RunError : the runs folder cannot be written, or there is nothing to resume
     Whatever the user's own functions raise goes through, with the run's folder noted.
     """
-    misplaced = {
-        key: f"an option, not data: options=TrainerOptions({key}=…), or data_kwargs={{'{key}': …}} if data is meant"
-        for key in more_data_kwargs
-        if key in TrainerOptions.model_fields
-    }
-    misplaced |= {key: "given in data_kwargs too" for key in more_data_kwargs if key in (data_kwargs or {})}
-    if misplaced:
-        raise FieldError(misplaced, subject="fit() cannot take these keywords")
     return (
         Fit(
             problem,
             data_setup_function,
             options,
-            {**(data_kwargs or {}), **more_data_kwargs},
+            all_data_kwargs(data_kwargs, more_data_kwargs),
             choices=choices,
             runs_dir=runs_dir,
             name=name,
@@ -109,6 +104,25 @@ def fit(
         .start()
         .wait()
     )
+
+
+def all_data_kwargs(
+    data_kwargs: Mapping[str, Any] | None, loose: Mapping[str, Any], caller: str = "fit"
+) -> dict[str, Any]:
+    """Return the data function's keywords, those given in a dict and the loose ones together.
+
+    Parameters: `caller`, the function that was given them. Raises `FieldError` where an option's name is among the
+    loose ones, or a name is in both.
+    """
+    misplaced = {
+        key: f"an option, not data: options=TrainerOptions({key}=…), or data_kwargs={{'{key}': …}} if data is meant"
+        for key in loose
+        if key in TrainerOptions.model_fields
+    }
+    misplaced |= {key: "given in data_kwargs too" for key in loose if key in (data_kwargs or {})}
+    if misplaced:
+        raise FieldError(misplaced, subject=f"{caller}() cannot take these keywords")
+    return {**(data_kwargs or {}), **loose}
 
 
 class Fit:
@@ -121,6 +135,9 @@ class Fit:
     starts_from : where those come from, for the record: a run's id or 'kept weights'; None for a fresh start
     view : `f(problem, splits) -> Figure`, a picture of the user's own; see `View`
     echo : whether what the fit prints also goes where it would have gone, or to the run's log alone
+    batch_size : samples a batch, in place of the data function's; None for the data function's own
+    sweep : what the record says of the sweep that the run belongs to; None for no sweep
+    customs : a training step, hooks and metrics of the user's own; None for none
 
     Raises `FieldError` at once where keywords or options are wrong.
     """
@@ -141,6 +158,9 @@ class Fit:
         starts_from: str | None = None,
         view: Callable[..., Any] | None = None,
         echo: bool = True,
+        batch_size: int | None = None,
+        sweep: Mapping[str, Any] | None = None,
+        customs: Customs | None = None,
     ) -> None:
         if not isinstance(problem, Problem) and not callable(problem):
             what = type(problem).__name__
@@ -158,6 +178,7 @@ class Fit:
         kwargs = dict(data_kwargs or {})
         if self._resumed is not None:
             options, kwargs = as_before(self._resumed, self._fields, options, kwargs)
+            batch_size = batch_size or self._resumed.settings.get("batch_size")
         self.options = options or TrainerOptions()
         self.data_kwargs = check(
             self._fields,
@@ -173,10 +194,15 @@ class Fit:
         self._start_weights = start_weights
         self._starts_from = starts_from
         self._echo = echo
+        self._batch_size = batch_size
+        self._sweep = sweep
+        self._customs = customs
         self.control = Control(name=f"run {self._name!r}")
         self.view = None if view is None else View(view, self.control)
         """The user's own picture, or None."""
         self.problem: Problem | None = problem if isinstance(problem, Problem) else None
+        self.module: CustomModule | None = None
+        """What Lightning trains, from the training on, where there are customs; else None."""
         self.splits: Splits | None = None
         """What the data function returned, once it has."""
         self._writer: RunWriter | None = None
@@ -270,6 +296,9 @@ class Fit:
             "seed": self.seed,
             "threads": torch.get_num_threads(),
             "starts_from": self._starts_from,
+            "batch_size": self._batch_size,
+            "sweep": self._sweep,
+            "customs": None if self._customs is None else self._customs.to_json(),
             "versions": versions(),
         }
 
@@ -326,7 +355,8 @@ class Fit:
         self._say("making the data")
         streams.reseed()
         with streams:
-            self.splits = splits = make_splits(self._function, self.data_kwargs)
+            splits = make_splits(self._function, self.data_kwargs)
+        self.splits = splits = replace(splits, batch_size=self._batch_size or splits.batch_size)
         resume = self._resumed is not None
         if self.options.tensorboard:
             done = epochs_done(self.run) if resume else 0
@@ -341,12 +371,19 @@ class Fit:
             splits,
             place_of(self._function),
             converted=self.options.precision in ("64-true", "16-true", "bf16-true"),
+            without=self._customs.untried if self._customs is not None else (),
         )
         self._say("preparing the training")
         streams.reseed()
         if splits.dev is None and self.options.monitor is None:
             warnings.warn(NO_DEV, stacklevel=2)
-        train(problem, splits, self.options, streams, self._begun_writer, self.control, resume, self._events)
+        writer, make = self._begun_writer, ProblemModule if self._customs is None else self._make_module
+        train(problem, splits, self.options, streams, writer, self.control, resume, self._events, make)
+
+    def _make_module(self, *arguments: Any) -> CustomModule:
+        assert self._customs is not None
+        self.module = CustomModule(*arguments, customs=self._customs)
+        return self.module
 
     def _draw_last(self) -> None:
         self.control.training_over()

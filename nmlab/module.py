@@ -115,12 +115,14 @@ class ProblemModule(LightningModule):
         self.epochs_done = 0
         self.row: dict[str, float] = {}
         """The metrics of the epoch that ended last."""
+        self.extra: dict[str, float] = {}
+        """What else was logged in this epoch, by functions of the user's own."""
 
     # --- steps ---
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         with section(self.trainer, "forward"), self._streams.drawing("train", self._look(batch_idx)):
-            output = self.problem(batch)
+            output = self._pass("train", batch, batch_idx)
         loss = output[f"{batch['name']}_loss"]
         with section(self.trainer, "metrics"):
             self.totals["train"].add(output, batch["name"], _samples(batch))
@@ -149,9 +151,13 @@ class ProblemModule(LightningModule):
         # problems that need gradients to be evaluated (PINNs, projected gradients) say so by grad_inference
         drawing = self._streams.drawing(split, self._look(batch_idx))
         with section(self.trainer, "forward"), torch.set_grad_enabled(bool(self.problem.grad_inference)), drawing:
-            output = self.problem(batch)
+            output = self._pass(split, batch, batch_idx)
         with section(self.trainer, "metrics"):
             self.totals[split].add(output, batch["name"], _samples(batch))
+
+    def _pass(self, split: str, batch: Batch, batch_idx: int) -> dict[str, Any]:
+        """Return what the Problem gives for a batch of a split, the loss and all terms among it."""
+        return self.problem(batch)  # type: ignore[no-any-return]
 
     def _not_finite(self, split: str, output: dict[str, Any], name: str) -> NonFiniteLossError:
         broken = [t.name for t in self.terms if not torch.isfinite(_number(output[f"{name}_{t.key}"]))]

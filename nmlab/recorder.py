@@ -154,7 +154,7 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
         with section(trainer, "logging"):
             self._writer.append(row)
             if self._events is not None:
-                self._events.add(trainer.current_epoch, row, best)
+                self._events.add(trainer.current_epoch, {**self._module.extra, **row}, best)
         if self._checkpoints is not None:
             if best:
                 trainer.save_checkpoint(self._writer.checkpoint("best"), weights_only=False)

@@ -45,10 +45,13 @@ def script(run: Run, folder: str | os.PathLike[str] | None = None) -> str:
         needed.add("from lightning.pytorch import seed_everything")
     if not path.is_absolute():
         needed.add("from pathlib import Path")
+    if settings.get("batch_size"):
+        needed.add("from functools import wraps")
     above = _above(settings, sources, missing, needed)
     taken = {*symtable.symtable(above, "<script>", "exec").get_identifiers(), *missing}
     problem, start = _start(run, settings, sources["given"]["problem"], taken, path)
-    fit = _fit(settings, sources["given"]["data_setup_function"], problem, arguments)
+    function, data = _data(settings, sources["given"]["data_setup_function"], taken)
+    fit = data + _fit(settings, function, problem, arguments)
     return f"{_head(run, settings)}\n{above}{start}\n\n{fit}\n"
 
 
@@ -60,6 +63,12 @@ def _head(run: Run, settings: Mapping[str, Any]) -> str:
     ]
     if run.status != "finished":
         lines.append(f"That run is {run.status} after {run.epochs} epochs; this one goes on to max_epochs.")
+    customs = settings.get("customs") or {}
+    own = list(customs.get("hooks", ()))
+    metrics = customs.get("metrics", {}).items()
+    own += [f"{split}_metric={name!r}" for split, name in metrics if not name.endswith(f"{split}_loss")]
+    if own:
+        lines.append(f"That run had something of its own in the training that is not here: {', '.join(own)}.")
     return "".join(f"# {line}\n" for text in lines for line in textwrap.wrap(text, WIDTH - 2))
 
 
@@ -149,6 +158,24 @@ def _start(run: Run, settings: Mapping[str, Any], given: str, taken: set[str], f
         whose = settings.get("starts_from") or "those that the Problem held"
         lines.append(_to_fill_in(f"{problem}'s weights", f"the run kept no start weights; they were {whose}"))
     return problem, "\n".join(lines)
+
+
+def _data(settings: Mapping[str, Any], given: str, taken: set[str]) -> tuple[str, str]:
+    """The data function's name, and the lines that make it return the batch size that the run had, where not its own.
+
+    Parameters: `given`, the function; `taken`, names in use.
+    """
+    if not (size := settings.get("batch_size")):
+        return given, ""
+    name = "data_with_batch_size"
+    while name in taken:
+        name += "_"
+    lines = [
+        f"@wraps({given})  # for its parameters",
+        f"def {name}(*args, **kwargs):",
+        f"    return *{given}(*args, **kwargs)[:3], {size}",
+    ]
+    return name, "\n".join(lines) + "\n\n\n"
 
 
 def _arguments(part: str, settings: Mapping[str, Any], sources: Mapping[str, Any]) -> list[tuple[str, str, str]]:

@@ -22,6 +22,7 @@ from nmlab.form import Form, refuse_locked
 from nmlab.options import TrainerOptions
 from nmlab.presets import Presets
 from nmlab.runs import Run, Runs, RunStore
+from nmlab.tuning import BatchSizeSearch, LRSearch
 from nmlab.view import view_fault
 from nmlab.weights import copy_weights, fingerprint, read_weights
 
@@ -243,19 +244,13 @@ class Session:
         Parameters: `data_kwargs`, `options`, by default those that are chosen; `echo`, whether what the run prints
         also goes where it would without nmlab; `step`, whether to pause after the first epoch.
         """
-        self.keep_if_asked()
         self._known_fingerprint()
-        label, weights = self._start
+        asked = self._as_next_run(data_kwargs, options)
         fit = Fit(
-            self.problem,
-            self.data_setup_function,
-            self.trainer_options if options is None else options,
-            self.data_kwargs if data_kwargs is None else data_kwargs,
-            choices=self.choices,
+            **asked,
             runs_dir=self.store.folder,
             lab=self.name,
-            start_weights=weights,
-            starts_from=label,
+            starts_from=self.starts_from,
             view=self.view,
             echo=echo,
         )
@@ -263,6 +258,36 @@ class Session:
             fit.control.step()
         self.fit = fit.start(instead_of=self.fit)
         return fit
+
+    def find_lr(self, *asked: Any, echo: bool = True, **settings: Any) -> LRSearch:
+        """Begin a search for a learning rate in its thread and return it.
+
+        Parameters: `asked`, data keywords and options, by default those that are chosen; `echo` as for `start`;
+        `settings`, further ones of `LRSearch`.
+        """
+        search = LRSearch(**self._as_next_run(*asked), echo=echo, **settings)
+        search.start(instead_of=self.fit)
+        return search
+
+    def find_batch_size(self, *asked: Any, **settings: Any) -> BatchSizeSearch:
+        """Begin a search for a batch size in its thread and return it; parameters as for `find_lr`."""
+        search = BatchSizeSearch(**self._as_next_run(*asked), **settings)
+        search.start(instead_of=self.fit)
+        return search
+
+    def _as_next_run(
+        self, data_kwargs: Mapping[str, Any] | None = None, options: TrainerOptions | None = None
+    ) -> dict[str, Any]:
+        """What a run that begins now would be made of."""
+        self.keep_if_asked()
+        return {
+            "problem": self.problem,
+            "data_setup_function": self.data_setup_function,
+            "options": self.trainer_options if options is None else options,
+            "data_kwargs": self.data_kwargs if data_kwargs is None else data_kwargs,
+            "choices": self.choices,
+            "start_weights": self._start[1],
+        }
 
     def take_over(self, other: Session) -> None:
         """Go on with the fit and the start weights of a session over the same Problem."""
@@ -321,8 +346,11 @@ class Session:
 
     # --- keywords from code ---
 
-    def sort_out(self, kwargs: Mapping[str, Any]) -> tuple[dict[str, Any], TrainerOptions]:
-        """Tell data keywords from options among loose ones, and return both over the values as they stand."""
+    def sort_out(self, kwargs: Mapping[str, Any], caller: str = "lab.fit") -> tuple[dict[str, Any], TrainerOptions]:
+        """Tell data keywords from options among loose ones, and return both over the values as they stand.
+
+        Parameters: `caller`, what was given them, for messages. Raises `FieldError` with all faults at once.
+        """
         given = dict(kwargs)
         data = {field.name for field in self.data_fields}
         data_kwargs = dict(given.pop("data_kwargs", None) or {}) if "data_kwargs" not in data else {}
@@ -342,7 +370,7 @@ class Session:
             if name not in data | known and not extra
         }
         if faults:
-            raise FieldError(faults, subject="lab.fit() cannot take these keywords")
+            raise FieldError(faults, subject=f"{caller}() cannot take these keywords")
         chosen = {name: value for name, value in given.items() if name in known and name not in data}
         loose = {name: value for name, value in given.items() if name not in chosen}
         base = options if options is not None else self.trainer_options
@@ -357,7 +385,7 @@ class Session:
             try:  # so that all faults are said at once
                 check(self.data_fields, values, extra=extra)
             except FieldError as others:
-                raise FieldError(others.faults | error.faults, subject="lab.fit() cannot take these values") from None
+                raise FieldError(others.faults | error.faults, subject=f"{caller}() cannot take these values") from None
             raise
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,19 +38,20 @@ def train(
     control: Control,
     resume: bool = False,
     events: EventWriter | None = None,
+    make_module: Callable[..., ProblemModule] = ProblemModule,
 ) -> None:
     """Train `problem`, leave its best weights in it, and score the test split with them.
 
     Parameters: `streams`, the random numbers that the training draws; `writer`, which keeps the record; `control`,
     which is asked at every batch whether to stop; `resume`, whether to go on from the run's last checkpoint;
-    `events`, which take the metrics in too.
+    `events`, which take the metrics in too; `make_module`, called for the module to train.
 
     Raises `FieldError` for a monitor that is no metric, `NonFiniteLossError`, `StopRequested`, and whatever the
     Problem's own functions raise; the best weights are in place then too.
     """
     dev = splits.dev is not None
     monitor = options.monitor or ("dev_loss" if dev else "train_loss")
-    module = ProblemModule(problem, options, streams, control, monitor)
+    module = make_module(problem, options, streams, control, monitor)
     columns = module.metric_names(dev)
     if monitor not in columns:
         raise FieldError({"monitor": f"{monitor!r} is no metric of this fit; there are: {', '.join(columns)}"})
@@ -78,7 +80,7 @@ def train(
     try:
         with ready_to_train(problem):
             profiler = _profiler(options, writer, control)
-            trainer = _trainer(options, writer.folder, callbacks, files, dev, profiler)
+            trainer = make_trainer(options, writer.folder, callbacks, files, dev, profiler)
             try:
                 trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True)
             finally:
@@ -126,7 +128,7 @@ def _profiler(options: TrainerOptions, writer: RunWriter, control: Control) -> L
     return LoopProfiler(options.profiler, control.progress, writer, options.resolved_accelerator())
 
 
-def _trainer(
+def make_trainer(
     options: TrainerOptions,
     folder: Path,
     callbacks: list[Callback],
@@ -146,7 +148,8 @@ def _trainer(
         "logger": list(options.loggers) or False,
         "callbacks": callbacks,
         "default_root_dir": folder,
-        # the recorder is the checkpoint callback, and the screen is the view's
+        # the recorder is the checkpoint callback, if there is to be one, and the screen is the view's
+        "enable_checkpointing": bool(callbacks),
         "enable_progress_bar": False,
         "enable_model_summary": False,
         "num_sanity_val_steps": 0,

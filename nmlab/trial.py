@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -81,15 +81,20 @@ def _copied(value: torch.Tensor, home: Home | None) -> torch.Tensor:
     return value.detach().to(device, dtype, copy=True)
 
 
-def try_out(problem: Problem, splits: Splits, source: str, converted: bool = False) -> None:
+def try_out(
+    problem: Problem, splits: Splits, source: str, converted: bool = False, without: Container[str] = ()
+) -> None:
     """Run `problem` forward on at most two samples of every split; nothing of it is changed.
 
     Parameters: `source`, the data function's name and place, for the message; `converted`, whether the fit will convert
-    the samples to the Problem's own precision (as with '64-true'). Raises `DataError` with, for each split that fails,
-    the node or term, what it lacks, and the shapes and types of what it got.
+    the samples to the Problem's own precision (as with '64-true'); `without`, names of splits to leave out. Raises
+    `DataError` with, for each split that fails, the node or term, what it lacks, and the shapes and types of what it
+    got.
     """
     faults = _multiplier_faults(problem, splits)
     for name, dataset in splits.items():
+        if name in without:
+            continue
         gradients = name == "train" or bool(problem.grad_inference)
         with untouched(problem), torch.set_grad_enabled(gradients):
             problem.eval()

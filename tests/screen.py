@@ -46,5 +46,5 @@ class Screen:
         return [run["id"] for run in self.panel.runs]
 
 
-IDLE: Iterable[str] = ("run", "step")
+IDLE: Iterable[str] = ("run", "step", "find lr")
 GOING: Iterable[str] = ("pause", "step", "stop")

@@ -6,6 +6,7 @@ from typing import Any
 
 import matplotlib
 import pytest
+import torch
 from matplotlib.figure import Figure
 
 from nmlab import tensorboard
@@ -30,6 +31,7 @@ def test_its_python_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: pytest.
         "problem": rosenbrock(),
         "data_setup_function": data_setup_function,
         "other_data_setup_function": other_data_setup_function,
+        "torch": torch,
         "f": lambda problem, splits: Figure(),
     }
     names: dict[str, Any] = dict(given)

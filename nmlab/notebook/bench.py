@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Sequence
 from html import escape
+from typing import Any
 
 from nmlab.fitting import Fit
 from nmlab.notebook.board import Board
@@ -14,9 +15,11 @@ from nmlab.notebook.live import error_html, progress_html, state_of, state_words
 from nmlab.notebook.memory_line import MemoryLine
 from nmlab.notebook.painter import Painter
 from nmlab.notebook.panel import Panel
+from nmlab.notebook.searching import Searching
 from nmlab.notebook.stage import TABS, Scene, Stage
 from nmlab.runs import Run, rows
 from nmlab.session import KEPT, Session
+from nmlab.tuning import Search
 
 STARTS = 20
 """How many runs are offered to start from."""
@@ -34,6 +37,7 @@ class Bench:
         self._earlier: Sequence[Run] = ()
         self._answers = 0
         self._seen: dict[str, Run] = {}
+        self.searching = Searching()
         self.panel = Panel()
         self.panel.tabs = [[tab, label] for tab, label in TABS.items() if tab != "view" or session.view is not None]
         self._stage = Stage(self.panel.change)
@@ -83,11 +87,13 @@ class Bench:
         with self._changing:
             session, faults = self._session, self._session.faults
             fit = session.fit
-            busy = fit is not None and self._ended is not fit
+            busy = self.searching.going or (fit is not None and self._ended is not fit)
             before = self.panel.controls
             enabled: list[str] = []
             hint = ""
-            if busy and fit is self._blocking:
+            if self.searching.going:
+                enabled, hint = self.searching.enabled, self.searching.hint
+            elif busy and fit is self._blocking:
                 hint = "A cell is waiting for this run: stop it with ■ (Interrupt the kernel)."
             elif busy and fit is not None:
                 going = not (fit.control.stopping or fit.done)
@@ -96,7 +102,7 @@ class Bench:
             elif faults:
                 hint = f"{faults} value{'s' if faults > 1 else ''} to put right before Run."
             else:
-                enabled = ["run", "step"]
+                enabled = ["run", "step", "find lr"]
             self.panel.change(
                 controls={
                     "enabled": enabled,
@@ -147,6 +153,12 @@ class Bench:
             self._blocking = fit if blocking else None
         self.refresh()
 
+    def searches(self, search: Search[Any], blocking: bool = False) -> None:
+        """Follow a search that has begun; `blocking` as for `begun`."""
+        with self._changing:
+            self.searching.begun(search, blocking)
+        self.refresh()
+
     def changed_runs(self) -> None:
         """Show runs that were renamed, deleted or brought back."""
         self.show_runs()
@@ -176,6 +188,11 @@ class Bench:
         if self.panel.retired:
             return False
         self._memory.update()
+        with self._changing:
+            found = self.searching.ended()
+        if found is not None:
+            self.panel.change(message=found)
+        searching = self.searching.going
         newest = self._session.fit  # looked at before: a fit that begins meanwhile has not ended
         fit = self._fit
         if fit is None:
@@ -184,7 +201,7 @@ class Bench:
             self.panel.change(progress="", heard="")
             self._draw(None, True)
             self.show_controls()
-            return False
+            return searching
         done = fit.done
         try:
             self._show_run(fit, done)
@@ -194,7 +211,7 @@ class Bench:
             with self._changing:
                 self._ended, self._blocking = fit, None
         self.show_controls()
-        return not done
+        return searching or not done
 
     def _show_run(self, fit: Fit, done: bool) -> None:
         if (fit, fit.problem) != self._shown:  # a Problem that is built now says whose runs are its fellows

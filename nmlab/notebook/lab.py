@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 from IPython import get_ipython
 from IPython.display import display
@@ -32,6 +32,9 @@ from nmlab.runs.store import slug
 from nmlab.script import script
 from nmlab.session import Session
 from nmlab.tensorboard import ready_for_plain_magic
+from nmlab.tuning import FoundLR, Search
+
+T = TypeVar("T")
 
 
 class Code(str):
@@ -159,6 +162,53 @@ class Lab:
                 self._await_screen()
                 while watcher is not None and watcher.is_alive():
                     time.sleep(0.02)
+
+    def find_lr(self, *, min_lr: float = 1e-6, max_lr: float = 1.0, num_training: int = 100, **kwargs: Any) -> FoundLR:
+        """Look for a learning rate for the next run, by a few steps that leave nothing behind; blocks meanwhile.
+
+        ■ (an interrupt) stops it, puts all back as it was, and is raised again.
+
+        Parameters
+        ----------
+        min_lr, max_lr, num_training : the first rate, the last, and how many steps there are, as for `nmlab.find_lr`
+        **kwargs : as for `fit`
+
+        Returns what shows itself as a picture and has a `.suggestion`. Raises what `nmlab.find_lr` raises.
+        """
+        asked = self._session.sort_out(kwargs, "lab.find_lr")
+        return self._wait_for(self._session.find_lr(*asked, min_lr=min_lr, max_lr=max_lr, num_training=num_training))
+
+    def find_batch_size(
+        self, *, mode: Literal["power", "binsearch"] = "power", max_trials: int = 6, **kwargs: Any
+    ) -> int:
+        """Return the largest batch size that fits into memory, by a few steps that leave nothing behind; blocks.
+
+        ■ (an interrupt) stops it as `find_lr`.
+
+        Parameters
+        ----------
+        mode, max_trials : how it searches, and how many sizes it tries, as for `nmlab.find_batch_size`; the option
+            that is called `mode` too is given by options=TrainerOptions(mode=…)
+        **kwargs : as for `fit`
+
+        Raises what `nmlab.find_batch_size` raises.
+        """
+        asked = self._session.sort_out(kwargs, "lab.find_batch_size")
+        return self._wait_for(self._session.find_batch_size(*asked, mode=mode, max_trials=max_trials))
+
+    def _wait_for(self, search: Search[T]) -> T:
+        """Wait for a search in the cell that began it."""
+        labs.use(self)
+        try:
+            if self._bench is not None:
+                self._bench.searches(search, blocking=True)
+            return search.wait()
+        except KeyboardInterrupt:
+            search.control.stop()  # also where it came before the waiting
+            raise
+        finally:
+            if self._bench is not None:
+                self._bench.refresh()
 
     def _follow(self, fit: Fit, cell: CellView) -> threading.Thread:
         """Draw a run in the output of the cell that waits for it, in a thread, so that an interrupt hits no drawing."""

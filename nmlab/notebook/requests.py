@@ -61,6 +61,13 @@ class Requests:
             self._bench.refresh()
         elif what == "step":
             self._begin(step=True)
+        elif what == "stop":
+            self._bench.searching.stop()
+            self._bench.refresh()
+
+    def _find_lr(self) -> None:
+        self._bench.say("")
+        self._bench.searches(self._session.find_lr(echo=False))
 
     # --- the forms ---
 
@@ -181,7 +188,7 @@ class Requests:
         self._bench.show_presets()
 
 
-OF_THIS_TURN = {"run", "again", "pause", "resume", "step", "stop"}
+OF_THIS_TURN = {"run", "again", "find lr", "pause", "resume", "step", "stop"}
 
 _DO: dict[str, Callable[[Requests, Message], None]] = {
     "run": lambda me, _message: me._begin(),
@@ -189,6 +196,7 @@ _DO: dict[str, Callable[[Requests, Message], None]] = {
     "resume": lambda me, _message: me._of("resume"),
     "step": lambda me, _message: me._of("step"),
     "stop": lambda me, _message: me._of("stop"),
+    "find lr": lambda me, _message: me._find_lr(),
     "edit": Requests._edit,
     "reset": Requests._reset,
     "again": lambda me, message: me._take_settings(me._asked(message["run"]), begin=True),

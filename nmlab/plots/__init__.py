@@ -13,6 +13,7 @@ from nmlab.plots.paper import paper_figure
 from nmlab.plots.picture import Picture
 from nmlab.plots.theme import Theme
 from nmlab.plots.thin import thin
+from nmlab.plots.tuning import draw_rates, rates_figure
 
 __all__ = [
     "Picture",
@@ -22,8 +23,10 @@ __all__ = [
     "draw_losses",
     "draw_overlay",
     "draw_rate",
+    "draw_rates",
     "draw_terms",
     "panel",
     "paper_figure",
+    "rates_figure",
     "thin",
 ]

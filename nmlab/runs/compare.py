@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 DATA, DATA_SOURCE = "data function", "data function's source"
 PROBLEM, BUILDER_SOURCE = "Problem", "builder's source"
-STARTS_FROM, THREADS, GLOBAL = "starts from", "threads", "global"
+STARTS_FROM, BATCH_SIZE, THREADS, GLOBAL = "starts from", "batch size", "threads", "global"
 SHOWN = 5
 """How many changes a table's cell names."""
 
@@ -184,6 +184,7 @@ def _changes(new: Mapping[str, Any], old: Mapping[str, Any], full: bool) -> dict
     if any(_within(settings, "options", "seed") is not None for settings in (old, new)):
         note("options.seed" if "seed" in kwargs else "seed", "seed")
     note(STARTS_FROM, "starts_from")
+    note(BATCH_SIZE, "batch_size")
     note(PROBLEM, "fingerprint")
     note(BUILDER_SOURCE, "problem_source", "source")
     if full:

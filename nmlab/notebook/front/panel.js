@@ -48,8 +48,9 @@ function render({ model, el }) {
     memory.hidden = memory.textContent === "";
   }
   function showMessage() {
-    const { html = "", undo = false } = model.get("message");
+    const { html = "", undo = false, lr = "" } = model.get("message");
     message.innerHTML = html;
+    if (html && lr) message.append(button(`Use ${lr}`, () => send({ do: "edit", form: "options", name: "lr", value: lr })));
     if (html && undo) message.append(button("Undo", () => send({ do: "undo" })));
     if (html) message.append(button("×", () => send({ do: "dismiss" }), { class: "nm-icon", "aria-label": "Dismiss" }));
   }
@@ -141,6 +142,7 @@ function makeControls(model, prefix, send) {
     pause: button("Pause", press("pause"), { "data-key": "pause" }),
     step: button("Step one epoch", press("step"), { "data-key": "step" }),
     stop: button("Stop", press("stop"), { "data-key": "stop" }),
+    "find lr": button("Find lr", press("find lr"), { "data-key": "find lr", title: "Try learning rates on a few steps" }),
   };
   const start = h("select", { id: `${prefix}start`, onchange: () => send({ do: "from", runs: start.value ? [start.value] : [] }) });
   const hint = h("span", { class: "nm-hint" });

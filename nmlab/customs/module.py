@@ -1,0 +1,255 @@
+"""The LightningModule around a Problem with a user's own steps and hooks in it.
+
+They see what NeuroMANCER documents: `problem`, `train_metric`, `dev_metric`, `test_metric`, the lists of step outputs,
+and all that Lightning gives a module. nmlab's record goes on beside them: what a step returns or logs is the loss of
+its batch, and the terms are taken from the Problem's last output within the step.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, SupportsIndex
+
+import torch
+from neuromancer.problem import Problem
+
+from nmlab.control import Control
+from nmlab.customs.hooks import STEP_OF, STEPS, Customs, Hook
+from nmlab.data import Batch, first_batch
+from nmlab.errors import FieldError, NonFiniteLossError
+from nmlab.module import ProblemModule
+from nmlab.options import TrainerOptions
+from nmlab.randomness import RandomStreams
+from nmlab.trial import untouched
+
+
+class StepOutputs(list[Any]):
+    """Outputs of an epoch's steps, without the graphs behind them."""
+
+    def append(self, output: Any) -> None:
+        super().append(_detached(output))
+
+    def extend(self, outputs: Iterable[Any]) -> None:
+        super().extend(_detached(output) for output in outputs)
+
+    def insert(self, index: SupportsIndex, output: Any) -> None:
+        super().insert(index, _detached(output))
+
+
+class CustomModule(ProblemModule):
+    """A Problem as Lightning trains it, with what a user sets beyond options.
+
+    Parameters: as `ProblemModule`, and `customs`.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        options: TrainerOptions,
+        streams: RandomStreams,
+        control: Control,
+        monitor: str,
+        *,
+        customs: Customs,
+    ) -> None:
+        super().__init__(problem, options, streams, control, monitor)
+        self.automatic_optimization = customs.automatic_optimization
+        self.lr = options.lr
+        metrics = {split: customs.metrics.get(split, f"{split}_loss") for split in STEP_OF}
+        self.train_metric, self.dev_metric, self.test_metric = metrics.values()
+        self.training_step_outputs = StepOutputs()
+        """What the training steps of this epoch gave, detached."""
+        self.validation_step_outputs = StepOutputs()
+        """What the dev steps of this epoch gave, detached."""
+        self.last_metrics: dict[str, torch.Tensor] = {}
+        """All that was logged, as it stood when the training ended."""
+        self._hooks = dict(customs.hooks)
+        self._untried = customs.untried
+        self._columns = {*self.metric_names(dev=True), "test_loss"} - {"epoch", "lr", "seconds"}
+        self._told: dict[str, list[float]] = {}
+        self._users_turn = self._drawing = False
+        self._heard = True
+        self.log_for(frozenset())
+        for name, hook in self._hooks.items():
+            if name not in STEPS:
+                setattr(self, name, self._adapted(hook, getattr(self, name)))
+
+    def get_problem(self) -> Problem:
+        """Return the Problem, as NeuroMANCER's module does."""
+        return self.problem
+
+    # --- the user's functions ---
+
+    def _adapted(self, hook: Hook, own: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function for Lightning to call: the user's instead of the module's own, or both."""
+        # an optimizer's step runs the training step within, which has random numbers of its own
+        draws = hook.name != "optimizer_step"
+
+        def users(*arguments: Any, **keywords: Any) -> Any:
+            with self._their_turn(draws):
+                return hook(self, *arguments, **keywords)
+
+        def both(*arguments: Any, **keywords: Any) -> Any:
+            # what the user logs at an end goes into the record that nmlab makes there
+            first, second = (users, own) if hook.name.endswith("_end") else (own, users)
+            results = first(*arguments, **keywords), second(*arguments, **keywords)
+            return next((result for result in results if result is not None), None)
+
+        def optimizers() -> Any:
+            if (made := users()) is None:
+                raise FieldError({"configure_optimizers": "it returned None; return an optimizer"})
+            return made
+
+        if hook.name == "configure_optimizers":
+            return optimizers
+        return users if hook.instead else both
+
+    @contextmanager
+    def _their_turn(self, draws: bool = True) -> Iterator[None]:
+        """Run the user's code on the fit's random numbers; what it logs under a name of nmlab's is taken over."""
+        before = self._users_turn, self._drawing
+        draws = draws and not self._drawing
+        self._users_turn, self._drawing = True, self._drawing or draws
+        if draws:
+            self._streams.__enter__()
+        try:
+            yield
+        finally:
+            if draws:
+                self._streams.__exit__()
+            self._users_turn, self._drawing = before
+
+    def log(self, name: str, value: Any, *arguments: Any, **keywords: Any) -> None:
+        if self._users_turn and name in self._columns:  # which is logged when its pass has ended
+            self._told.setdefault(name, []).append(float(value))
+            return
+        if self._users_turn and isinstance(value, (int, float, torch.Tensor)):
+            self.extra[name] = float(value)
+        super().log(name, value, *arguments, **keywords)
+
+    def log_for(self, names: frozenset[str] | None) -> None:
+        super().log_for(None if names is None else names | {"train_loss", "dev_loss"})
+
+    # --- steps ---
+
+    def _pass(self, split: str, batch: Batch, batch_idx: int) -> dict[str, Any]:
+        name = batch["name"]
+        hook = self._hooks.get(STEP_OF[split])
+        outputs = {"train": self.training_step_outputs, "dev": self.validation_step_outputs}.get(split, StepOutputs())
+        metric = getattr(self, f"{split}_metric")
+        if hook is None:
+            output = self.problem(batch)
+            loss = output[metric]
+            outputs.append(loss)
+        else:
+            loss, output = self._ask(hook, split, batch, batch_idx, outputs)
+        self._heard = f"{name}_loss" in output
+        if hook is None and metric == f"{name}_loss":
+            return output  # type: ignore[no-any-return]
+        unknown = loss.detach().new_full((), math.nan)
+        keys = [key for term in self.terms for key in (term.key, term.violation_key) if key]
+        return {**{f"{name}_{key}": unknown for key in keys}, **output, f"{name}_loss": loss}
+
+    def _ask(
+        self, hook: Hook, split: str, batch: Batch, batch_idx: int, outputs: StepOutputs
+    ) -> tuple[torch.Tensor, dict[str, Any]]:
+        """Run a step of the user's; return its loss and the Problem's last output in it, {} for none."""
+        output: dict[str, Any] = {}
+
+        def hear(_module: Any, _arguments: Any, heard: dict[str, Any]) -> None:
+            output.clear()
+            output.update(heard)
+
+        listening = self.problem.register_forward_hook(hear)
+        drawing, self._drawing = self._drawing, True
+        kept = len(outputs)
+        try:
+            with self._their_turn():
+                result = hook(self, batch, batch_idx)
+        finally:
+            listening.remove()
+            self._drawing = drawing
+        told = self._told.pop(f"{split}_loss", [])
+        loss = result.get("loss") if isinstance(result, Mapping) else result
+        if loss is None and (split != "train" or not self.automatic_optimization):
+            found = [told[-1:], outputs[kept:][-1:], [output[key] for key in [self._metric(split)] if key in output]]
+            loss = next((values[0] for values in found if values), None)
+        if not isinstance(loss, (torch.Tensor, int, float)):
+            raise FieldError({hook.name: self._no_loss(split, result)})
+        loss = torch.as_tensor(loss, device=self.device)
+        if split == "train":
+            outputs.append(loss)
+        return loss, output
+
+    def _metric(self, split: str) -> str:
+        return str(getattr(self, f"{split}_metric"))
+
+    def _no_loss(self, split: str, result: Any) -> str:
+        what = "nothing" if result is None else f"a {type(result).__name__}"
+        if split == "train" and self.automatic_optimization:
+            more = "a step that optimizes by itself needs automatic_optimization=False"
+        else:
+            more = f"self.log('{split}_loss', …) and self.problem(batch) tell it too"
+        return f"it returned {what}; return the loss ({more})"
+
+    def _lost(self, split: str, term: str) -> NonFiniteLossError:
+        return super()._lost(split, term if self._heard else "loss")
+
+    # --- epochs ---
+
+    def on_fit_start(self) -> None:
+        """Find the metrics in what the Problem gives: their names may have another prefix than the batches."""
+        faults = {}
+        splits = self.trainer.datamodule.splits  # type: ignore[attr-defined]  # nmlab's own
+        for split, dataset in splits.items():
+            batch = self.trainer.strategy.batch_to_device(first_batch(dataset), self.device)
+            name, metric = batch["name"], self._metric(split)
+            rest = metric.removeprefix(f"{name}_").removeprefix("nstep_").removeprefix(f"{split}_")
+            if rest == "loss":
+                setattr(self, f"{split}_metric", f"{name}_loss")
+                continue
+            keys = {term.name: f"{name}_{term.key}" for term in self.terms}
+            if split in self._untried:
+                setattr(self, f"{split}_metric", keys.get(rest, f"{name}_{rest}"))
+                continue
+            with untouched(self.problem), torch.set_grad_enabled(split == "train" or bool(self.problem.grad_inference)):
+                output = self.problem(batch)
+            keys |= {k: f"{name}_{k}" for k in ("loss", "objective_loss", "penalty_loss") if f"{name}_{k}" in output}
+            key = next((key for key in (keys.get(rest), metric, f"{name}_{rest}") if key in output), None)
+            if key is None:
+                there = ", ".join(f"{split}_{known}" for known in keys)
+                faults[f"{split}_metric"] = f"{metric!r} is nothing that the Problem gives; there are: {there}"
+            else:
+                setattr(self, f"{split}_metric", key)
+        if faults:
+            raise FieldError(faults)
+
+    def on_train_epoch_start(self) -> None:
+        super().on_train_epoch_start()
+        self._told.clear()
+        self.extra.clear()
+        self.training_step_outputs.clear()
+        self.validation_step_outputs.clear()
+
+    def on_validation_epoch_start(self) -> None:
+        super().on_validation_epoch_start()
+        self.validation_step_outputs.clear()
+
+    def on_validation_epoch_end(self) -> None:
+        self._tell({name: value for name, value in self.metrics().items() if name.startswith("dev_")})
+
+    def metrics(self) -> dict[str, float]:
+        return super().metrics() | {name: sum(told) / len(told) for name, told in self._told.items()}
+
+    def on_fit_end(self) -> None:
+        self.last_metrics = dict(self.trainer.callback_metrics)
+
+
+def _detached(output: Any) -> Any:
+    if isinstance(output, torch.Tensor):
+        return output.detach()
+    if isinstance(output, dict):
+        return {key: _detached(value) for key, value in output.items()}
+    return type(output)(map(_detached, output)) if type(output) in (list, tuple) else output

@@ -1,0 +1,6 @@
+"""Many fits of one Problem, each with other values: what to try (`space`), where it goes (`plan`), and the trials."""
+
+from nmlab.sweeps.result import Sweep
+from nmlab.sweeps.sweeping import sweep
+
+__all__ = ["Sweep", "sweep"]

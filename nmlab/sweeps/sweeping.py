@@ -1,0 +1,261 @@
+"""`sweep()`: one fit after the other, each with other values, all from the same start weights."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from secrets import token_hex
+from typing import Any
+
+import torch
+from neuromancer.problem import Problem
+
+from nmlab.errors import BusyError, FieldError, RunError
+from nmlab.fitting import Builder, DataFunction, Fit
+from nmlab.options import TrainerOptions
+from nmlab.randomness import fresh_seed
+from nmlab.runs import Run, RunStore
+from nmlab.runs.shown import number_text, shorten, value_text
+from nmlab.sweeps.config import Config, read_config
+from nmlab.sweeps.plan import Plan, Trial
+from nmlab.sweeps.result import Sweep
+from nmlab.sweeps.search import Search
+from nmlab.weights import copy_weights, load_weights
+
+
+def sweep(
+    problem: Problem | Builder,
+    data_setup_function: DataFunction,
+    sweep_config: Mapping[str, Any],
+    count: int = 10,
+    *,
+    options: TrainerOptions | None = None,
+    data_kwargs: Mapping[str, Any] | None = None,
+    choices: Mapping[str, Any] | None = None,
+    runs_dir: str | os.PathLike[str] = "nmlab_runs",
+    name: str | None = None,
+    seed: int | None = None,
+    quiet: bool = False,
+    on_trial: Callable[[Sweep], object] | None = None,
+    make_fit: Callable[..., Fit] = Fit,
+) -> Sweep:
+    """Fit `problem` with values drawn by `sweep_config`, a run each, and return what came of it; blocks until the end.
+
+    Every trial starts from the weights that the Problem holds now (a builder is called anew) and draws the same random
+    numbers, so that trials differ in their parameters alone. Afterwards the Problem holds the best trial's weights. A
+    trial that fails is a failed run, and the sweep goes on. An interrupt (Ctrl-C, ■) stops the trial that runs and ends
+    the sweep; what was done is kept, as `Sweep.read(name)` shows, and `KeyboardInterrupt` is raised again.
+
+    Parameters
+    ----------
+    problem, data_setup_function, data_kwargs, choices, runs_dir : as for `nmlab.fit`
+    sweep_config : what to try, in wandb's format: `method` ('random', 'grid', 'bayes'), `parameters` (by name, each
+        with `values`, `value`, `min` and `max`, or a `distribution`), and `metric` (`name`, `goal`: 'minimize' or
+        'maximize'; default: what each fit monitors, dev_loss as a rule). A parameter is a keyword of the data function,
+        an option, `learning_rate` (the option lr), or `batch_size`, which where the data function has no such keyword
+        takes the place of the size that it returns
+    count : most trials; a grid ends where it has tried everything
+    options : what all trials share; default `TrainerOptions()`. Its seed, if it has none, is drawn once for all trials
+    name : the sweep's name, before '-trial-001' and so on that of its runs; default the configuration's, or the data
+        function's with '-sweep'
+    seed : of what is drawn, 0 to 2**32 - 1: the same seed, the same trials; default the options', or one is drawn
+    quiet : whether to print nothing; else a line a trial, and what the trials themselves print
+    on_trial : called with the sweep so far after each trial
+    make_fit : makes the `Fit` of a trial, from a `Fit`'s own arguments
+
+    Raises
+    ------
+    FieldError : the configuration, a keyword or an option is wrong; all faults at once, before anything is made
+    BusyError, RunError : as for `nmlab.fit`
+    Where every trial failed, what ended the last one is raised.
+    """
+    options = options or TrainerOptions()
+    config, faults = read_config(sweep_config)
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32):
+        faults["seed"] = f"{seed!r} is no seed; give an integer from 0 to 2**32 - 1"
+        seed = None
+    drawn = seed if seed is not None else options.seed if options.seed is not None else fresh_seed()
+    options, wrong = _options(options, config, drawn)
+    faults |= wrong
+    if callable(data_setup_function):
+        plan = Plan(config.parameters, data_setup_function, options, data_kwargs or {}, choices)
+        faults = plan.faults | faults
+    else:
+        what = type(data_setup_function).__name__
+        faults["data_setup_function"] = f"a {what}; give a function that returns train, dev, test, batch_size"
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        faults["count"] = f"{count!r} is no number of trials; give an integer of at least 1"
+    if faults:
+        raise FieldError(faults, subject="This sweep cannot be made")
+
+    store = RunStore(runs_dir)
+    name = str(name or config.name or f"{getattr(data_setup_function, '__name__', 'data')}-sweep")
+    mode = config.mode or options.mode
+    weights = copy_weights(problem) if isinstance(problem, Problem) else None
+    record = {"name": name, "id": token_hex(4), "method": config.method, "seed": drawn}
+
+    def fit_of(trial: Trial, number: int = 0) -> Fit:
+        return make_fit(
+            problem,
+            data_setup_function,
+            trial.options,
+            trial.data_kwargs,
+            choices=choices,
+            runs_dir=store.folder,
+            name=f"{name}-trial-{number:03d}",
+            start_weights=weights,
+            echo=not quiet,
+            batch_size=trial.batch_size,
+            sweep={**record, "metric": config.metric, "mode": mode, "trial": number, "parameters": trial.parameters},
+        )
+
+    fit_of(plan.first_look())  # it begins nothing, and says what is wrong with the Problem
+    search = Search(config, count, mode, drawn)
+    say = _silent if quiet else print
+    _introduce(name, search, sweep_config, say)
+    done = Sweep(name, store)
+    trials = _Trials(done, plan, search, fit_of, say)
+    try:
+        for number in range(1, search.total + 1):
+            goes_on = trials.next(number)
+            if on_trial is not None:
+                on_trial(done)
+            if not goes_on or _reached(config, mode, trials.best_value):
+                break
+        trials.raise_if_all_failed()
+    except KeyboardInterrupt as interrupt:
+        interrupt.add_note(f"What the sweep has done is in nmlab.Sweep.read({name!r}, {str(store.folder)!r}).")
+        raise
+    finally:
+        if isinstance(problem, Problem) and trials.at_rest:
+            load_weights(problem, trials.best_weights or weights or {}, source="the best trial")
+    return done
+
+
+class _Trials:
+    """Fits one trial after the other, and keeps the best one's weights.
+
+    Parameters: `sweep`, which takes the runs in; `plan`; `search`; `fit_of`, makes a trial's fit; `say`, which is given
+    a line a trial.
+    """
+
+    def __init__(
+        self,
+        sweep: Sweep,
+        plan: Plan,
+        search: Search,
+        fit_of: Callable[[Trial, int], Fit],
+        say: Callable[[str], object],
+    ) -> None:
+        self._sweep, self._plan, self._search, self._fit_of, self._say = sweep, plan, search, fit_of, say
+        self._fit: Fit | None = None
+        self._error: Exception | None = None
+        self._best: Run | None = None
+        self.best_value: float | None = None
+        self.best_weights: dict[str, torch.Tensor] | None = None
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether no trial goes on, as one does after a second interrupt."""
+        return self._fit is None or self._fit.done
+
+    def next(self, number: int) -> bool:
+        """Make the next trial; return whether the sweep may go on, which it does unless the trial was stopped."""
+        draws = self._search.ask()
+        said = f"{self._sweep.name}: trial {number} of {self._search.total}"
+        value: float | None = None
+        try:
+            trial = self._plan.trial(draws)
+            said += f" ({', '.join(f'{name} {_text(value)}' for name, value in trial.parameters.items())})"
+            fit = self._fit_of(trial, number).start(instead_of=self._fit)
+            self._fit = fit
+            self._sweep.add(fit.run)
+            run = fit.wait()
+        except (BusyError, RunError):  # not the trial's doing
+            raise
+        except KeyboardInterrupt:
+            if self._fit is not None and self._fit.done:
+                self._take(self._fit.run)
+            raise
+        except Exception as error:
+            if isinstance(error, FieldError) and "monitor" in error.faults:
+                raise  # the same for every trial
+            if self._fit is not None and self._fit.run is not self._best:
+                self._fit.run.problem = None
+            self._error = error
+            said += f": failed, {shorten(f'{type(error).__name__}: {error}', 200)}"
+        else:
+            value = self._sweep.value(run)
+            said += f": {self._sweep.metric} {number_text(value) or 'unknown'}{', the best so far' * self._take(run)}"
+            if run.status == "stopped":
+                self._say(f"{said}; stopped, and the sweep with it")
+                return False
+        self._search.tell(value)
+        self._say(said)
+        return True
+
+    def _take(self, run: Run) -> bool:
+        """Keep a run's weights where it is the best so far; return whether it is."""
+        if run is self._best:
+            return True
+        value = self._sweep.value(run)
+        if value is None:
+            metric, known = self._sweep.metric, [*run.columns[1:], *run.test_metrics]
+            if metric not in known and run.status == "finished":
+                fault = f"{metric!r} is no metric of run {run.id}; there are: {', '.join(known)}"
+                raise FieldError({"metric.name": fault}, subject="This sweep cannot go on")
+        better = value is not None and (
+            self.best_value is None
+            or (value > self.best_value if self._sweep.mode == "max" else value < self.best_value)
+        )
+        if better and run.problem is not None:
+            if self._best is not None:
+                self._best.problem = None
+            self._best, self.best_value, self.best_weights = run, value, copy_weights(run.problem)
+        else:
+            run.problem = None  # a Problem given holds another trial's weights in the end, one built is let go of
+        return better
+
+    def raise_if_all_failed(self) -> None:
+        """Raise what ended the last trial, where none came to its end."""
+        if self._best is None and self._error is not None:
+            self._error.add_note(
+                f"No trial of the sweep {self._sweep.name!r} came to its end; this ended the last one."
+            )
+            raise self._error
+
+
+def _options(options: TrainerOptions, config: Config, seed: int) -> tuple[TrainerOptions, dict[str, str]]:
+    """Return what all trials share, with a seed and the metric as monitor, and what is wrong with that."""
+    changes: dict[str, Any] = {} if options.seed is not None else {"seed": seed}
+    faults = {}
+    if config.metric is not None and not config.metric.startswith("test_") and options.monitor in (None, config.metric):
+        if "mode" in options.model_fields_set and options.mode != config.mode:
+            faults["metric.goal"] = f"{config.mode}imize, but the options say mode={options.mode!r} for {config.metric}"
+        changes |= {"monitor": config.metric, "mode": config.mode}
+    return options.replace(**changes), faults
+
+
+def _introduce(name: str, search: Search, sweep_config: Mapping[str, Any], say: Callable[[str], object]) -> None:
+    """Say what the trials will leave out."""
+    if search.combinations is not None and search.combinations > search.total:
+        say(f"{name}: the grid has {search.combinations} combinations; the first {search.total} are tried")
+    if sweep_config.get("early_terminate"):
+        say(
+            f"{name}: early_terminate is ignored, every trial runs to its end; patience=… in the options ends one early"
+        )
+
+
+def _reached(config: Config, mode: str, value: float | None) -> bool:
+    """Whether the target is reached, after which there is nothing to look for."""
+    if config.target is None or value is None:
+        return False
+    return value >= config.target if mode == "max" else value <= config.target
+
+
+def _text(value: Any) -> str:
+    return number_text(value) if isinstance(value, float) else value_text(value)
+
+
+def _silent(_line: str) -> None:
+    pass

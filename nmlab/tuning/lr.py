@@ -1,0 +1,166 @@
+"""The search for a learning rate."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lightning.pytorch.tuner.tuning import Tuner
+from neuromancer.problem import Problem
+
+from nmlab.data import SplitsDataModule
+from nmlab.errors import FieldError
+from nmlab.fitting import Builder, DataFunction, all_data_kwargs
+from nmlab.options import TrainerOptions
+from nmlab.plots import Picture, draw_rates, panel, rates_figure
+from nmlab.plots.paper import PaperFigure
+from nmlab.tuning.search import Probe, Search
+
+SKIPPED = 10
+"""First steps that suggest nothing, being means of few batches; as Lightning's."""
+
+FEWEST = SKIPPED + 5
+"""Steps that a search for a learning rate has at least."""
+
+BETA = 0.98
+"""What each step leaves of the running mean of the losses; Lightning's."""
+
+
+@dataclass(frozen=True)
+class FoundLR:
+    """What a search for a learning rate measured; shows itself as a picture in a notebook.
+
+    Parameters: `suggestion`, the rate at which the loss fell most steeply, on a logarithmic axis; None where it never
+    fell. `lrs`, the rates tried, rising; `losses`, the running mean of the training loss at each, not finite at the end
+    where the training came apart.
+    """
+
+    suggestion: float | None
+    lrs: tuple[float, ...]
+    losses: tuple[float, ...]
+
+    def plot(self) -> PaperFigure:
+        """Return a figure of the losses over the rates, the suggestion marked."""
+        return rates_figure(self.lrs, self.losses, self.suggestion)
+
+    def _repr_png_(self) -> bytes:
+        return Picture(600, 300).png(
+            lambda figure: draw_rates(panel(figure), self.lrs, self.losses, self.suggestion), scale=1.5
+        )
+
+    def __repr__(self) -> str:
+        tried = f"{len(self.lrs)} learning rates from {self.lrs[0]:.3g} to {self.lrs[-1]:.3g}" if self.lrs else "none"
+        found = "no suggestion" if self.suggestion is None else f"suggestion={self.suggestion:.3g}"
+        return f"FoundLR({found}; tried {tried})"
+
+
+class LRSearch(Search[FoundLR]):
+    """A search for a learning rate; parameters as for `Search`, and `min_lr`, `max_lr`, `num_training` of `find_lr`."""
+
+    what = "learning rate"
+    dev = False
+
+    def __init__(
+        self,
+        problem: Problem | Builder,
+        data_setup_function: DataFunction,
+        options: TrainerOptions | None = None,
+        data_kwargs: Mapping[str, Any] | None = None,
+        *,
+        min_lr: float = 1e-6,
+        max_lr: float = 1.0,
+        num_training: int = 100,
+        **more: Any,
+    ) -> None:
+        faults = {}
+        if not _is_number(min_lr) or not 0 < min_lr < math.inf:
+            faults["min_lr"] = f"{min_lr!r}; give a number above 0"
+        if not _is_number(max_lr) or not (min_lr if "min_lr" not in faults else 0) < max_lr < math.inf:
+            faults["max_lr"] = f"{max_lr!r}; give a number above min_lr"
+        if not isinstance(num_training, int) or num_training < FEWEST:
+            faults["num_training"] = f"{num_training!r}; give an integer of at least {FEWEST}"
+        given = None if options is None else options.optimizer
+        if given is not None and not isinstance(given, str) and not inspect.isclass(given):
+            faults["optimizer"] = f"{given!r} sets its own learning rate; give its class or name, which take lr"
+        if faults:
+            raise FieldError(faults, subject="There can be no search for a learning rate")
+        super().__init__(problem, data_setup_function, options, data_kwargs, **more)
+        self._min_lr, self._max_lr, self._num_training = min_lr, max_lr, num_training
+        self.control.progress.batches = num_training
+
+    def _tune(self, tuner: Tuner, probe: Probe, data: SplitsDataModule) -> FoundLR:
+        finder = tuner.lr_find(
+            probe,
+            datamodule=data,
+            min_lr=self._min_lr,
+            max_lr=self._max_lr,
+            num_training=self._num_training,
+            update_attr=False,
+        )
+        assert finder is not None  # as it is with fast_dev_run only
+        lrs, losses = finder.results["lr"], finder.results["loss"]
+        # Lightning's running mean counts one step too many, by which it begins at half of the loss
+        means = [loss * (1 - BETA ** (step + 1)) / (1 - BETA**step) for step, loss in enumerate(losses, 1)]
+        return FoundLR(_steepest(lrs, means), tuple(lrs[: len(means)]), tuple(means))
+
+
+def _steepest(lrs: Sequence[float], losses: Sequence[float]) -> float | None:
+    """Return where the loss falls most steeply by the logarithm of the rate; None where it falls nowhere.
+
+    By the rate itself, as Lightning has it, noise at the least rates would be steeper than any fall at large ones. And
+    from one step to the next a mean of few batches is noise too, so a fall is looked at over some steps.
+    """
+    pairs = [pair for pair in zip(lrs, losses, strict=False) if math.isfinite(pair[1])][SKIPPED:]
+    reach = max(len(pairs) // 16, 1)
+    falls = [after[1] - before[1] for before, after in zip(pairs, pairs[2 * reach :], strict=False)]
+    if not falls or min(falls) >= 0:
+        return None
+    return pairs[falls.index(min(falls)) + reach][0]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def find_lr(
+    problem: Problem | Builder,
+    data_setup_function: DataFunction,
+    options: TrainerOptions | None = None,
+    *,
+    data_kwargs: Mapping[str, Any] | None = None,
+    choices: Mapping[str, Any] | None = None,
+    min_lr: float = 1e-6,
+    max_lr: float = 1.0,
+    num_training: int = 100,
+    **more_data_kwargs: Any,
+) -> FoundLR:
+    """Train a few steps with a rising learning rate and return the losses and the rate at which they fell fastest.
+
+    The rate rises from step to step by a constant factor, until `max_lr` or until the loss has grown several times or
+    is not finite (Smith 2017, https://arxiv.org/abs/1506.01186); Lightning's Tuner does it. Weights, modes and random
+    states are as before afterwards, and no file is left.
+
+    Parameters
+    ----------
+    problem, data_setup_function, options, data_kwargs, choices, **more_data_kwargs : as for `nmlab.fit`
+    min_lr, max_lr : the first and the last rate; default 1e-6 and 1
+    num_training : how many steps there are; default 100, at least 15
+
+    Raises `FieldError` where an argument is wrong or the optimizer sets its own learning rate, `BusyError` where a fit
+    runs, and what making the data raises in a fit.
+    """
+    kwargs = all_data_kwargs(data_kwargs, more_data_kwargs, "find_lr")
+    search = LRSearch(
+        problem,
+        data_setup_function,
+        options,
+        kwargs,
+        choices=choices,
+        min_lr=min_lr,
+        max_lr=max_lr,
+        num_training=num_training,
+    )
+    return search.start().wait()

@@ -1,0 +1,247 @@
+"""A search before a fit, by a few steps under Lightning's Tuner.
+
+It trains as a fit would, in a thread, one at a time, and can be stopped as one. It leaves nothing behind: no run, no
+file, no weights, no random numbers drawn.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import torch
+from lightning.pytorch import LightningDataModule, LightningModule
+from lightning.pytorch.tuner.tuning import Tuner
+from neuromancer.problem import Problem
+
+from nmlab import control as controls
+from nmlab.control import Control, StopRequested
+from nmlab.customs import CustomModule, Customs
+from nmlab.data import Batch, Splits, SplitsDataModule, make_splits, place_of
+from nmlab.errors import FieldError, NmlabError
+from nmlab.fitting import Builder, DataFunction, Fit
+from nmlab.launch import Job
+from nmlab.log import captured
+from nmlab.module import ProblemModule, ready_to_train
+from nmlab.options import TrainerOptions
+from nmlab.randomness import RandomStreams
+from nmlab.training import make_trainer
+from nmlab.trial import try_out, untouched
+from nmlab.weights import load_weights
+
+T = TypeVar("T")
+
+
+class Search(ABC, Generic[T]):
+    """One search, from what is asked for to what it found; nothing happens before `start`.
+
+    Parameters
+    ----------
+    problem, data_setup_function, options, data_kwargs, choices, start_weights, echo, batch_size, customs :
+        as for `Fit`
+
+    Raises `FieldError` at once where keywords or options are wrong.
+    """
+
+    what: str
+    """What is looked for, in words."""
+    dev = True
+    """Whether the dev split takes part."""
+
+    def __init__(
+        self,
+        problem: Problem | Builder,
+        data_setup_function: DataFunction,
+        options: TrainerOptions | None = None,
+        data_kwargs: Mapping[str, Any] | None = None,
+        *,
+        choices: Mapping[str, Any] | None = None,
+        start_weights: Mapping[str, torch.Tensor] | None = None,
+        echo: bool = True,
+        batch_size: int | None = None,
+        customs: Customs | None = None,
+    ) -> None:
+        fit = Fit(problem, data_setup_function, options, data_kwargs, choices=choices)  # which checks all this
+        self.options, self._data_kwargs, self._seed = fit.options, fit.data_kwargs, fit.seed
+        if self.options.trainer_kwargs.get("fast_dev_run"):
+            raise FieldError({"trainer_kwargs": "with fast_dev_run Lightning's Tuner does nothing; leave it out"})
+        self._source = problem
+        self._function = data_setup_function
+        self._start_weights = start_weights
+        self._echo = echo
+        self._batch_size = batch_size
+        self._customs = customs
+        self.control = Control(name=f"the search for a {self.what}")
+        self._job: Job[T] = Job(self._perform, name=f"nmlab {self.what}")
+
+    # --- the caller's side ---
+
+    def start(self, instead_of: Fit | None = None) -> Search[T]:
+        """Begin in a thread and return this search.
+
+        Parameters: `instead_of`, an earlier fit whose data are let go of before the new are made.
+        Raises `BusyError` where a fit or another search runs.
+        """
+        controls.claim(self.control)
+        try:
+            if instead_of is not None:
+                instead_of.let_go()
+            self._job.start()
+        except BaseException:  # an interrupt too
+            if self._job.started:
+                self.control.stop()
+            else:
+                controls.release(self.control)
+            raise
+        return self
+
+    @property
+    def done(self) -> bool:
+        """Whether the search has ended."""
+        return self._job.done
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was stopped before it had found anything."""
+        return isinstance(self._job.error, StopRequested)
+
+    def wait(self) -> T:
+        """Block until the search has ended and return what it found, or raise what ended it.
+
+        An interrupt stops the search, waits until all is as it was, and is raised again.
+        """
+        try:
+            self._job.wait()
+        except KeyboardInterrupt:
+            self.control.stop()
+            self._job.wait()
+            raise KeyboardInterrupt(f"{self.control.name} was stopped; all is as it was before") from None
+        if self.stopped:
+            raise NmlabError(f"{self.control.name} was stopped before it had found one; all is as it was before")
+        return self._job.result()
+
+    # --- the search's own thread ---
+
+    def _perform(self) -> T:
+        with controls.held(self.control), captured(lambda _text: None, self._echo):
+            streams = RandomStreams(self._seed)
+            self._say("building the Problem")
+            with streams:
+                problem = self._source if isinstance(self._source, Problem) else self._source()
+            if not isinstance(problem, Problem):
+                built = f"its builder {place_of(self._source)} returned a {type(problem).__name__}"
+                raise FieldError({"problem": built})
+            with _state_kept(self.options.optimizer), untouched(problem, self._seed):
+                if self._start_weights is not None:
+                    load_weights(problem, dict(self._start_weights), source="the Lab's start")
+                self._say("making the data")
+                streams.reseed()
+                with streams:
+                    splits = make_splits(self._function, self._data_kwargs)
+                splits = replace(splits, batch_size=self._batch_size or splits.batch_size)
+                self._say("trying out the data")
+                converted = self.options.precision in ("64-true", "16-true", "bf16-true")
+                untried = self._customs.untried if self._customs is not None else ()
+                try_out(problem, splits, place_of(self._function), converted, without=untried)
+                self._check(problem, splits)
+                self._say(f"looking for a {self.what}")
+                streams.reseed()
+                return self._tuned(problem, splits, streams)
+
+    def _say(self, phase: str) -> None:
+        self.control.check()
+        self.control.phase = phase
+
+    def _check(self, problem: Problem, splits: Splits) -> None:
+        """Refuse what cannot be searched on."""
+
+    def _tuned(self, problem: Problem, splits: Splits, streams: RandomStreams) -> T:
+        # the user's callbacks and loggers are for fits
+        options = self.options.replace(callbacks=(), loggers=(), lr_scheduler=None, profiler=None)
+        make_probe: Any
+        make_probe, make_data = (Probe, SplitsDataModule) if self.dev else (_TrainOnly, _TrainData)
+        if self._customs is not None:
+            make_probe = partial(type("CustomProbe", (make_probe, CustomModule), {}), customs=self._customs)
+        probe = make_probe(problem, options, streams, self.control, "train_loss")
+        data = make_data(splits, streams, options.shuffle, options.num_workers)
+        try:
+            with tempfile.TemporaryDirectory(prefix="nmlab-") as folder, ready_to_train(problem):
+                trainer = make_trainer(options, Path(folder), [], None, splits.dev is not None, None)
+                trainer.fit_loop.max_epochs = -1  # the steps are counted, however few an epoch has
+                return self._tune(Tuner(trainer), probe, data)
+        finally:
+            data.close()
+
+    @abstractmethod
+    def _tune(self, tuner: Tuner, probe: Probe, data: SplitsDataModule) -> T:
+        """Return what Lightning's tuner finds."""
+
+
+class Probe(ProblemModule):
+    """A Problem whose training can be stopped at every batch, and ends where its loss is not finite any more."""
+
+    after_trial: Callable[[], object] = staticmethod(lambda: None)
+    """Called after each training that Lightning's tuner makes, unless it failed."""
+
+    def on_train_start(self) -> None:
+        self.on_fit_start()  # in place of which Lightning calls its tuner
+        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]  # it is a Trainer's
+            if hasattr(callback, "progress_bar_refresh_rate"):  # the tuner's own, which would print
+                callback.progress_bar_refresh_rate = 0
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        self._control.check()
+        self._control.progress.batch += 1
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        if not self.automatic_optimization:  # where Lightning leaves the tuner's rates, too, to the user
+            for config in self.trainer.lr_scheduler_configs:
+                config.scheduler.step()  # type: ignore[call-arg]  # not ReduceLROnPlateau's
+
+    def on_validation_batch_start(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        self._control.check()
+
+    def _look_at(self, loss: torch.Tensor, output: dict[str, Any], batch: Batch) -> None:
+        if not math.isfinite(float(loss.detach())):
+            self.trainer.should_stop = True
+
+    def on_validation_epoch_end(self) -> None:
+        """Tell nobody."""
+
+    def on_train_epoch_end(self) -> None:
+        """Tell nobody, and take a loss that is not finite as an answer."""
+
+    def on_train_end(self) -> None:
+        self.after_trial()
+
+
+# what a class has from Lightning's own, Lightning takes for not there, and warns of one without the other
+
+
+class _TrainOnly(Probe):
+    validation_step = LightningModule.validation_step  # type: ignore[assignment]  # never called
+
+
+class _TrainData(SplitsDataModule):
+    val_dataloader = LightningDataModule.val_dataloader
+
+
+@contextmanager
+def _state_kept(optimizer: Any) -> Iterator[None]:
+    """Leave an optimizer, where it is one, with the state that it had before the block."""
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        yield
+        return
+    before = copy.deepcopy(optimizer.state_dict())
+    try:
+        yield
+    finally:
+        optimizer.load_state_dict(before)

@@ -1,0 +1,422 @@
+"""`LitTrainer`: the losses of NeuroMANCER's where that does what it says, and what it promises where it does not."""
+
+import inspect
+import warnings
+from importlib import import_module
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import neuromancer.trainer
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from neuromancer.constraint import variable
+from neuromancer.dataset import DictDataset
+from neuromancer.loss import PenaltyLoss
+from neuromancer.modules.blocks import MLP
+from neuromancer.problem import Problem
+from neuromancer.system import Node
+from neuromancer.utils import load_state_dict_lightning
+from torch import nn
+
+import nmlab
+from nmlab import DataError, FieldError, LitTrainer, RunError
+from nmlab.script import script
+from nmlab.weights import load_weights, read_weights
+from tests.problems import (
+    PROBLEMS,
+    Returned,
+    integrator,
+    integrator_data,
+    rosenbrock,
+    rosenbrock_data,
+    sequence,
+    sequence_data,
+    three,
+)
+
+EPOCHS = 4
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder, in which nothing but runs may appear."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def built(builder: Any, seed: int = 0) -> Any:
+    torch.manual_seed(seed)
+    return builder()
+
+
+def rosenbrock_96() -> Returned:
+    return rosenbrock_data(nsim=96)
+
+
+def ours(builder: Any, data: Any, epochs: int = EPOCHS, **given: Any) -> Any:
+    trainer = LitTrainer(epochs=epochs, seed=5, **given)
+    trainer.fit(built(builder), data)
+    return trainer
+
+
+def theirs(builder: Any, data: Any, **given: Any) -> tuple[list[float], list[float]]:
+    """Train and dev losses by epoch of NeuroMANCER's LitTrainer, from the same weights and samples."""
+    problem, logger = built(builder), CSVLogger("theirs")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Lightning's advice on workers and the like
+        settings = {"epochs": EPOCHS, "accelerator": "cpu", "devices": 1, "save_weights": False, "logger": logger}
+        trainer = neuromancer.trainer.LitTrainer(**settings, **given)
+        torch.manual_seed(5)
+        trainer.fit(problem, data)
+    rows = pd.read_csv(Path(logger.log_dir) / "metrics.csv")
+    return rows["train_loss_epoch"].dropna().tolist(), rows["dev_loss"].dropna().tolist()
+
+
+# --- problems of the kinds that NeuroMANCER's Lightning tutorials solve ---
+
+
+def koopman() -> Problem:
+    """A linear model of a nonlinear system in a space that networks map to and from; objectives `ahead`, `here`."""
+    encoder = Node(MLP(2, 4, hsizes=[8], nonlin=nn.ELU), ["x0"], ["z0"], name="encoder")
+    first = Node(lambda past: past[:, -1, :], ["Xp"], ["x0"], name="first")
+    step, decode = nn.Linear(4, 4, bias=False), MLP(4, 2, hsizes=[8], nonlin=nn.ELU)
+
+    class Ahead(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.step, self.decode = step, decode
+
+        def forward(self, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            latent = [z]
+            for _ in range(3):
+                latent.append(self.step(latent[-1]))
+            return self.decode(torch.stack(latent[1:], dim=1)), self.decode(z)
+
+    ahead = Node(Ahead(), ["z0"], ["predicted", "rebuilt"], name="koopman")
+    forecast = 10.0 * ((variable("predicted") == variable("Xf")) ^ 2)
+    forecast.update_name("ahead")
+    here = (variable("rebuilt") == variable("x0")) ^ 2
+    here.update_name("here")
+    return Problem([first, encoder, ahead], PenaltyLoss([forecast, here], []))
+
+
+ASSETS = 6
+
+
+def portfolio() -> Problem:
+    """Shares of assets by what they are expected to return: 2 objectives and 13 constraints."""
+    node = Node(nn.Sequential(nn.Linear(ASSETS, 12), nn.ReLU(), nn.Linear(12, ASSETS)), ["mu"], ["w"], name="shares")
+    w, mu = variable("w"), variable("mu")
+    gain = (-(w * mu)).minimize(weight=1.0, name="gain")
+    risk = (w**2).minimize(weight=0.1, name="risk")
+    constraints = [10.0 * (_sum(w) <= 1.0)]
+    constraints[0].update_name("budget")
+    for asset in range(ASSETS):
+        for name, bound in (("long", w[:, [asset]] >= 0.0), ("cap", w[:, [asset]] <= 0.5)):
+            constraint = 5.0 * bound
+            constraint.update_name(f"{name}_{asset}")
+            constraints.append(constraint)
+    return Problem([node], PenaltyLoss([gain, risk], constraints))
+
+
+def _sum(w: Any) -> Any:
+    total = w[:, [0]]
+    for asset in range(1, ASSETS):
+        total = total + w[:, [asset]]
+    return total
+
+
+def portfolio_data() -> Returned:
+    return three(lambda name: DictDataset({"mu": torch.rand(64, ASSETS)}, name=name), 32)
+
+
+def projection() -> Problem:
+    """A network whose answer is projected onto a half-space by a layer that solves a convex problem."""
+    cvxpy, layers = import_module("cvxpy"), import_module("cvxpylayers.torch")
+    x, raw, p = cvxpy.Variable(2), cvxpy.Parameter(2), cvxpy.Parameter(1)
+    solver = layers.CvxpyLayer(
+        cvxpy.Problem(cvxpy.Minimize(cvxpy.sum_squares(x - raw)), [cvxpy.sum(x) <= p[0]]), [raw, p], [x]
+    )
+    network = Node(MLP(1, 2, hsizes=[6], nonlin=nn.ReLU), ["p"], ["raw"], name="network")
+    project = Node(lambda raw, p: solver(raw, p)[0], ["raw", "p"], ["x"], name="projection")
+    distance = ((variable("x") - 1.0) ** 2).minimize(name="distance")
+    return Problem([network, project], PenaltyLoss([distance], []))
+
+
+def projection_data() -> Returned:
+    return three(lambda name: DictDataset({"p": torch.rand(8, 1)}, name=name), 8)
+
+
+# --- the same losses as NeuroMANCER's ---
+
+
+def weighted(model: Any, batch: Any) -> Any:
+    factor = 1.0 if model.current_epoch < 2 else 3.0
+    return factor * model.problem(batch)[model.train_metric]
+
+
+def adamw(self: Any) -> Any:
+    return torch.optim.AdamW(self.problem.nodes[0].parameters(), lr=0.01)
+
+
+CASES: dict[str, tuple[Any, Any, dict[str, Any]]] = {
+    "rosenbrock": (rosenbrock, rosenbrock_96, {}),
+    "rosenbrock, clipped": (rosenbrock, rosenbrock_96, {"clip": 0.01}),
+    "rosenbrock, own step": (rosenbrock, rosenbrock_96, {"custom_training_step": weighted}),
+    "integrator, own optimizer": (integrator, integrator_data, {"custom_hooks": {"configure_optimizers": adamw}}),
+    "koopman": (koopman, sequence_data, {"train_metric": "nstep_train_loss", "dev_metric": "nstep_dev_loss"}),
+    "portfolio": (portfolio, portfolio_data, {}),
+    "projection": (projection, projection_data, {}),
+    "another metric": (portfolio, portfolio_data, {"train_metric": "train_objective_loss"}),
+}
+
+
+# cvxpylayers gives numpy tensors in a way that numpy 2 has deprecated
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
+@pytest.mark.parametrize("case", CASES)
+def test_losses_by_epoch_are_neuromancers(case: str) -> None:
+    builder, data, given = CASES[case]
+    trainer = ours(builder, data, **given)
+    train, dev = theirs(builder, data, **given)
+    assert len(dev) == EPOCHS
+    assert trainer.run.column("dev_loss") == pytest.approx(dev, rel=1e-4)
+    assert trainer.run.column("train_loss") == pytest.approx(train, rel=1e-4)
+
+
+def test_the_constructor_takes_what_neuromancers_does() -> None:
+    def taken(kind: Any) -> dict[str, Any]:
+        return {p.name: p.default for p in inspect.signature(kind).parameters.values() if p.kind != p.KEYWORD_ONLY}
+
+    mine, their = taken(LitTrainer), taken(neuromancer.trainer.LitTrainer)
+    assert list(mine) == list(their)
+    assert mine == their | {"weight_path": None}  # files go there only when it is given
+
+
+def test_losses_are_those_of_nmlabs_fit() -> None:
+    run = nmlab.fit(built(rosenbrock), rosenbrock_data, nmlab.TrainerOptions(max_epochs=EPOCHS, seed=5))
+    trainer = ours(rosenbrock, rosenbrock_data)
+    assert trainer.run.metrics.drop(columns="seconds").equals(run.metrics.drop(columns="seconds"))
+    assert trainer.run.test_metrics == run.test_metrics
+
+
+# --- what NeuroMANCER promises ---
+
+
+def test_a_custom_optimizer_of_a_part_is_used() -> None:
+    problem = built(integrator)
+    optimizer = torch.optim.AdamW(problem.nodes[0].parameters(), lr=0.01)
+    trainer = LitTrainer(epochs=EPOCHS, seed=5, custom_optimizer=optimizer)
+    trainer.fit(problem, integrator_data)
+    by_hook = ours(integrator, integrator_data, custom_hooks={"configure_optimizers": adamw})
+    assert trainer.run.column("dev_loss") == by_hook.run.column("dev_loss")
+    assert trainer.run.column("lr") == [0.01] * EPOCHS
+
+
+def test_the_problem_holds_the_best_weights_and_so_does_the_file(place: Path) -> None:
+    problem = built(rosenbrock)
+
+    def down_and_up(model: Any, batch: Any) -> Any:
+        return (1 if model.current_epoch < 5 else -1) * model.problem(batch)[model.train_metric]
+
+    trainer = LitTrainer(
+        epochs=8, seed=5, custom_training_step=down_and_up, weight_path=place / "w", weight_name="best"
+    )
+    run = trainer.fit(problem, rosenbrock_data)
+    losses = run.column("dev_loss")
+    assert run.best_epoch == 4, "no test without a fit that gets worse"
+    assert run.best_value == min(losses)
+    weights = trainer.get_weights()
+    assert all(torch.equal(value, weights[name]) for name, value in problem.state_dict().items())
+    torch.manual_seed(5)
+    _, dev, _, _ = rosenbrock_data()
+    with torch.no_grad():
+        assert problem({**dev.datadict, "name": "dev"})["dev_loss"].item() == pytest.approx(min(losses), rel=1e-4)
+
+    files = list((place / "w").iterdir())
+    assert [file.name for file in files] == ["best.ckpt"]
+    by_theirs, by_ours = built(rosenbrock, 1), built(rosenbrock, 2)
+    load_state_dict_lightning(by_theirs, files[0])
+    load_weights(by_ours, read_weights(files[0]))
+    for loaded in (by_theirs, by_ours):
+        assert all(torch.equal(value, weights[name]) for name, value in loaded.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("given", "file"),
+    [
+        ({}, None),
+        ({"weight_path": "w"}, "w/epoch=1-step=8.ckpt"),
+        ({"weight_name": "mine"}, "mine.ckpt"),
+        ({"weight_path": "w", "save_weights": False}, None),
+    ],
+)
+def test_files_go_only_where_they_are_asked_for(given: Any, file: str | None, place: Path) -> None:
+    ours(rosenbrock, rosenbrock_data, epochs=2, **given)
+    found = [path.relative_to(place).as_posix() for path in place.rglob("*.ckpt") if "nmlab_runs" not in path.parts]
+    assert found == ([] if file is None else [file])
+    assert not (place / "lightning_logs").exists()
+
+
+@pytest.mark.parametrize("metric", ["train_loss", "nstep_train_loss", "train_fit", "train_objective_loss"])
+def test_metrics_with_and_without_the_batches_prefix(metric: str) -> None:
+    trainer = ours(sequence, sequence_data, train_metric=metric, eval_metric="nstep_dev_loss")
+    assert trainer.run.column("train_loss") == ours(sequence, sequence_data).run.column("train_loss")
+    assert trainer.run.monitor == "dev_loss"
+    assert trainer.lit_problem.train_metric.startswith("nstep_train_")
+
+
+def test_a_custom_step_reads_the_metric_by_either_name() -> None:
+    trainer = ours(sequence, sequence_data, custom_training_step=weighted, epochs=2)
+    assert trainer.run.column("train_loss") == ours(sequence, sequence_data, epochs=2).run.column("train_loss")
+
+
+def test_another_metric_is_monitored_and_scored() -> None:
+    given: dict[str, Any] = {f"{split}_metric": f"{split}_gain" for split in ("train", "dev", "test")}
+    trainer = ours(portfolio, portfolio_data, eval_metric="dev_gain", **given)
+    run = trainer.run
+    assert run.column("dev_loss") == pytest.approx(run.column("dev_gain"))
+    assert run.test_metrics["test_loss"] == pytest.approx(run.test_metrics["test_gain"])
+    assert run.monitor == "dev_loss"
+
+
+def test_metrics_that_there_are_not_are_named_at_once() -> None:
+    with pytest.raises(FieldError) as caught:
+        ours(rosenbrock, rosenbrock_data, train_metric="train_los", dev_metric="loss_dev")
+    assert list(caught.value.faults) == ["train_metric", "dev_metric"]
+    assert "train_loss, " in str(caught.value) or "train_obj" in str(caught.value)
+    with pytest.raises(FieldError, match="'dev_los' is no metric of this fit; there are: epoch, train_loss, dev_loss"):
+        ours(rosenbrock, rosenbrock_data, eval_metric="dev_los")
+
+
+def test_a_wrong_dataset_name_is_an_exception_that_says_what_is_right() -> None:
+    def misnamed() -> Returned:
+        train, dev, test, batch_size = rosenbrock_data()
+        dev.name = "val"
+        return train, dev, test, batch_size
+
+    with pytest.raises(DataError, match=r"dev_data is named 'val'.*name='dev'"):
+        ours(rosenbrock, misnamed)
+
+
+def test_without_dev_data_the_train_loss_is_monitored_and_it_is_said() -> None:
+    def no_dev() -> Returned:
+        train, _, test, batch_size = rosenbrock_data()
+        return train, None, test, batch_size
+
+    with pytest.warns(UserWarning, match="no dev split"):
+        trainer = ours(rosenbrock, no_dev, weight_path="w", patience=2)
+    assert trainer.run.monitor == "train_loss"
+    assert len(list(Path("w").iterdir())) == 1
+    assert "test_loss" in trainer.run.test_metrics
+
+
+def test_a_second_fit_is_fresh_on_the_weights_the_problem_holds() -> None:
+    problem = built(rosenbrock)
+    optimizer = torch.optim.Adam(problem.parameters(), lr=0.01)
+    trainer = LitTrainer(epochs=EPOCHS, seed=5, custom_optimizer=optimizer)
+    first = trainer.fit(problem, rosenbrock_data)
+    held = {name: value.clone() for name, value in problem.state_dict().items()}
+    second = trainer.fit(problem, rosenbrock_data)
+    assert first.id != second.id
+    assert second.epochs == EPOCHS
+    assert min(second.column("dev_loss")) < min(first.column("dev_loss"))
+
+    again = built(rosenbrock, 3)
+    again.load_state_dict(held)
+    fresh = torch.optim.Adam(again.parameters(), lr=0.01)
+    third = LitTrainer(epochs=EPOCHS, seed=5, custom_optimizer=fresh).fit(again, rosenbrock_data)
+    assert third.column("train_loss") == second.column("train_loss")
+
+
+def test_data_keywords_and_a_seed_before_the_fit() -> None:
+    runs = []
+    for seed in (1, 1, 2):
+        problem = built(rosenbrock)
+        torch.manual_seed(seed)
+        runs.append(LitTrainer(epochs=1).fit(problem, rosenbrock_data, nsim=40, batch_size=20))
+    assert runs[0].settings["data_kwargs"].items() >= {"nsim": 40, "batch_size": 20}.items()
+    assert runs[0].column("dev_loss") == runs[1].column("dev_loss") != runs[2].column("dev_loss")
+
+
+@pytest.mark.parametrize("kind", [dict, SimpleNamespace])
+def test_hyperparameters_of_a_configuration_hold(kind: Any) -> None:
+    trainer = ours(rosenbrock, rosenbrock_96, hparam_config=kind(learning_rate=0.02, batch_size=48), weight_path="w")
+    assert trainer.run.column("lr") == [0.02] * EPOCHS
+    assert trainer.lit_data_module.batch_size == 48
+    assert next(Path("w").iterdir()).name.endswith(f"-step={2 * (trainer.run.best_epoch + 1)}.ckpt")
+
+
+def test_patience_counts_after_warmup() -> None:
+    def worse(self: Any) -> None:
+        self.log("dev_loss", float(self.current_epoch))
+
+    hooks = {"on_validation_epoch_end": worse}
+    trainer = ours(rosenbrock, rosenbrock_data, epochs=20, patience=2, warmup=3, custom_hooks=hooks)
+    assert trainer.run.epochs == 3 + 1 + 2
+
+
+def test_what_a_fit_leaves() -> None:
+    trainer = LitTrainer(epochs=2)
+    with pytest.raises(RunError, match="has not fitted anything yet"):
+        trainer.get_weights()
+    problem = built(rosenbrock)
+    assert trainer.fit(problem, rosenbrock_data) is trainer.run
+    assert trainer.lit_problem.problem is trainer.lit_problem.get_problem() is problem
+    assert trainer.current_epoch == 2
+    last = {name: trainer.run.column(name)[-1] for name in ("train_loss", "dev_loss")}
+    assert {n: v.item() for n, v in trainer.callback_metrics.items()} == pytest.approx(last)
+
+
+def test_the_record_keeps_the_users_functions() -> None:
+    trainer = ours(rosenbrock, rosenbrock_data, epochs=1, custom_training_step=weighted, train_metric="train_obj")
+    stored = trainer.run.settings["customs"]["hooks"]["training_step"]
+    assert stored == {"name": f"{__name__}.weighted"}
+    # of which a script has only the options, and says so
+    said = " ".join(script(trainer.run).replace("#", "").split())
+    assert "own in the training that is not here: training_step, train_metric='train_obj'." in said
+
+
+def test_loggers_of_lightning_get_the_metrics(place: Path) -> None:
+    ours(rosenbrock, rosenbrock_data, logger=[CSVLogger("csv"), TensorBoardLogger("tb")])
+    rows = pd.read_csv(next(place.joinpath("csv").rglob("metrics.csv")))
+    assert rows["dev_loss"].notna().sum() == EPOCHS
+    assert np.isfinite(rows["dev_obj"].dropna()).all()
+    assert list(place.joinpath("tb").rglob("events.out.*"))
+
+
+def test_arguments_are_called_by_lit_trainers_names_in_errors() -> None:
+    with pytest.raises(FieldError) as caught:
+        LitTrainer(epochs=-1, clip=-1, custom_optimizer="Adm", devices=2, strategy="ddp", logger="x", eval_metric=3)  # type: ignore[arg-type]
+    names = {"epochs", "clip", "custom_optimizer", "devices", "strategy", "logger", "eval_metric"}
+    assert set(caught.value.faults) == names
+    assert not list(Path().iterdir())
+
+
+@pytest.mark.parametrize("name", sorted(PROBLEMS))
+def test_every_kind_of_problem_trains(name: str) -> None:
+    builder, data = PROBLEMS[name]
+    assert ours(builder, data, epochs=2).run.status == "finished"
+
+
+# --- sweeps ---
+
+
+def test_a_sweep_makes_a_run_a_trial_with_the_users_steps_and_keeps_the_best() -> None:
+    config = {
+        "method": "grid",
+        "parameters": {"learning_rate": {"values": [1e-5, 0.01]}, "batch_size": {"values": [20, 40]}},
+    }
+    trainer = LitTrainer(epochs=2, seed=5, custom_training_step=weighted, weight_name="swept")
+    problem = built(rosenbrock)
+    done = trainer.hyperparameter_sweep(problem, rosenbrock_data, config, count=4, nsim=80)
+    assert len(done.runs) == 4
+    assert {run.settings["data_kwargs"]["nsim"] for run in done.runs} == {80}
+    assert all("training_step" in run.settings["customs"]["hooks"] for run in done.runs)
+    assert trainer.run.id == done.best.id
+    best = read_weights(Path("swept.ckpt"))
+    assert all(torch.equal(value, best[name]) for name, value in trainer.get_weights().items())
+    assert trainer.run.best_value == min(min(run.column("dev_loss")) for run in done.runs)
