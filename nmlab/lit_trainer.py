@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from neuromancer.problem import Problem
@@ -21,6 +21,7 @@ from nmlab.fitting import Fit
 from nmlab.options import TrainerOptions
 from nmlab.runs import Run
 from nmlab.sweeps import Sweep, sweep
+from nmlab.tuning import BatchSizeSearch, FoundLR, LRSearch
 from nmlab.weights import PREFIX, copy_weights
 
 _NAMES = {
@@ -184,13 +185,55 @@ class LitTrainer:
         self._save(done.best)
         return done
 
+    # --- searching before a fit ---
+
+    def find_lr(
+        self,
+        problem: Problem,
+        data_setup_function: Callable[..., Any],
+        *,
+        min_lr: float = 1e-6,
+        max_lr: float = 1.0,
+        num_training: int = 100,
+        **kwargs: Any,
+    ) -> FoundLR:
+        """Train a few steps with a rising learning rate and return the losses and the rate at which they fell fastest.
+
+        With the steps and hooks of this LitTrainer; all is as before afterwards, and the next fit is the one it would
+        have been. Parameters and what it raises as for `nmlab.find_lr`; `kwargs` are the data function's.
+        """
+        given = {"min_lr": min_lr, "max_lr": max_lr, "num_training": num_training, **self._searched()}
+        try:
+            search = LRSearch(problem, data_setup_function, data_kwargs=kwargs, **given)
+        except FieldError as error:
+            raise FieldError(_called(error.faults), error.subject) from None
+        return search.start().wait()
+
+    def find_batch_size(
+        self,
+        problem: Problem,
+        data_setup_function: Callable[..., Any],
+        *,
+        mode: Literal["power", "binsearch"] = "power",
+        max_trials: int = 6,
+        **kwargs: Any,
+    ) -> int:
+        """Train a few steps with ever larger batches and return the largest size that fits into memory.
+
+        With the steps and hooks of this LitTrainer, from the batch size of `hparam_config` if there is one; all is as
+        before afterwards. Parameters and what it raises as for `nmlab.find_batch_size`; `kwargs` are the data
+        function's.
+        """
+        given = {"mode": mode, "max_trials": max_trials, **self._searched()}
+        return BatchSizeSearch(problem, data_setup_function, data_kwargs=kwargs, **given).start().wait()
+
+    # --- what a fit leaves ---
+
     def get_weights(self) -> dict[str, torch.Tensor]:
         """Return the state of the Problem that was fitted last: the best weights by `eval_metric`."""
         if self._problem is None:
             raise RunError(_NOTHING_YET)
         return dict(self._problem.state_dict())
-
-    # --- what a fit leaves ---
 
     @property
     def run(self) -> Run:
@@ -262,19 +305,29 @@ class LitTrainer:
         try:
             options = TrainerOptions(**{name: value for name, value in given.items() if name not in unset})
         except FieldError as error:
-            faults |= {_NAMES.get(name, name): fault for name, fault in error.faults.items()}
+            faults |= _called(error.faults)
         if faults:
             raise FieldError(faults, "LitTrainer")
         return options, customs
 
     def _begin(self) -> tuple[TrainerOptions, Customs]:
         """Return what a fit begins with; what is wrong with it or cannot be written is to be known before it."""
-        options, customs = self._checked()
-        if self.seed is None:
-            options = options.replace(seed=int(torch.randint(2**31, (), device="cpu")))
+        options, customs = self._seeded()
         if (folder := self._weight_folder()) is not None:
             folder.mkdir(parents=True, exist_ok=True)
         return options, customs
+
+    def _seeded(self) -> tuple[TrainerOptions, Customs]:
+        options, customs = self._checked()
+        if self.seed is None:
+            options = options.replace(seed=int(torch.randint(2**31, (), device="cpu")))
+        return options, customs
+
+    def _searched(self) -> dict[str, Any]:
+        """Return what a search begins with: what the next fit will, whose seed stays to be drawn."""
+        with torch.random.fork_rng(devices=[]):
+            options, customs = self._seeded()
+        return {"options": options, "customs": customs, "batch_size": self._hparam("batch_size")}
 
     def _save(self, run: Run) -> None:
         """Write the weights that the Problem holds after a run where the user wants them."""
@@ -296,6 +349,11 @@ class LitTrainer:
     def _hparam(self, name: str) -> Any:
         config = self.hparam_config
         return config.get(name) if isinstance(config, Mapping) else getattr(config, name, None)
+
+
+def _called(faults: Mapping[str, str]) -> dict[str, str]:
+    """Return faults of options by LitTrainer's names for these."""
+    return {_NAMES.get(name, name): fault for name, fault in faults.items()}
 
 
 def _loggers(given: Any) -> Any:

@@ -1,5 +1,6 @@
 """`LitTrainer`: the losses of NeuroMANCER's where that does what it says, and what it promises where it does not."""
 
+import functools
 import inspect
 import warnings
 from importlib import import_module
@@ -12,14 +13,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 from neuromancer.constraint import variable
 from neuromancer.dataset import DictDataset
 from neuromancer.loss import PenaltyLoss
 from neuromancer.modules.blocks import MLP
 from neuromancer.problem import Problem
-from neuromancer.system import Node
+from neuromancer.psl.nonautonomous import CSTR
+from neuromancer.slim.linear import SVDLinear
+from neuromancer.system import Node, System
 from neuromancer.utils import load_state_dict_lightning
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
 import nmlab
@@ -69,7 +73,7 @@ def theirs(builder: Any, data: Any, **given: Any) -> tuple[list[float], list[flo
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Lightning's advice on workers and the like
         settings = {"epochs": EPOCHS, "accelerator": "cpu", "devices": 1, "save_weights": False, "logger": logger}
-        trainer = neuromancer.trainer.LitTrainer(**settings, **given)
+        trainer = neuromancer.trainer.LitTrainer(**settings | given)
         torch.manual_seed(5)
         trainer.fit(problem, data)
     rows = pd.read_csv(Path(logger.log_dir) / "metrics.csv")
@@ -151,6 +155,58 @@ def projection_data() -> Returned:
     return three(lambda name: DictDataset({"p": torch.rand(8, 1)}, name=name), 8)
 
 
+LATENT, STEPS = 6, 10
+
+
+class Controlled(nn.Module):
+    """A Koopman operator that is stable, its singular values being at most 1, and inputs that add to its latents."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operator = SVDLinear(LATENT, LATENT, bias=False, sigma_min=0.1, sigma_max=1.0)
+
+    def forward(self, x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+        return self.operator(x) + u  # type: ignore[no-any-return]
+
+
+def reactor() -> Problem:
+    """NeuroMANCER's Deep Koopman model of a system with inputs; objectives `y_loss`, `onestep_loss`, `x_loss`."""
+    encode, decode = (MLP(*sizes, hsizes=[16, 16], nonlin=nn.ELU) for sizes in ((2, LATENT), (LATENT, 2)))
+    encode_inputs = MLP(1, LATENT, hsizes=[8], nonlin=nn.ELU)
+    nodes = [
+        Node(encode, ["yn"], ["x"], name="encoder_Y0"),
+        Node(encode, ["Y"], ["x_latent"], name="encoder_Y"),
+        Node(encode_inputs, ["U"], ["u_latent"], name="encoder_U"),
+        System([Node(Controlled(), ["x", "u_latent"], ["x"], name="K")], name="Koopman", nsteps=STEPS),
+        Node(decode, ["x"], ["yhat"], name="decoder"),
+    ]
+    seen, predicted = variable("Y"), variable("yhat")[:, :-1, :]
+    latent, encoded = variable("x"), variable("x_latent")
+    objectives = {
+        "y_loss": 10.0 * ((predicted == seen) ^ 2),
+        "onestep_loss": (predicted[:, 1, :] == seen[:, 1, :]) ^ 2,
+        "x_loss": (latent[:, 1:-1, :] == encoded[:, 1:, :]) ^ 2,
+    }
+    for name, objective in objectives.items():
+        objective.update_name(name)
+    return Problem(nodes, PenaltyLoss(list(objectives.values()), []))
+
+
+@functools.cache
+def simulated(seed: int) -> dict[str, torch.Tensor]:
+    """Windows of a stirred tank reactor's outputs and inputs, normalized, and the outputs that they begin with."""
+    states = CSTR(seed=seed).simulate(nsim=300)
+    scaled = {name: (states[name] - states[name].mean(0)) / states[name].std(0) for name in ("Y", "U")}
+    shape = {name: values.reshape(-1, STEPS, values.shape[-1]) for name, values in scaled.items()}
+    windows = {name: torch.as_tensor(values, dtype=torch.float32) for name, values in shape.items()}
+    return {**windows, "yn": windows["Y"][:, :1, :]}
+
+
+def reactor_data() -> Returned:
+    seeds = {"train": 0, "dev": 1, "test": 2}
+    return three(lambda name: DictDataset(simulated(seeds[name]), name=name), 10)
+
+
 # --- the same losses as NeuroMANCER's ---
 
 
@@ -185,6 +241,17 @@ def test_losses_by_epoch_are_neuromancers(case: str) -> None:
     assert len(dev) == EPOCHS
     assert trainer.run.column("dev_loss") == pytest.approx(dev, rel=1e-4)
     assert trainer.run.column("train_loss") == pytest.approx(train, rel=1e-4)
+
+
+def test_deep_koopman_of_a_reactor_beside_a_tensorboard_of_the_users(place: Path) -> None:
+    trainer = ours(reactor, reactor_data, epochs=3, logger=TensorBoardLogger(place / "mine"))
+    train, dev = theirs(reactor, reactor_data, epochs=3)
+    assert len(dev) == 3
+    assert trainer.run.column("dev_loss") == pytest.approx(dev, rel=1e-4)
+    assert trainer.run.column("train_loss") == pytest.approx(train, rel=1e-4)
+    users = EventAccumulator(str(next((place / "mine").rglob("*tfevents*")).parent)).Reload()
+    assert [event.value for event in users.Scalars("dev_loss")] == pytest.approx(dev, rel=1e-4)
+    assert list(trainer.run.folder.glob("*tfevents*"))
 
 
 def test_the_constructor_takes_what_neuromancers_does() -> None:
@@ -388,6 +455,20 @@ def test_loggers_of_lightning_get_the_metrics(place: Path) -> None:
     assert list(place.joinpath("tb").rglob("events.out.*"))
 
 
+def test_wandbs_logger_gets_the_losses_without_account_or_network(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"MODE": "offline", "SILENT": "true", "ERROR_REPORTING": "false"}.items():
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    logger = WandbLogger(offline=True, save_dir=place)
+    try:
+        run = ours(rosenbrock, rosenbrock_data, epochs=2, logger=logger).run
+        last = {name: logger.experiment.summary[name] for name in ("train_loss", "dev_loss")}
+        assert last == pytest.approx({name: run.column(name)[-1] for name in last})
+    finally:
+        logger.experiment.finish()
+        import_module("wandb").teardown()  # its own process
+    assert list(place.rglob("offline-run-*/*.wandb"))
+
+
 def test_arguments_are_called_by_lit_trainers_names_in_errors() -> None:
     with pytest.raises(FieldError) as caught:
         LitTrainer(epochs=-1, clip=-1, custom_optimizer="Adm", devices=2, strategy="ddp", logger="x", eval_metric=3)  # type: ignore[arg-type]
@@ -420,3 +501,43 @@ def test_a_sweep_makes_a_run_a_trial_with_the_users_steps_and_keeps_the_best() -
     best = read_weights(Path("swept.ckpt"))
     assert all(torch.equal(value, best[name]) for name, value in trainer.get_weights().items())
     assert trainer.run.best_value == min(min(run.column("dev_loss")) for run in done.runs)
+
+
+# --- searches before a fit ---
+
+
+def test_a_search_takes_the_trainers_own_steps_and_leaves_the_next_fit_as_it_was(place: Path) -> None:
+    def thrice(model: Any, batch: Any) -> Any:
+        return 3.0 * model.problem(batch)[model.train_metric]
+
+    problem = built(rosenbrock)
+    weights = {name: value.clone() for name, value in problem.state_dict().items()}
+    trainer = LitTrainer(epochs=1, weight_path="w", custom_training_step=thrice)
+    torch.manual_seed(7)
+    found = trainer.find_lr(problem, rosenbrock_data, min_lr=1e-4, max_lr=0.1, num_training=20, nsim=80)
+    size = trainer.find_batch_size(problem, rosenbrock_data, max_trials=2, nsim=80, batch_size=16)
+    plain = LitTrainer().find_lr(problem, rosenbrock_data, min_lr=1e-4, max_lr=0.1, num_training=20, nsim=80)
+    assert (found.lrs[0], found.lrs[-1]) == pytest.approx((1e-4, 0.1), rel=0.5)
+    assert found.losses[0] == pytest.approx(3.0 * plain.losses[0], rel=1e-4)
+    assert size == 32
+    assert all(torch.equal(value, weights[name]) for name, value in problem.state_dict().items())
+    assert list(place.iterdir()) == []
+
+    searched = trainer.fit(problem, rosenbrock_data)
+    again = built(rosenbrock)
+    torch.manual_seed(7)
+    unsearched = LitTrainer(epochs=1, custom_training_step=thrice).fit(again, rosenbrock_data)
+    assert searched.column("train_loss") == unsearched.column("train_loss")
+
+
+def test_a_search_for_a_batch_size_begins_with_the_configurations() -> None:
+    trainer = LitTrainer(seed=5, hparam_config={"batch_size": 10})
+    assert trainer.find_batch_size(built(rosenbrock), rosenbrock_data, mode="binsearch", max_trials=1) == 10
+
+
+def test_a_search_for_a_learning_rate_needs_an_optimizer_that_takes_one() -> None:
+    problem = built(rosenbrock)
+    trainer = LitTrainer(custom_optimizer=torch.optim.Adam(problem.parameters()))
+    with pytest.raises(FieldError, match="give its class or name") as caught:
+        trainer.find_lr(problem, rosenbrock_data, num_training=1)
+    assert list(caught.value.faults) == ["num_training", "custom_optimizer"]
