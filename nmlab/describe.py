@@ -124,3 +124,11 @@ def rebuild_values(fields: Iterable[Field], stored: Mapping[str, Any]) -> tuple[
         except FieldError:
             lost.append(name)
     return values, lost
+
+
+def own_parts(settings: Mapping[str, Any]) -> list[str]:
+    """Return what a run of these settings had of its user's own in the training, by name; [] for nothing."""
+    customs = settings.get("customs") or {}
+    metrics = customs.get("metrics", {}).items()
+    own = [f"{split}_metric={name!r}" for split, name in metrics if not name.endswith(f"{split}_loss")]
+    return [*customs.get("hooks", ()), *own]

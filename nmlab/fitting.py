@@ -23,7 +23,14 @@ from nmlab import control as controls
 from nmlab.control import Control, StopRequested
 from nmlab.customs import CustomModule, Customs
 from nmlab.data import Splits, make_splits, place_of
-from nmlab.describe import describe_function, describe_sources, describe_values, users_traceback, versions
+from nmlab.describe import (
+    describe_function,
+    describe_sources,
+    describe_values,
+    own_parts,
+    users_traceback,
+    versions,
+)
 from nmlab.errors import FieldError, NonFiniteLossError, RunError
 from nmlab.events import EventWriter, begin_events
 from nmlab.fields import check, fields_of, takes_any_keyword
@@ -177,6 +184,11 @@ class Fit:
         self._resumed = self._store.get(resume) if isinstance(resume, str) else resume
         kwargs = dict(data_kwargs or {})
         if self._resumed is not None:
+            if customs is None and (own := own_parts(self._resumed.settings)):
+                raise RunError(
+                    f"Run {self._resumed.id} cannot be resumed: it was trained with {', '.join(own)}, which its record "
+                    "cannot give back. Go on by run.restore(problem) and another fit of the LitTrainer."
+                )
             options, kwargs = as_before(self._resumed, self._fields, options, kwargs)
             batch_size = batch_size or self._resumed.settings.get("batch_size")
         self.options = options or TrainerOptions()

@@ -212,6 +212,10 @@ class ProblemModule(LightningModule):
             row |= {f"{split}_{name}": value for name, value in self.totals[split].means().items()}
         return row
 
+    def test_metrics(self) -> dict[str, float]:
+        """Return the metrics of the test split."""
+        return {f"test_{name}": value for name, value in self.totals["test"].means().items()}
+
     def log_for(self, names: frozenset[str] | None) -> None:
         """Log these metrics (None: all) the Lightning way, for callbacks and loggers; each costs 0.3 ms an epoch."""
         self._log_names = names

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from nmlab.describe import own_parts
 from nmlab.errors import RunError
 from nmlab.options import TrainerOptions, holds_stand_in
 from nmlab.runs import Run
@@ -63,11 +64,7 @@ def _head(run: Run, settings: Mapping[str, Any]) -> str:
     ]
     if run.status != "finished":
         lines.append(f"That run is {run.status} after {run.epochs} epochs; this one goes on to max_epochs.")
-    customs = settings.get("customs") or {}
-    own = list(customs.get("hooks", ()))
-    metrics = customs.get("metrics", {}).items()
-    own += [f"{split}_metric={name!r}" for split, name in metrics if not name.endswith(f"{split}_loss")]
-    if own:
+    if own := own_parts(settings):
         lines.append(f"That run had something of its own in the training that is not here: {', '.join(own)}.")
     return "".join(f"# {line}\n" for text in lines for line in textwrap.wrap(text, WIDTH - 2))
 

@@ -89,8 +89,7 @@ def train(
             _put_best_back(problem, recorder, start)
             if splits.test is not None:
                 trainer.test(module, datamodule=data, verbose=False)
-                means = module.totals["test"].means()
-                writer.update(test_metrics={f"test_{name}": value for name, value in means.items()})
+                writer.update(test_metrics=module.test_metrics())
     finally:
         data.close()
         _put_best_back(problem, recorder, start)

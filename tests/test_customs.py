@@ -12,7 +12,7 @@ from lightning.pytorch import LightningModule
 from neuromancer.problem import LitProblem
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from nmlab import FieldError, LitTrainer
+from nmlab import FieldError, LitTrainer, RunError, TrainerOptions, fit
 from nmlab import control as controls
 from nmlab.customs import customs_of
 from nmlab.customs.hooks import KNOWN
@@ -90,6 +90,22 @@ def test_other_numbers_of_arguments_are_an_error_that_says_what_is_right(extra: 
         customs_of(hooks={name: wrong})
     if name == "on_train_batch_end":
         assert "(self, outputs, batch, batch_idx) or on_train_batch_end(self, batch, batch_idx)" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "takes"),
+    [
+        ("training_step", "(model, batch, weight=0.1)", ("batch",)),
+        ("training_step", "(model, batch, batch_idx=0)", ("batch", "batch_idx")),
+        ("on_train_batch_end", "(self, batch, batch_idx, scale=1.0)", ("batch", "batch_idx")),
+        ("on_train_batch_end", "(self, outputs, batch, batch_idx=0)", ("outputs", "batch", "batch_idx")),
+        ("on_train_batch_end", "(*arguments)", ("outputs", "batch", "batch_idx")),
+    ],
+)
+def test_defaults_of_the_users_own_are_left_alone(name: str, arguments: str, takes: tuple[str, ...]) -> None:
+    namespace: dict[str, Any] = {}
+    exec(f"def hook{arguments}: pass", namespace)
+    assert customs_of(hooks={name: namespace["hook"]}).hooks[name].takes == takes
 
 
 def test_all_faults_at_once_before_anything_is_made(runs_dir: Path) -> None:
@@ -340,6 +356,80 @@ def test_a_step_may_make_its_batch_fit_the_problem(runs_dir: Path) -> None:
     trainer = fitted(runs_dir, data=unnamed, custom_training_step=renaming, train_metric="train_obj")
     assert losses(trainer) == losses(plain)
     assert trainer.run.column("train_obj") == plain.run.column("train_obj")
+
+
+def test_what_a_step_returns_beside_its_loss_comes_to_the_hooks_after_it(runs_dir: Path) -> None:
+    heard: dict[str, Any] = {}
+
+    def step(model: Any, batch: Any) -> Any:
+        loss = model.problem(batch)[model.train_metric]
+        return {"loss": loss, "tripled": 3.0 * loss}
+
+    def validation_step(self: Any, batch: Any, batch_idx: int) -> Any:
+        return {"loss": self.problem(batch)[self.dev_metric], "size": len(batch["a"])}
+
+    def train_end(self: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        heard["train"] = outputs
+
+    def dev_end(self: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        heard["dev"] = outputs
+
+    hooks = {"validation_step": validation_step, "on_train_batch_end": train_end, "on_validation_batch_end": dev_end}
+    trainer = fitted(runs_dir, custom_training_step=step, custom_hooks=hooks)
+    assert heard["train"]["tripled"] == 3.0 * heard["train"]["loss"]
+    assert not heard["train"]["tripled"].requires_grad
+    assert set(heard["dev"]) == {"loss", "size"}
+    assert losses(trainer) == losses(fitted(runs_dir))
+
+
+def test_a_step_that_draws_in_some_batches_only_draws_from_the_fits_random_numbers(runs_dir: Path) -> None:
+    def late(model: Any, batch: Any, batch_idx: int) -> Any:
+        loss = model.problem(batch)[model.train_metric]
+        return loss * (1.0 + torch.rand(())) if batch_idx == 1 else loss
+
+    first = losses(fitted(runs_dir, custom_training_step=late))
+    after = torch.rand(())
+    torch.manual_seed(0)
+    trainer = LitTrainer(epochs=2, runs_dir=runs_dir, seed=1, custom_training_step=late)
+    problem = rosenbrock()
+    assert torch.rand(()) == after
+    trainer.fit(problem, rosenbrock_data)
+    assert losses(trainer) == first
+
+
+def test_what_steps_log_is_a_mean_where_lightning_says_so(runs_dir: Path) -> None:
+    def step(model: Any, batch: Any) -> Any:
+        loss = model.problem(batch)[model.train_metric]
+        model.log("train_loss", loss)  # with its graph
+        model.log("raw", loss, on_step=False, on_epoch=True, batch_size=len(batch["a"]))
+        return loss
+
+    def validation_step(self: Any, batch: Any, batch_idx: int) -> Any:
+        self.log("number", float(batch_idx), batch_size=1)
+        return self.problem(batch)[self.dev_metric]
+
+    trainer = fitted(runs_dir, custom_training_step=step, custom_hooks={"validation_step": validation_step})
+    events = EventAccumulator(str(trainer.run.folder))
+    events.Reload()
+    batches = len(trainer.lit_problem.validation_step_outputs) or 4
+    assert [event.value for event in events.Scalars("number")] == [(batches - 1) / 2] * 2
+    assert [event.value for event in events.Scalars("raw")] == pytest.approx(trainer.run.column("train_loss"), rel=1e-5)
+
+
+def test_what_a_hook_logs_as_test_loss_is_the_test_loss(runs_dir: Path) -> None:
+    def end(self: Any) -> None:
+        self.log("test_loss", 42.0)
+
+    assert fitted(runs_dir, custom_hooks={"on_test_epoch_end": end}).run.test_metrics["test_loss"] == 42.0
+
+
+def test_a_run_with_a_step_of_its_own_is_not_resumed_without_it(runs_dir: Path) -> None:
+    trainer = fitted(runs_dir, custom_training_step=doubled)
+    with pytest.raises(RunError, match=r"trained with training_step.*restore"):
+        fit(rosenbrock(), rosenbrock_data, TrainerOptions(max_epochs=3), runs_dir=runs_dir, resume=trainer.run)
+    plain = fitted(runs_dir)
+    resumed = fit(rosenbrock(), rosenbrock_data, TrainerOptions(max_epochs=3), runs_dir=runs_dir, resume=plain.run)
+    assert resumed.epochs == 3
 
 
 def manual(model: Any, batch: Any) -> Any:

@@ -166,6 +166,15 @@ def test_a_grid_is_every_combination_once() -> None:
     assert len(draws({**config, "run_cap": 5})) == 5
 
 
+def test_a_parameter_without_a_name_is_told_so(swept: Any) -> None:
+    assert "as text" in faults_of(lambda: swept(over() | {"parameters": {1: {"value": 2}}}))["parameters.1"]
+
+
+def test_a_grid_of_many_values_is_not_made_in_full() -> None:
+    config = {"method": "grid", "parameters": {"n": {"min": 1, "max": 10**12}, "m": {"values": [5, 6]}}}
+    assert draws(config, count=3) == [{"n": 1, "m": 5}, {"n": 1, "m": 6}, {"n": 2, "m": 5}]
+
+
 def test_bayes_learns_from_what_it_is_told() -> None:
     read, _ = read_config({"method": "bayes", "parameters": {"x": {"min": -5.0, "max": 5.0}}})
     search = Search(read, 40, "max", seed=2)

@@ -190,6 +190,8 @@ def test_faults_are_said_at_once(problem: Any) -> None:
         nmlab.find_lr(problem, rosenbrock_data, nsim="many")
     with pytest.raises(FieldError, match="mode"):
         nmlab.find_batch_size(problem, rosenbrock_data, mode="up")  # type: ignore[arg-type]
+    with pytest.raises(FieldError, match="max_trials: True"):
+        nmlab.find_batch_size(problem, rosenbrock_data, max_trials=True)
     with pytest.raises(FieldError, match="fast_dev_run"):
         nmlab.find_batch_size(problem, rosenbrock_data, TrainerOptions(trainer_kwargs={"fast_dev_run": True}))
     for optimizer in (torch.optim.SGD(problem.parameters(), lr=0.1), lambda given: torch.optim.SGD(given, lr=0.1)):

@@ -181,4 +181,8 @@ def _hook(name: str, function: Any, shown: str | None = None) -> Hook | str:
     if not fitting or any(p.kind is p.KEYWORD_ONLY and p.default is p.empty for p in parameters):
         return f"it is called as {getattr(function, '__name__', name)}{signature}; right is {right}"
     names = tuple(p.name for p in positional[1:])
-    return Hook(name, function, next((form for form in fitting if form == names), fitting[0]))
+    exact = [form for form in fitting if form == names]
+    # a default of the user's own, as in step(model, batch, weight=0.1), is not Lightning's to fill
+    own = [form for form in fitting if form[max(needed, 0) :] == names[max(needed, 0) : len(form)]]
+    fewest = fitting[:1] if most > len(positional) - 1 else sorted(fitting, key=len)
+    return Hook(name, function, (exact or own or fewest)[0])

@@ -69,6 +69,7 @@ class CustomModule(ProblemModule):
         self._untried = customs.untried
         self._columns = {*self.metric_names(dev=True), "test_loss"} - {"epoch", "lr", "seconds"}
         self._told: dict[str, list[float]] = {}
+        self._returned: Any = None
         self._users_turn = self._drawing = False
         self._heard = True
         self.log_for(frozenset())
@@ -123,16 +124,37 @@ class CustomModule(ProblemModule):
 
     def log(self, name: str, value: Any, *arguments: Any, **keywords: Any) -> None:
         if self._users_turn and name in self._columns:  # which is logged when its pass has ended
-            self._told.setdefault(name, []).append(float(value))
+            self._told.setdefault(name, []).append(float(_detached(value)))
             return
         if self._users_turn and isinstance(value, (int, float, torch.Tensor)):
-            self.extra[name] = float(value)
+            self.extra[name] = math.nan  # known when the epoch has ended
         super().log(name, value, *arguments, **keywords)
 
     def log_for(self, names: frozenset[str] | None) -> None:
         super().log_for(None if names is None else names | {"train_loss", "dev_loss"})
 
     # --- steps ---
+
+    # what a step returned beside its loss goes on to the hooks that come after it
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Any:
+        loss = super().training_step(batch, batch_idx)
+        returned, self._returned = self._returned, None
+        return {**_detached(dict(returned)), "loss": loss} if isinstance(returned, Mapping) else loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> Any:
+        super().validation_step(batch, batch_idx)
+        returned, self._returned = self._returned, None
+        return _detached(returned)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> Any:
+        super().test_step(batch, batch_idx)
+        returned, self._returned = self._returned, None
+        return _detached(returned)
+
+    def _look(self, batch_idx: int) -> bool:
+        # a step of the user's own may draw in some of its batches only
+        return bool(self._hooks.keys() & set(STEPS)) or super()._look(batch_idx)
 
     def _pass(self, split: str, batch: Batch, batch_idx: int) -> dict[str, Any]:
         name = batch["name"]
@@ -179,6 +201,7 @@ class CustomModule(ProblemModule):
         if not isinstance(loss, (torch.Tensor, int, float)):
             raise FieldError({hook.name: self._no_loss(split, result)})
         loss = torch.as_tensor(loss, device=self.device)
+        self._returned = result
         if split == "train":
             outputs.append(loss)
         return loss, output
@@ -240,8 +263,20 @@ class CustomModule(ProblemModule):
     def on_validation_epoch_end(self) -> None:
         self._tell({name: value for name, value in self.metrics().items() if name.startswith("dev_")})
 
+    def on_train_epoch_end(self) -> None:
+        super().on_train_epoch_end()
+        if self.extra:  # of which Lightning makes means, where they are to be
+            known = self.trainer.callback_metrics
+            self.extra = {name: float(known[name]) for name in self.extra if name in known}
+
     def metrics(self) -> dict[str, float]:
-        return super().metrics() | {name: sum(told) / len(told) for name, told in self._told.items()}
+        return super().metrics() | self._means_told(("train_", "dev_"))
+
+    def test_metrics(self) -> dict[str, float]:
+        return super().test_metrics() | self._means_told(("test_",))
+
+    def _means_told(self, splits: tuple[str, ...]) -> dict[str, float]:
+        return {name: sum(told) / len(told) for name, told in self._told.items() if name.startswith(splits)}
 
     def on_fit_end(self) -> None:
         self.last_metrics = dict(self.trainer.callback_metrics)

@@ -66,6 +66,9 @@ def read_config(given: Any) -> tuple[Config, dict[str, str]]:
         faults.setdefault("parameters", wrong)
         parameters = {}
     for name, said in parameters.items():
+        if not isinstance(name, str):
+            faults[f"parameters.{name}"] = "it is no name; give names as text"
+            continue
         try:
             config.parameters[name] = parameter = read_parameter(name, said)
         except FieldError as error:

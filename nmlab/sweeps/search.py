@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from typing import Any
 
@@ -40,8 +39,12 @@ class Search:
             draws = {name: parameter.draws or () for name, parameter in config.parameters.items()}
             self.combinations = math.prod(map(len, draws.values()))
             self.total = min(self.total, self.combinations)
-            for point in itertools.islice(itertools.product(*draws.values()), self.total):
-                self._study.enqueue_trial(dict(zip(draws, point, strict=True)))
+            for number in range(self.total):  # itertools.product would hold all that a parameter can be
+                point, rest = {}, number
+                for name, each in reversed(draws.items()):
+                    rest, at = divmod(rest, len(each))
+                    point[name] = each[at]
+                self._study.enqueue_trial(point)
 
     def ask(self) -> dict[str, Any]:
         """Return the draws of the next trial, by parameter."""

@@ -35,7 +35,7 @@ class BatchSizeSearch(Search[int]):
         faults = {}
         if mode not in ("power", "binsearch"):
             faults["mode"] = f"{mode!r}; give 'power' or 'binsearch'"
-        if not isinstance(max_trials, int) or max_trials < 1:
+        if isinstance(max_trials, bool) or not isinstance(max_trials, int) or max_trials < 1:
             faults["max_trials"] = f"{max_trials!r}; give an integer of at least 1"
         if faults:
             raise FieldError(faults, subject="There can be no search for a batch size")
