@@ -386,3 +386,12 @@ def test_the_picture_marks_the_suggestion(problem: Any) -> None:
 def test_any_losses_can_be_drawn(losses: list[float]) -> None:
     png = Picture().png(lambda figure: draw_rates(panel(figure), [1e-6, 1e-5][: len(losses)], losses, None))
     assert png[:4] == b"\x89PNG"
+
+
+def test_what_comes_after_the_training_came_apart_is_no_suggestion() -> None:
+    lrs = [10 ** (-6 + 6 * step / 99) for step in range(100)]
+    falling = [25.0 - 15.0 * max(0, step - 50) / 30 for step in range(81)]
+    apart = [40.0 - 3.0 * step for step in range(7)] + [35.0] * 12  # back down more steeply, and never as low
+    suggestion = _steepest(lrs, falling + apart)
+    assert suggestion is not None
+    assert lrs[50] <= suggestion < lrs[80]

@@ -111,9 +111,12 @@ def _steepest(lrs: Sequence[float], losses: Sequence[float]) -> float | None:
     """Return where the loss falls most steeply by the logarithm of the rate; None where it falls nowhere.
 
     By the rate itself, as Lightning has it, noise at the least rates would be steeper than any fall at large ones. And
-    from one step to the next a mean of few batches is noise too, so a fall is looked at over some steps.
+    from one step to the next a mean of few batches is noise too, so a fall is looked at over some steps. What comes
+    after the least loss is the training coming apart, and back down from where that threw it.
     """
     pairs = [pair for pair in zip(lrs, losses, strict=False) if math.isfinite(pair[1])][SKIPPED:]
+    least = min(range(len(pairs)), key=lambda place: pairs[place][1], default=0)
+    pairs = pairs[: least + 1]
     reach = max(len(pairs) // 16, 1)
     falls = [after[1] - before[1] for before, after in zip(pairs, pairs[2 * reach :], strict=False)]
     if not falls or min(falls) >= 0:
