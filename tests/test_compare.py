@@ -191,6 +191,14 @@ def test_a_constant_or_helper_that_was_changed_is_a_change(
     assert (comparable(run) == comparable(before)) == (not expected)
 
 
+def test_helpers_of_another_data_function_say_nothing_beside_its_name(store: RunStore) -> None:
+    before = made(store, sources=sources(*HELPERS))
+    other = {"given": {}, "definitions": ["def lean(n):\n    return n\n", "def other(n):\n    return lean(n)\n"]}
+    run = made(store, sources=other, data_function={"name": "other", "source": "def other(n):\n    return lean(n)\n"})
+    assert "global lean" in changes(run, before)
+    assert "global" not in changed_text(run, before)
+
+
 @pytest.mark.parametrize("odd", [None, [], {}, {"definitions": 5}, {"definitions": ["(", 7, "x = 1"], "given": 3}])
 def test_sources_that_are_missing_or_odd_are_no_change(store: RunStore, odd: Any) -> None:
     before, run = made(store), made(store, sources=odd)

@@ -50,8 +50,10 @@ def changed_text(run: Run, before: Run | None) -> str:
         return "first run"
     differing = changes(run, before)
     kwargs = [_part(each, "data_kwargs").keys() for each in (settings, summary_of(before).settings)]
-    # keywords that only one of two data functions has say nothing beside their names
-    idle = kwargs[0] ^ kwargs[1] if DATA in differing else set()
+    # keywords and helpers that only one of two data functions has say nothing beside their names
+    idle: set[str] = set()
+    if DATA in differing:
+        idle = (kwargs[0] ^ kwargs[1]) | {n for n, pair in differing.items() if n.startswith(GLOBAL) and None in pair}
     found = [_said(name, *pair, settings) for name, pair in differing.items() if name not in idle]
     if len(found) > SHOWN:
         found[SHOWN:] = [f"and {len(found) - SHOWN} more"]
