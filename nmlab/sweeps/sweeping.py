@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from secrets import token_hex
 from typing import Any
 
@@ -167,7 +168,14 @@ class _Trials:
         try:
             trial = self._plan.trial(draws)
             said += f" ({', '.join(f'{name} {_text(value)}' for name, value in trial.parameters.items())})"
-            fit = self._fit_of(trial, number).start(instead_of=self._fit)
+            fit = self._fit_of(trial, number)
+            try:
+                fit.start(instead_of=self._fit)
+            except KeyboardInterrupt:  # it was begun all the same, and asked to stop
+                with suppress(Exception):
+                    fit.wait()
+                    self._fit = fit
+                raise
             self._fit = fit
             self._sweep.add(fit.run)
             run = fit.wait()
