@@ -13,7 +13,6 @@ import traceback
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -22,7 +21,7 @@ from neuromancer.problem import Problem
 from nmlab import control as controls
 from nmlab.control import Control, StopRequested
 from nmlab.customs import CustomModule, Customs
-from nmlab.data import Splits, make_splits, place_of
+from nmlab.data import Splits, place_of
 from nmlab.describe import (
     describe_function,
     describe_sources,
@@ -38,12 +37,12 @@ from nmlab.launch import Job
 from nmlab.log import captured
 from nmlab.module import ProblemModule
 from nmlab.options import TrainerOptions
+from nmlab.preparing import built_by, splits_of, try_data
 from nmlab.randomness import RandomStreams, fresh_seed
 from nmlab.resuming import as_before, epochs_done
 from nmlab.runs import Run, RunStore, RunWriter
 from nmlab.terms import terms_of
 from nmlab.training import NO_DEV, train
-from nmlab.trial import try_out
 from nmlab.view import View
 from nmlab.weights import fingerprint, load_weights, read_weights
 
@@ -352,11 +351,7 @@ class Fit:
         streams = RandomStreams(self.seed)
         if self.problem is None:
             self._say("building the Problem")
-            with streams:
-                built = self._source()
-            if not isinstance(built, Problem):
-                raise FieldError({"problem": f"its builder {place_of(self._source)} returned a {type(built).__name__}"})
-            self.problem = built
+            self.problem = built_by(self._source, streams)
         problem = self.problem
         if self._start_weights is not None:
             load_weights(problem, dict(self._start_weights), source="the Lab's start")
@@ -365,10 +360,7 @@ class Fit:
         self._begun_writer.describe(fingerprint=fingerprint(problem), terms=[term.name for term in terms_of(problem)])
 
         self._say("making the data")
-        streams.reseed()
-        with streams:
-            splits = make_splits(self._function, self.data_kwargs)
-        self.splits = splits = replace(splits, batch_size=self._batch_size or splits.batch_size)
+        self.splits = splits = splits_of(self._function, self.data_kwargs, self._batch_size, streams)
         resume = self._resumed is not None
         if self.options.tensorboard:
             done = epochs_done(self.run) if resume else 0
@@ -378,13 +370,7 @@ class Fit:
                 self.view.on_picture = self._events.add_view
             self.view.look_at(problem, splits)
         self._say("trying out the data")
-        try_out(
-            problem,
-            splits,
-            place_of(self._function),
-            converted=self.options.precision in ("64-true", "16-true", "bf16-true"),
-            without=self._customs.untried if self._customs is not None else (),
-        )
+        try_data(problem, splits, self._function, self.options, self._customs)
         self._say("preparing the training")
         streams.reseed()
         if splits.dev is None and self.options.monitor is None:

@@ -12,7 +12,6 @@ import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -25,16 +24,17 @@ from neuromancer.problem import Problem
 from nmlab import control as controls
 from nmlab.control import Control, StopRequested
 from nmlab.customs import CustomModule, Customs
-from nmlab.data import Batch, Splits, SplitsDataModule, make_splits, place_of
+from nmlab.data import Batch, Splits, SplitsDataModule
 from nmlab.errors import FieldError, NmlabError
 from nmlab.fitting import Builder, DataFunction, Fit
 from nmlab.launch import Job
 from nmlab.log import captured
 from nmlab.module import ProblemModule, ready_to_train
 from nmlab.options import TrainerOptions
+from nmlab.preparing import built_by, splits_of, try_data
 from nmlab.randomness import RandomStreams
 from nmlab.training import make_trainer
-from nmlab.trial import try_out, untouched
+from nmlab.trial import untouched
 from nmlab.weights import load_weights
 
 T = TypeVar("T")
@@ -134,23 +134,14 @@ class Search(ABC, Generic[T]):
         with controls.held(self.control), captured(lambda _text: None, self._echo):
             streams = RandomStreams(self._seed)
             self._say("building the Problem")
-            with streams:
-                problem = self._source if isinstance(self._source, Problem) else self._source()
-            if not isinstance(problem, Problem):
-                built = f"its builder {place_of(self._source)} returned a {type(problem).__name__}"
-                raise FieldError({"problem": built})
+            problem = self._source if isinstance(self._source, Problem) else built_by(self._source, streams)
             with _state_kept(self.options.optimizer), untouched(problem, self._seed):
                 if self._start_weights is not None:
                     load_weights(problem, dict(self._start_weights), source="the Lab's start")
                 self._say("making the data")
-                streams.reseed()
-                with streams:
-                    splits = make_splits(self._function, self._data_kwargs)
-                splits = replace(splits, batch_size=self._batch_size or splits.batch_size)
+                splits = splits_of(self._function, self._data_kwargs, self._batch_size, streams)
                 self._say("trying out the data")
-                converted = self.options.precision in ("64-true", "16-true", "bf16-true")
-                untried = self._customs.untried if self._customs is not None else ()
-                try_out(problem, splits, place_of(self._function), converted, without=untried)
+                try_data(problem, splits, self._function, self.options, self._customs)
                 self._check(problem, splits)
                 self._say(f"looking for a {self.what}")
                 streams.reseed()
