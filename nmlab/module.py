@@ -17,6 +17,7 @@ from nmlab.errors import NonFiniteLossError
 from nmlab.options import TrainerOptions
 from nmlab.profiles import section
 from nmlab.randomness import RandomStreams
+from nmlab.straight import StraightProblem
 from nmlab.terms import Term, terms_of
 from nmlab.weights import fit_multipliers, plain_names
 
@@ -105,6 +106,7 @@ class ProblemModule(LightningModule):
         self.options = options
         self.terms = terms_of(problem)
         self.totals = {split: Totals(self.terms) for split in ("train", "dev", "test")}
+        self._straight = StraightProblem(problem)
         self._streams = streams
         self._control = control
         self._monitor = monitor
@@ -157,7 +159,7 @@ class ProblemModule(LightningModule):
 
     def _pass(self, split: str, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """Return what the Problem gives for a batch of a split, the loss and all terms among it."""
-        return self.problem(batch)  # type: ignore[no-any-return]
+        return self._straight(batch)
 
     def _not_finite(self, split: str, output: dict[str, Any], name: str) -> NonFiniteLossError:
         broken = [t.name for t in self.terms if not torch.isfinite(_number(output[f"{name}_{t.key}"]))]
@@ -171,15 +173,18 @@ class ProblemModule(LightningModule):
     def on_train_epoch_start(self) -> None:
         self.totals["train"].clear()
         self.totals["dev"].clear()
+        self._straight.look()
         # here, since a scheduler has moved on by the epoch's end
         optimizer: Any = self.optimizers()
         self._lr = float((optimizer[0] if isinstance(optimizer, list) else optimizer).param_groups[0]["lr"])
 
     def on_validation_epoch_start(self) -> None:
         self.totals["dev"].clear()
+        self._straight.look()
 
     def on_test_epoch_start(self) -> None:
         self.totals["test"].clear()
+        self._straight.look()
 
     def on_validation_epoch_end(self) -> None:
         with section(self.trainer, "metrics"):
