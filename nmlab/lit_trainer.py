@@ -7,16 +7,19 @@ is also a `Run`, and what NeuroMANCER's documentation promises holds.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
 from neuromancer.problem import Problem
 
 from nmlab.checkpoints import save_weights
 from nmlab.customs import CustomModule, Customs, customs_of
 from nmlab.errors import FieldError, RunError
+from nmlab.fields import Field, convert, fault_of
 from nmlab.fitting import Fit
 from nmlab.options import TrainerOptions
 from nmlab.runs import Run
@@ -30,9 +33,11 @@ _NAMES = {
     "optimizer": "custom_optimizer",
     "loggers": "logger",
     "lr": "hparam_config",
+    "monitor": "eval_metric",
 }
 """LitTrainer's names for options of nmlab that are called otherwise there."""
 
+_BATCH_SIZE = Field("batch_size", "integer", minimum=1)
 
 _NOTHING_YET = "This LitTrainer has not fitted anything yet; call fit(problem, data_setup_function)."
 
@@ -45,7 +50,8 @@ class LitTrainer:
     epochs : most epochs to train
     train_metric, dev_metric, test_metric : keys of the Problem's output that are trained on, and scored; with the
         batches' own prefix or without, so that `train_loss` does for a SequenceDataset as `nstep_train_loss`
-    eval_metric : metric that says which epoch is best; without dev split the default falls back to the train loss
+    eval_metric : metric that says which epoch is best, also one that a step or hook logs; without dev split the default
+        falls back to the train loss
     patience : epochs without improvement after which to stop; None for never
     warmup : epochs before patience counts
     clip : largest norm of the gradient; not used where the training step optimizes by itself
@@ -53,14 +59,16 @@ class LitTrainer:
         Each fit begins with the state in which it was given
     save_weights : whether the best weights go to a file beside the run's folder too
     weight_path : folder of that file; None for no file, or the working folder where `weight_name` is given
-    weight_name : its name without '.ckpt'; default 'epoch=…-step=…', as of the best epoch. One of this name is replaced
+    weight_name : its name without '.ckpt', with '{epoch}' or '{dev_loss:.3f}' filled in as Lightning does, for the best
+        epoch; default '{epoch}-{step}'. One of this name is replaced
     devices, strategy : 'auto', or what `TrainerOptions` takes; one device today
     accelerator : 'auto' is CUDA if there is one, else CPU
     profiler : 'simple', 'advanced', 'pytorch', or one of Lightning's
     custom_training_step : called with the module (`.problem`, `.current_epoch`, `.train_metric`, …) and a batch;
         returns the loss
     custom_hooks : functions by Lightning's names, whose first argument is the module
-    logger : a Lightning logger, or a list of them; None, True or False for nmlab's own record alone
+    logger : a Lightning logger, or a list of them; None, True or False for nmlab's own record alone, to whose events
+        a hook adds by `self.logger`
     hparam_config : `learning_rate` and `batch_size` in it hold, if there are any
     automatic_optimization : False where `custom_training_step` steps the optimizers itself
     runs_dir : the folder in which each fit gets a run's folder
@@ -134,24 +142,23 @@ class LitTrainer:
         Afterwards the Problem holds the best weights by `eval_metric`. Starts from the weights that it holds, with a
         fresh trainer and optimizer state, each time. Raises what `nmlab.fit` does.
         """
-        options, customs = self._begin()
-        size = self._hparam("batch_size")
-        fit = Fit(
-            problem, data_setup_function, options, kwargs, runs_dir=self.runs_dir, batch_size=size, customs=customs
-        )
-        self._fit, self._run, self._problem = fit, None, problem
-        try:
-            return fit.start().wait()
-        finally:
-            if fit.done and fit.run.epochs:
-                self._save(fit.run)
+        options, customs = self._begin(problem)
+        given: dict[str, Any] = {"runs_dir": self.runs_dir, "batch_size": self._batch_size, "customs": customs}
+        with _in_our_words(kwargs):
+            fit = Fit(problem, data_setup_function, options, kwargs, **given)
+            self._fit, self._run, self._problem = fit, None, problem
+            try:
+                return fit.start().wait()
+            finally:
+                if fit.done and fit.run.epochs:
+                    self._save(fit.run)
 
     def hyperparameter_sweep(
         self,
         problem: Problem,
         data_setup_function: Callable[..., Any],
         sweep_config: Mapping[str, Any],
-        count: int = 10,
+        count: int | None = 10,
         project_name: str = "run_sweep",
         **kwargs: Any,
     ) -> Sweep:
@@ -161,28 +168,25 @@ class LitTrainer:
         the data function's in all trials. Afterwards the Problem holds the best trial's weights, `run` is its run.
         Raises what `nmlab.sweep` does.
         """
-        options, customs = self._begin()
+        options, customs = self._begin(problem)
 
         def make_fit(*arguments: Any, **keywords: Any) -> Fit:
-            keywords["batch_size"] = keywords.get("batch_size") or self._hparam("batch_size")
+            keywords["batch_size"] = keywords.get("batch_size") or self._batch_size
             self._fit = Fit(*arguments, **keywords, customs=customs)
             return self._fit
 
         own_name = sweep_config.get("name") if isinstance(sweep_config, Mapping) else None
-        self._run, self._problem = None, problem
-        done = sweep(
-            problem,
-            data_setup_function,
-            sweep_config,
-            count,
-            options=options,
-            data_kwargs=kwargs,
-            runs_dir=self.runs_dir,
-            name=own_name or project_name,
-            make_fit=make_fit,
-        )
-        self._run = done.best
-        self._save(done.best)
+        name = str(own_name or project_name)
+        given: dict[str, Any] = {"options": options, "data_kwargs": kwargs, "runs_dir": self.runs_dir, "name": name}
+        self._fit, self._run, self._problem = None, None, problem
+        try:
+            with _in_our_words(kwargs):
+                done = sweep(problem, data_setup_function, sweep_config, count, **given, make_fit=make_fit)
+        except KeyboardInterrupt:
+            if self._fit is not None and self._fit.done:
+                self._keep_best(Sweep.read(name, self.runs_dir))
+            raise
+        self._keep_best(done)
         return done
 
     # --- searching before a fit ---
@@ -203,11 +207,8 @@ class LitTrainer:
         have been. Parameters and what it raises as for `nmlab.find_lr`; `kwargs` are the data function's.
         """
         given = {"min_lr": min_lr, "max_lr": max_lr, "num_training": num_training, **self._searched()}
-        try:
-            search = LRSearch(problem, data_setup_function, data_kwargs=kwargs, **given)
-        except FieldError as error:
-            raise FieldError(_called(error.faults), error.subject) from None
-        return search.start().wait()
+        with _in_our_words(kwargs):
+            return LRSearch(problem, data_setup_function, data_kwargs=kwargs, **given).start().wait()
 
     def find_batch_size(
         self,
@@ -225,7 +226,8 @@ class LitTrainer:
         function's.
         """
         given = {"mode": mode, "max_trials": max_trials, **self._searched()}
-        return BatchSizeSearch(problem, data_setup_function, data_kwargs=kwargs, **given).start().wait()
+        with _in_our_words(kwargs):
+            return BatchSizeSearch(problem, data_setup_function, data_kwargs=kwargs, **given).start().wait()
 
     # --- what a fit leaves ---
 
@@ -278,9 +280,13 @@ class LitTrainer:
         for split, metric in {**metrics, "eval": self.eval_metric}.items():
             if not isinstance(metric, str):
                 faults[f"{split}_metric"] = f"{metric!r} is no name; give one such as 'dev_loss'"
-        batch_size = self._hparam("batch_size")
-        if batch_size is not None and (type(batch_size) is not int or batch_size < 1):
-            faults["hparam_config"] = f"its batch_size is {batch_size!r}; give an integer of at least 1"
+        size = self._hparam("batch_size")
+        size_fault = None if size is None else fault_of(_BATCH_SIZE, size)
+        try:
+            self._weight_file({})
+        except (TypeError, ValueError, LookupError, AttributeError) as error:
+            where = f"{self.weight_name!r} in {self.weight_path!r}"
+            faults["weight_name"] = f"{where}: {error}; give a folder, and a name such as 'best' or 'best-{{epoch}}'"
         try:
             customs = customs_of(self.custom_training_step, self.custom_hooks, metrics, self.automatic_optimization)
         except FieldError as error:
@@ -306,15 +312,20 @@ class LitTrainer:
             options = TrainerOptions(**{name: value for name, value in given.items() if name not in unset})
         except FieldError as error:
             faults |= _called(error.faults)
+        if size_fault is not None:
+            of_rate = [f"learning_rate: {faults['hparam_config']}"] if "hparam_config" in faults else []
+            faults["hparam_config"] = "; ".join([f"batch_size: {size_fault}", *of_rate])
         if faults:
             raise FieldError(faults, "LitTrainer")
         return options, customs
 
-    def _begin(self) -> tuple[TrainerOptions, Customs]:
+    def _begin(self, problem: Problem) -> tuple[TrainerOptions, Customs]:
         """Return what a fit begins with; what is wrong with it or cannot be written is to be known before it."""
+        if not isinstance(problem, Problem):
+            raise FieldError({"problem": f"a {type(problem).__name__}; give a Problem, which keeps the weights"})
         options, customs = self._seeded()
-        if (folder := self._weight_folder()) is not None:
-            folder.mkdir(parents=True, exist_ok=True)
+        if (file := self._weight_file({})) is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
         return options, customs
 
     def _seeded(self) -> tuple[TrainerOptions, Customs]:
@@ -327,24 +338,35 @@ class LitTrainer:
         """Return what a search begins with: what the next fit will, whose seed stays to be drawn."""
         with torch.random.fork_rng(devices=[]):
             options, customs = self._seeded()
-        return {"options": options, "customs": customs, "batch_size": self._hparam("batch_size")}
+        return {"options": options, "customs": customs, "batch_size": self._batch_size}
+
+    def _keep_best(self, swept: Sweep) -> None:
+        with suppress(RunError):  # no trial has come to a value
+            self._run = swept.best
+            self._save(self._run)
 
     def _save(self, run: Run) -> None:
         """Write the weights that the Problem holds after a run where the user wants them."""
-        if (folder := self._weight_folder()) is not None and self._problem is not None:
-            name = self.weight_name or _name_of(run)
-            save_weights(copy_weights(self._problem), folder / f"{name}.ckpt", PREFIX)
+        if (file := self._weight_file(_best_of(run))) is not None and self._problem is not None:
+            save_weights(copy_weights(self._problem), file, PREFIX)
 
     def _monitor(self) -> str | None:
         """Return nmlab's name for `eval_metric`; None for the default, which needs no dev split."""
-        known = {self.train_metric: "train_loss", self.dev_metric: "dev_loss"}
+        known = {"train_loss_epoch": "train_loss", self.train_metric: "train_loss", self.dev_metric: "dev_loss"}
         metric = known.get(self.eval_metric, self.eval_metric.removeprefix("nstep_"))
         return None if metric == "dev_loss" else metric
 
-    def _weight_folder(self) -> Path | None:
+    def _weight_file(self, metrics: Mapping[str, Any]) -> Path | None:
+        """Return where the weights of an epoch with these metrics go, as Lightning would name it; None for no file."""
         if not self.save_weights or (self.weight_path is None and self.weight_name is None):
             return None
-        return Path(self.weight_path or ".")
+        lightnings = ModelCheckpoint(Path(self.weight_path or "."), self.weight_name)
+        return Path(lightnings.format_checkpoint_name(dict(metrics)))
+
+    @property
+    def _batch_size(self) -> int | None:
+        size = self._hparam("batch_size")
+        return None if size is None else convert(_BATCH_SIZE, size)
 
     def _hparam(self, name: str) -> Any:
         config = self.hparam_config
@@ -363,7 +385,23 @@ def _loggers(given: Any) -> Any:
     return tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else (given,)
 
 
-def _name_of(run: Run) -> str:
-    """Return what Lightning calls a checkpoint of the run's best epoch."""
+@contextmanager
+def _in_our_words(data_kwargs: Container[str]) -> Iterator[None]:
+    """Call options by LitTrainer's names in what the block raises; keywords of the data function are no options."""
+    try:
+        yield
+    except FieldError as error:
+        error.faults = {
+            key: fault
+            for name, fault in error.faults.items()
+            for key in (_called({name: fault}) if name not in data_kwargs else [name])
+        }
+        raise
+
+
+def _best_of(run: Run) -> dict[str, Any]:
+    """Return the metrics of a run's best epoch, with the steps until then."""
     best = {} if run.checkpoint_path is None else torch.load(run.checkpoint_path, map_location="cpu", weights_only=True)
-    return f"epoch={best.get('epoch', run.epochs - 1)}-step={best.get('global_step', 0)}"
+    epoch = best.get("epoch", run.epochs - 1)
+    row = {name: run.column(name)[epoch] for name in run.columns}
+    return {**row, "epoch": epoch, "step": best.get("global_step", 0)}

@@ -176,6 +176,15 @@ def test_step_outputs_hold_no_graphs_and_one_epoch(runs_dir: Path) -> None:
     assert losses(trainer) == losses(fitted(runs_dir, epochs=3))
 
 
+def test_step_outputs_hold_no_graphs_in_a_list_of_the_users_own(runs_dir: Path) -> None:
+    def start(self: Any) -> None:
+        self.training_step_outputs = []
+
+    for step in (None, doubled):
+        trainer = fitted(runs_dir, custom_hooks={"on_train_epoch_start": start}, custom_training_step=step)
+        assert [loss.requires_grad for loss in trainer.lit_problem.training_step_outputs] == [False] * 4
+
+
 def test_step_outputs_detach_however_they_are_filled() -> None:
     loss = torch.ones((), requires_grad=True) * 2
     outputs = StepOutputs()
@@ -315,6 +324,56 @@ def test_a_stop_from_a_hook_ends_the_fit_as_stopped(runs_dir: Path) -> None:
 def test_configure_optimizers_without_an_optimizer_is_an_error(runs_dir: Path) -> None:
     with pytest.raises(FieldError, match="returned None; return an optimizer"):
         fitted(runs_dir, custom_hooks={"configure_optimizers": lambda self: None})
+
+
+def test_an_interrupt_that_a_hook_raises_stops_the_fit(runs_dir: Path) -> None:
+    def enough(self: Any) -> None:
+        if self.current_epoch == 1:
+            raise KeyboardInterrupt
+
+    trainer = fitted(runs_dir, epochs=9, custom_hooks={"on_train_epoch_start": enough})
+    assert (trainer.run.status, trainer.run.epochs) == ("stopped", 1)
+
+
+def test_hooks_at_an_epochs_end_know_its_losses(runs_dir: Path) -> None:
+    heard: dict[str, list[float]] = {"dev_loss": [], "train_loss": []}
+
+    def hook(name: str) -> Any:
+        return lambda self: heard[name].append(self.trainer.callback_metrics[name].item())
+
+    hooks = {"on_validation_epoch_end": hook("dev_loss"), "on_train_epoch_end": hook("train_loss")}
+    trainer = fitted(runs_dir, custom_hooks=hooks)
+    assert heard == {name: pytest.approx(trainer.run.column(name)) for name in heard}
+    assert losses(trainer) == losses(fitted(runs_dir))
+
+
+def test_what_a_hook_logs_can_say_which_epoch_is_best(runs_dir: Path) -> None:
+    def end(self: Any) -> None:
+        self.log("distance", float(abs(2 - self.current_epoch)))
+
+    given: dict[str, Any] = {"epochs": 9, "eval_metric": "distance", "patience": 2}
+    trainer = fitted(runs_dir, custom_hooks={"on_validation_epoch_end": end}, **given)
+    assert trainer.run.column("distance") == [2.0, 1.0, 0.0, 1.0, 2.0]
+    assert (trainer.run.best_epoch, trainer.run.best_value) == (2, 0.0)
+    with pytest.raises(FieldError, match=r"eval_metric: 'distance' is no metric of this fit; there are: away, dev_c"):
+        fitted(runs_dir, custom_hooks={"on_validation_epoch_end": lambda self: self.log("away", 1.0)}, **given)
+
+
+def test_a_hook_without_a_logger_of_the_users_adds_to_the_runs_events(runs_dir: Path) -> None:
+    def end(self: Any) -> None:
+        self.logger.experiment.add_scalar("by the writer", 1.0, self.current_epoch)
+        self.logger.log_metrics({"by the logger": 2.0}, step=self.current_epoch)
+
+    run = fitted(runs_dir, custom_hooks={"on_train_epoch_end": end, "on_test_epoch_end": end}).run
+    assert {"by the writer", "by the logger", "loss/dev"} <= scalars(run)
+    assert not list(run.folder.glob("*.yaml"))
+
+
+def test_setup_and_teardown_are_hooks(runs_dir: Path) -> None:
+    called: list[str] = []
+    hooks = {name: lambda self, stage: called.append(stage) for name in ("setup", "teardown")}
+    assert losses(fitted(runs_dir, custom_hooks=hooks)) == losses(fitted(runs_dir))
+    assert called == ["fit", "fit", "test", "test"]
 
 
 # --- training steps ---
@@ -478,6 +537,19 @@ def test_two_optimizers(runs_dir: Path) -> None:
 def test_a_step_without_a_loss_is_an_error_that_says_what_to_do(automatic: bool, runs_dir: Path) -> None:
     with pytest.raises(FieldError, match=r"training_step: it returned nothing; return the loss"):
         fitted(runs_dir, custom_training_step=lambda model, batch: None, automatic_optimization=automatic)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (lambda loss: torch.stack([loss, loss]), "a loss of shape \\(2,\\); return a single number"),
+        (lambda loss: loss.item(), "a loss without a gradient"),
+        (lambda loss: loss.detach(), "a loss without a gradient"),
+    ],
+)
+def test_a_loss_that_nothing_can_be_trained_on_is_an_error(changed: Any, said: str, runs_dir: Path) -> None:
+    with pytest.raises(FieldError, match=f"training_step: it returned {said}"):
+        fitted(runs_dir, custom_training_step=lambda model, batch: changed(doubled(model, batch)))
 
 
 def test_a_loss_that_is_not_finite_is_not_blamed_on_a_term(runs_dir: Path) -> None:

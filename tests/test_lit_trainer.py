@@ -1,7 +1,9 @@
 """`LitTrainer`: the losses of NeuroMANCER's where that does what it says, and what it promises where it does not."""
 
+import _thread
 import functools
 import inspect
+import time
 import warnings
 from importlib import import_module
 from pathlib import Path
@@ -28,6 +30,7 @@ from torch import nn
 
 import nmlab
 from nmlab import DataError, FieldError, LitTrainer, RunError
+from nmlab import control as controls
 from nmlab.script import script
 from nmlab.weights import load_weights, read_weights
 from tests.problems import (
@@ -319,9 +322,14 @@ def test_the_problem_holds_the_best_weights_and_so_does_the_file(place: Path) ->
         ({"weight_path": "w"}, "w/epoch=1-step=8.ckpt"),
         ({"weight_name": "mine"}, "mine.ckpt"),
         ({"weight_path": "w", "save_weights": False}, None),
+        ({"weight_path": "~/w/", "weight_name": "best-{epoch:02d}-{lr:.3f}"}, "w/best-epoch=01-lr=0.001.ckpt"),
+        ({"weight_path": "w", "weight_name": "sub/best"}, "w/sub/best.ckpt"),
     ],
 )
-def test_files_go_only_where_they_are_asked_for(given: Any, file: str | None, place: Path) -> None:
+def test_files_go_only_where_they_are_asked_for(
+    given: Any, file: str | None, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(place))
     ours(rosenbrock, rosenbrock_data, epochs=2, **given)
     found = [path.relative_to(place).as_posix() for path in place.rglob("*.ckpt") if "nmlab_runs" not in path.parts]
     assert found == ([] if file is None else [file])
@@ -409,9 +417,9 @@ def test_data_keywords_and_a_seed_before_the_fit() -> None:
     assert runs[0].column("dev_loss") == runs[1].column("dev_loss") != runs[2].column("dev_loss")
 
 
-@pytest.mark.parametrize("kind", [dict, SimpleNamespace])
-def test_hyperparameters_of_a_configuration_hold(kind: Any) -> None:
-    trainer = ours(rosenbrock, rosenbrock_96, hparam_config=kind(learning_rate=0.02, batch_size=48), weight_path="w")
+@pytest.mark.parametrize(("kind", "size"), [(dict, 48), (SimpleNamespace, np.int64(48))])
+def test_hyperparameters_of_a_configuration_hold(kind: Any, size: Any) -> None:
+    trainer = ours(rosenbrock, rosenbrock_96, hparam_config=kind(learning_rate=0.02, batch_size=size), weight_path="w")
     assert trainer.run.column("lr") == [0.02] * EPOCHS
     assert trainer.lit_data_module.batch_size == 48
     assert next(Path("w").iterdir()).name.endswith(f"-step={2 * (trainer.run.best_epoch + 1)}.ckpt")
@@ -474,7 +482,26 @@ def test_arguments_are_called_by_lit_trainers_names_in_errors() -> None:
         LitTrainer(epochs=-1, clip=-1, custom_optimizer="Adm", devices=2, strategy="ddp", logger="x", eval_metric=3)  # type: ignore[arg-type]
     names = {"epochs", "clip", "custom_optimizer", "devices", "strategy", "logger", "eval_metric"}
     assert set(caught.value.faults) == names
+    with pytest.raises(FieldError) as caught:
+        LitTrainer(weight_name="best-{epoch", hparam_config={"batch_size": 0, "learning_rate": -1})
+    assert "best-{epoch}" in caught.value.faults["weight_name"]
+    assert "batch_size: 0 is too small" in caught.value.faults["hparam_config"]
+    assert "learning_rate: -1 is too small" in caught.value.faults["hparam_config"]
     assert not list(Path().iterdir())
+
+
+def test_what_a_fit_finds_wrong_is_called_by_lit_trainers_names_too() -> None:
+    trainer = LitTrainer(epochs=1, custom_optimizer=torch.optim.Adam(built(rosenbrock).parameters()))
+    other = built(rosenbrock, 1)
+    with pytest.raises(FieldError, match="custom_optimizer: 4 of the 4 tensors"):
+        trainer.fit(other, rosenbrock_data)
+    with pytest.raises(FieldError, match="eval_metric: 'test_loss' is no metric of this fit"):
+        ours(rosenbrock, rosenbrock_data, eval_metric="test_loss")
+    with pytest.raises(FieldError) as caught:
+        LitTrainer().find_lr(other, lambda lr=1: rosenbrock_data(), lr="x", num_training=20)
+    assert list(caught.value.faults) == ["lr"], "a keyword of the data function"
+    with pytest.raises(FieldError, match="problem: a function; give a Problem"):
+        LitTrainer().fit(rosenbrock, rosenbrock_data)
 
 
 @pytest.mark.parametrize("name", sorted(PROBLEMS))
@@ -501,6 +528,27 @@ def test_a_sweep_makes_a_run_a_trial_with_the_users_steps_and_keeps_the_best() -
     best = read_weights(Path("swept.ckpt"))
     assert all(torch.equal(value, best[name]) for name, value in trainer.get_weights().items())
     assert trainer.run.best_value == min(min(run.column("dev_loss")) for run in done.runs)
+
+
+def test_an_interrupted_sweep_keeps_the_best_trial(place: Path) -> None:
+    problem = built(rosenbrock)
+
+    def interrupted(nsim: int) -> Returned:
+        if nsim == 40:
+            _thread.interrupt_main()
+            while (running := controls.current()) is not None and not running.stopping:
+                time.sleep(0.01)
+        return rosenbrock_data(nsim)
+
+    trainer = LitTrainer(epochs=1, seed=5, weight_name="swept")
+    config = {"method": "grid", "parameters": {"nsim": {"values": [20, 30, 40]}}}
+    with pytest.raises(KeyboardInterrupt):
+        trainer.hyperparameter_sweep(problem, interrupted, config)
+    swept = nmlab.Sweep.read("run_sweep")
+    assert [run.status for run in swept.runs] == ["finished", "finished", "stopped"]
+    assert trainer.run.id == swept.best.id
+    kept = read_weights(Path("swept.ckpt"))
+    assert all(torch.equal(value, kept[name]) for name, value in problem.state_dict().items())
 
 
 # --- searches before a fit ---

@@ -77,7 +77,7 @@ def faults_of(call: Callable[[], Any]) -> dict[str, str]:
 # --- what is tried ---
 
 
-def draws(config: Any, count: int = 40, seed: int = 0) -> list[dict[str, Any]]:
+def draws(config: Any, count: int | None = 40, seed: int = 0) -> list[dict[str, Any]]:
     """The values that a configuration gives."""
     read, faults = read_config(config)
     assert not faults
@@ -164,6 +164,8 @@ def test_a_grid_is_every_combination_once() -> None:
     assert len(found) == len(set(found)) == 12
     assert found[:4] == [(1, "x", 0), (1, "x", 1), (1, "x", 2), (1, "y", 0)]
     assert len(draws({**config, "run_cap": 5})) == 5
+    assert draws(config, count=None) == draws(config)
+    assert len(draws({**config, "run_cap": 5}, count=None)) == 5
 
 
 def test_a_parameter_without_a_name_is_told_so(swept: Any) -> None:
@@ -198,6 +200,7 @@ def test_all_faults_of_a_configuration_at_once(swept: Any, tmp_path: Path) -> No
         "warmup": {"distribution": "normall"},
         "patience": {"min": 5, "max": 1},
         "shuffle": {},
+        "precision": {"parameters": {"value": {"value": 1}}},
         "optimizer": {"values": []},
         "options.seed": {"values": [1.5]},
         "data_kwargs.size": {"value": 1},
@@ -219,6 +222,7 @@ def test_all_faults_of_a_configuration_at_once(swept: Any, tmp_path: Path) -> No
         "parameters.warmup": "did you mean 'normal'?",
         "parameters.patience": "min is 5, above max, 1",
         "parameters.shuffle": "'values', 'value', or 'min' and 'max'",
+        "parameters.precision": "nested parameters are not taken",
         "parameters.optimizer": "at least one value",
         "parameters.options.seed": "1.5 is not an integer",
         "parameters.data_kwargs.size": "unknown name",
@@ -250,6 +254,7 @@ def test_what_could_have_no_effect_is_refused(swept: Any) -> None:
     assert "0 is too small" in faults_of(lambda: swept(grid(batch_size=[0]), data=own_size))["parameters.batch_size"]
     grid_of_all = {**DOCUMENTED, "method": "grid"}
     assert "a grid tries all" in faults_of(lambda: swept(grid_of_all))["parameters.learning_rate"]
+    assert "'random' has no end" in faults_of(lambda: swept(DOCUMENTED, count=None))["count"]
     assert "Problem" in faults_of(lambda: swept(DOCUMENTED, problem=3))["problem"]
     assert "data_setup_function" in faults_of(lambda: swept(DOCUMENTED, data=3))
 

@@ -27,7 +27,7 @@ from nmlab import BusyError, FieldError, Lab, NmlabError, TrainerOptions
 from nmlab import control as controls
 from nmlab.customs import customs_of
 from nmlab.plots import Picture, draw_rates, panel
-from nmlab.tuning import LRSearch
+from nmlab.tuning import BatchSizeSearch, LRSearch
 from nmlab.tuning.lr import _steepest
 from nmlab.weights import copy_weights
 from tests.problems import PROBLEMS, lagrange, lagrange_data, noisy, noisy_data, rosenbrock, rosenbrock_data
@@ -228,6 +228,29 @@ def test_a_training_step_of_the_users_own_is_searched_on(automatic: bool) -> Non
 
 
 # --- the batch size ---
+
+
+@pytest.mark.parametrize("automatic", [True, False])
+def test_a_scheduler_that_waits_for_a_metric_is_no_hindrance(problem: Any, automatic: bool) -> None:
+    def step(model: Any, batch: Any) -> Any:
+        loss = model.problem(batch)[model.train_metric]
+        if not automatic:
+            model.optimizers().zero_grad()
+            model.manual_backward(loss)
+            model.optimizers().step()
+        return loss
+
+    def by_plateau(self: Any) -> Any:
+        optimizer = torch.optim.SGD(self.problem.parameters(), lr=0.01)
+        plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer)
+        monitor = {"monitor": "dev_loss"} if automatic else {}
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, **monitor}}
+
+    customs = customs_of(step, {"configure_optimizers": by_plateau}, automatic_optimization=automatic)
+    given: dict[str, Any] = {"options": SEEDED.replace(gradient_clip_val=None), "customs": customs}
+    search = BatchSizeSearch(problem, rosenbrock_data, data_kwargs={"batch_size": 64}, max_trials=2, **given)
+    assert search.start().wait() == 100
+    assert len(LRSearch(problem, rosenbrock_data, num_training=15, **given).start().wait().lrs) == 15
 
 
 def test_the_batch_size_grows_to_the_training_set(problem: Any, empty_folder: Path) -> None:

@@ -63,7 +63,7 @@ def _forms(name: str) -> list[tuple[str, ...]]:
 
 KNOWN = tuple(
     sorted(
-        {*STEPS, *_INSTEAD, *LitProblem.expected_signatures}
+        {*STEPS, *_INSTEAD, *LitProblem.expected_signatures, "prepare_data", "setup", "teardown"}
         | {name for name in dir(LightningModule) if name.startswith("on_") and callable(getattr(LightningModule, name))}
     )
 )

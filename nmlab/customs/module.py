@@ -13,9 +13,10 @@ from contextlib import contextmanager
 from typing import Any, SupportsIndex
 
 import torch
+from lightning.pytorch.loggers import TensorBoardLogger
 from neuromancer.problem import Problem
 
-from nmlab.control import Control
+from nmlab.control import Control, StopRequested
 from nmlab.customs.hooks import STEP_OF, STEPS, Customs, Hook
 from nmlab.data import Batch, first_batch
 from nmlab.errors import FieldError, NonFiniteLossError
@@ -23,6 +24,9 @@ from nmlab.module import ProblemModule
 from nmlab.options import TrainerOptions
 from nmlab.randomness import RandomStreams
 from nmlab.trial import untouched
+
+_KNOWN_AT = {"on_validation_epoch_end": ("dev",), "on_train_epoch_end": ("train", "dev")}
+"""Splits whose losses Lightning's callback metrics have in a hook."""
 
 
 class StepOutputs(list[Any]):
@@ -65,9 +69,10 @@ class CustomModule(ProblemModule):
         """What the dev steps of this epoch gave, detached."""
         self.last_metrics: dict[str, torch.Tensor] = {}
         """All that was logged, as it stood when the training ended."""
+        self._events: TensorBoardLogger | None = None
         self._hooks = dict(customs.hooks)
         self._untried = customs.untried
-        self._columns = {*self.metric_names(dev=True), "test_loss"} - {"epoch", "lr", "seconds"}
+        self._columns = {*super().metric_names(dev=True), "test_loss"} - {"epoch", "lr", "seconds"}
         self._told: dict[str, list[float]] = {}
         self._returned: Any = None
         self._users_turn = self._drawing = False
@@ -81,6 +86,19 @@ class CustomModule(ProblemModule):
         """Return the Problem, as NeuroMANCER's module does."""
         return self.problem
 
+    @property
+    def logger(self) -> Any:
+        """The user's logger; where none was given one of TensorBoard's, which adds to the run's own events."""
+        if self._trainer is None or self._trainer.logger is not None:
+            return super().logger
+        if self._events is None:
+            self._events = TensorBoardLogger(self._trainer.default_root_dir, name="", version="")
+        return self._events
+
+    def teardown(self, stage: str) -> None:
+        if self._events is not None:
+            self._events.finalize("finished")
+
     # --- the user's functions ---
 
     def _adapted(self, hook: Hook, own: Callable[..., Any]) -> Callable[..., Any]:
@@ -89,6 +107,9 @@ class CustomModule(ProblemModule):
         draws = hook.name != "optimizer_step"
 
         def users(*arguments: Any, **keywords: Any) -> Any:
+            for split in _KNOWN_AT.get(hook.name, ()):
+                if self.totals[split].samples:
+                    self.trainer.callback_metrics[f"{split}_loss"] = torch.tensor(self.totals[split].loss)
             with self._their_turn(draws):
                 return hook(self, *arguments, **keywords)
 
@@ -117,6 +138,9 @@ class CustomModule(ProblemModule):
             self._streams.__enter__()
         try:
             yield
+        except KeyboardInterrupt:  # by which Lightning would end the process
+            self._control.stop()
+            raise StopRequested from None
         finally:
             if draws:
                 self._streams.__exit__()
@@ -162,14 +186,14 @@ class CustomModule(ProblemModule):
         outputs = {"train": self.training_step_outputs, "dev": self.validation_step_outputs}.get(split, StepOutputs())
         metric = getattr(self, f"{split}_metric")
         if hook is None:
-            output = self.problem(batch)
+            output = self._straight(batch) if metric == f"{name}_loss" else self.problem(batch)
             loss = output[metric]
-            outputs.append(loss)
+            outputs.append(_detached(loss))  # it may be a list of the user's own
         else:
             loss, output = self._ask(hook, split, batch, batch_idx, outputs)
         self._heard = f"{name}_loss" in output
         if hook is None and metric == f"{name}_loss":
-            return output  # type: ignore[no-any-return]
+            return output
         unknown = loss.detach().new_full((), math.nan)
         keys = [key for term in self.terms for key in (term.key, term.violation_key) if key]
         return {**{f"{name}_{key}": unknown for key in keys}, **output, f"{name}_loss": loss}
@@ -201,9 +225,15 @@ class CustomModule(ProblemModule):
         if not isinstance(loss, (torch.Tensor, int, float)):
             raise FieldError({hook.name: self._no_loss(split, result)})
         loss = torch.as_tensor(loss, device=self.device)
+        if loss.numel() != 1:
+            fault = f"it returned a loss of shape {tuple(loss.shape)}; return a single number (its mean, say)"
+            raise FieldError({hook.name: fault})
+        if split == "train" and self.automatic_optimization and not loss.requires_grad:
+            fault = "it returned a loss without a gradient; return it as computed, not as a float or detached"
+            raise FieldError({hook.name: fault})
         self._returned = result
         if split == "train":
-            outputs.append(loss)
+            outputs.append(_detached(loss))
         return loss, output
 
     def _metric(self, split: str) -> str:
@@ -268,6 +298,18 @@ class CustomModule(ProblemModule):
         if self.extra:  # of which Lightning makes means, where they are to be
             known = self.trainer.callback_metrics
             self.extra = {name: float(known[name]) for name in self.extra if name in known}
+        if self._monitor not in super().metric_names(dev=True):  # one that the user's functions are to log
+            known = self.trainer.callback_metrics
+            if self._monitor not in known:
+                there = ", ".join(sorted({*self.row, *known}))
+                raise FieldError({"monitor": f"{self._monitor!r} is no metric of this fit; there are: {there}"})
+            self.row[self._monitor] = float(known[self._monitor])
+
+    def metric_names(self, dev: bool) -> list[str]:
+        names = super().metric_names(dev)
+        # whether the user's functions log what is monitored shows in the first epoch
+        own = self._hooks and self._monitor not in {*names, *self._columns}
+        return [*names, self._monitor] if own else names
 
     def metrics(self) -> dict[str, float]:
         return super().metrics() | self._means_told(("train_", "dev_"))

@@ -14,15 +14,17 @@ from nmlab.sweeps.config import Config
 class Search:
     """Proposes draws and is told what came of them, one at a time.
 
-    Parameters: `config`; `count`, most trials; `mode`, 'min' or 'max'; `seed` of what is drawn.
+    Parameters: `config`; `count`, most trials, or None for all that the configuration has; `mode`, 'min' or 'max';
+    `seed` of what is drawn.
     """
 
-    def __init__(self, config: Config, count: int, mode: str, seed: int) -> None:
+    def __init__(self, config: Config, count: int | None, mode: str, seed: int) -> None:
         self._distributions = {name: parameter.distribution for name, parameter in config.parameters.items()}
-        self.total = count if config.most is None else min(count, config.most)
-        """How many trials there will be."""
-        self.combinations: int | None = None
+        draws = {name: parameter.draws or () for name, parameter in config.parameters.items()}
+        self.combinations = math.prod(map(len, draws.values())) if config.method == "grid" else None
         """How many a grid has; None for no grid."""
+        self.total = min(limit for limit in (count, config.most, self.combinations) if limit is not None)
+        """How many trials there will be."""
         sampler: optuna.samplers.BaseSampler
         if config.method == "bayes":
             # Optuna's ten random trials before the first that learns from others would be all of a short sweep
@@ -36,9 +38,6 @@ class Search:
         finally:
             optuna.logging.set_verbosity(verbosity)
         if config.method == "grid":
-            draws = {name: parameter.draws or () for name, parameter in config.parameters.items()}
-            self.combinations = math.prod(map(len, draws.values()))
-            self.total = min(self.total, self.combinations)
             for number in range(self.total):  # itertools.product would hold all that a parameter can be
                 point, rest = {}, number
                 for name, each in reversed(draws.items()):

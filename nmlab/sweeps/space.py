@@ -56,6 +56,8 @@ def read_parameter(name: str, given: Any) -> Parameter:
         right = "{'values': […]}, {'value': …} or {'min': …, 'max': …}"
         raise FieldError({place: f"{given!r} does not say what to try; give {right}"})
     keys = dict(given)
+    if "parameters" in keys:
+        raise FieldError({place: "nested parameters are not taken; give each by a name of its own, as 'options.lr'"})
     kind = keys.pop("distribution", None) or _kind_of(keys)
     if kind not in _KINDS:
         if kind is None:

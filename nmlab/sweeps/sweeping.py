@@ -28,7 +28,7 @@ def sweep(
     problem: Problem | Builder,
     data_setup_function: DataFunction,
     sweep_config: Mapping[str, Any],
-    count: int = 10,
+    count: int | None = 10,
     *,
     options: TrainerOptions | None = None,
     data_kwargs: Mapping[str, Any] | None = None,
@@ -55,7 +55,7 @@ def sweep(
         'maximize'; default: what each fit monitors, dev_loss as a rule). A parameter is a keyword of the data function,
         an option, `learning_rate` (the option lr), or `batch_size`, which where the data function has no such keyword
         takes the place of the size that it returns
-    count : most trials; a grid ends where it has tried everything
+    count : most trials; a grid ends where it has tried everything. None for all that a grid or `run_cap` has
     options : what all trials share; default `TrainerOptions()`. Its seed, if it has none, is drawn once for all trials
     name : the sweep's name, before '-trial-001' and so on that of its runs; default the configuration's, or the data
         function's with '-sweep'
@@ -84,7 +84,9 @@ def sweep(
     else:
         what = type(data_setup_function).__name__
         faults["data_setup_function"] = f"a {what}; give a function that returns train, dev, test, batch_size"
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+    if count is None and config.method != "grid" and config.most is None:
+        faults["count"] = f"None, but {config.method!r} has no end of its own; give a number of trials"
+    elif count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
         faults["count"] = f"{count!r} is no number of trials; give an integer of at least 1"
     if faults:
         raise FieldError(faults, subject="This sweep cannot be made")

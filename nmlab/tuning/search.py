@@ -187,15 +187,13 @@ class Probe(ProblemModule):
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]  # it is a Trainer's
             if hasattr(callback, "progress_bar_refresh_rate"):  # the tuner's own, which would print
                 callback.progress_bar_refresh_rate = 0
+        if self.automatic_optimization:
+            schedulers = self.trainer.lr_scheduler_configs
+            schedulers[:] = [one for one in schedulers if not one.reduce_on_plateau]  # which wait for a metric
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         self._control.check()
         self._control.progress.batch += 1
-
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        if not self.automatic_optimization:  # where Lightning leaves the tuner's rates, too, to the user
-            for config in self.trainer.lr_scheduler_configs:
-                config.scheduler.step()  # type: ignore[call-arg]  # not ReduceLROnPlateau's
 
     def on_validation_batch_start(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         self._control.check()
@@ -219,6 +217,11 @@ class Probe(ProblemModule):
 
 class _TrainOnly(Probe):
     validation_step = LightningModule.validation_step  # type: ignore[assignment]  # never called
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        if not self.automatic_optimization:  # where Lightning leaves the tuner's rates, too, to the user
+            for config in self.trainer.lr_scheduler_configs:
+                config.scheduler.step()  # type: ignore[call-arg]  # not ReduceLROnPlateau's
 
 
 class _TrainData(SplitsDataModule):
