@@ -48,7 +48,43 @@ class Progress:
     """Seconds of each picture that the training waited for."""
     drawn_beside: list[float] = field(default_factory=list)
     """Seconds of each picture of it that another thread drew meanwhile."""
+    _train_pass: tuple[int, int] = (0, 0)  # batches done, and all, of the train pass within which dev is scored
+    _dev_done: int = 0
     _aside: tuple[float, float | None] = (0.0, None)  # seconds of the ends of `aside`, and when the present one began
+
+    # --- the fit's side ---
+
+    def begin(self, epoch: int, max_epochs: int) -> None:
+        """Say that the training begins, at `epoch`."""
+        self.started = self.clock()
+        self.drawn.clear()
+        self.drawn_beside.clear()
+        self.max_epochs = max_epochs
+        self.first_epoch = self.epoch = epoch
+
+    def begin_epoch(self, epoch: int, batches: int, dev_batches: int) -> None:
+        """Say that an epoch begins that has so many batches, its dev passes' in all beside them."""
+        self.epoch, self.batch, self.batches, self.other_batches = epoch, 0, batches, 0
+        self.epoch_batches = batches + dev_batches
+        self._dev_done = 0
+
+    def batch_done(self, samples: int = 0) -> None:
+        """Say that a batch is done; `samples`, those that were trained on."""
+        self.batch += 1
+        self.samples += samples
+
+    def begin_dev(self, batches: int) -> None:
+        """Say that a dev pass begins, within or after the train pass."""
+        self._train_pass = (self.batch, self.batches)
+        self.other_batches = self.batch + self._dev_done
+        self.batch, self.batches = 0, batches
+
+    def end_dev(self) -> None:
+        """Say that the dev pass is over."""
+        self._dev_done += self.batch
+        (self.batch, self.batches), self.other_batches = self._train_pass, self._dev_done
+
+    # --- the watchers' side ---
 
     def clock(self) -> float:
         """Return a time in seconds that stands still within `aside`."""

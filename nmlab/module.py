@@ -18,72 +18,12 @@ from nmlab.options import TrainerOptions
 from nmlab.profiles import section
 from nmlab.randomness import RandomStreams
 from nmlab.straight import StraightProblem
-from nmlab.terms import Term, terms_of
+from nmlab.terms import terms_of
+from nmlab.totals import Totals
 from nmlab.weights import fit_multipliers, plain_names
 
 CHECK_EVERY = 50
 """Steps between looks at the loss on a device that would have to be waited for."""
-
-
-class Totals:
-    """Metrics of one pass over a split, weighted by samples and kept on their device until they are read.
-
-    Parameters: `terms`, the Problem's.
-    """
-
-    def __init__(self, terms: list[Term]) -> None:
-        self._terms = terms
-        self._violated = [term for term in terms if term.violation_key]
-        self.clear()
-
-    def clear(self) -> None:
-        """Forget all batches."""
-        self._means: list[torch.Tensor] = []
-        self._maxima: list[torch.Tensor] = []
-        self._samples: list[int] = []
-
-    def add(self, output: dict[str, Any], name: str, samples: int) -> None:
-        """Count in the Problem's `output` on a batch called `name` with so many samples."""
-        with torch.no_grad():
-            values = [_number(output[f"{name}_loss"])]
-            values += [_number(output[f"{name}_{term.key}"]) for term in self._terms]
-            violations = [output[f"{name}_{term.violation_key}"] for term in self._violated]
-            values += [violation.mean() for violation in violations]
-            self._means.append(torch.stack(values))
-            if violations:
-                self._maxima.append(torch.stack([violation.max() for violation in violations]))
-        self._samples.append(samples)
-
-    @property
-    def samples(self) -> int:
-        """How many samples were counted in."""
-        return sum(self._samples)
-
-    @property
-    def loss(self) -> float:
-        """The mean loss so far; waits for the device. NaN before the first batch."""
-        return self.means().get("loss", math.nan)
-
-    @property
-    def names(self) -> list[str]:
-        """What `means` returns values for."""
-        names = ["loss", *(term.name for term in self._terms)]
-        return names + [f"{term.name}_{kind}" for kind in ("violation", "violation_max") for term in self._violated]
-
-    def means(self) -> dict[str, float]:
-        """Return loss, terms, and each constraint's `…_violation` (mean) and `…_violation_max`; {} without batches."""
-        if not self._means:
-            return {}
-        weights = torch.tensor(self._samples, dtype=torch.float64, device="cpu") / self.samples
-        means = (torch.stack(self._means).cpu().double() * weights[:, None]).sum(0).tolist()
-        maxima = torch.stack(self._maxima).amax(0).tolist() if self._maxima else []
-        return dict(zip(self.names, means + maxima, strict=True))
-
-
-def _number(value: Any) -> torch.Tensor:
-    """A term's value as a tensor without dimensions; NeuroMANCER also lets (1,) and plain numbers through."""
-    tensor = torch.as_tensor(value).detach()
-    return tensor if tensor.ndim == 0 else tensor.mean()
 
 
 class ProblemModule(LightningModule):
@@ -127,7 +67,7 @@ class ProblemModule(LightningModule):
             output = self._pass("train", batch, batch_idx)
         loss = output[f"{batch['name']}_loss"]
         with section(self.trainer, "metrics"):
-            self.totals["train"].add(output, batch["name"], _samples(batch))
+            self.totals["train"].add(output, batch["name"], samples_of(batch))
             self._look_at(loss, output, batch)
         return loss  # type: ignore[no-any-return]
 
@@ -155,14 +95,14 @@ class ProblemModule(LightningModule):
         with section(self.trainer, "forward"), torch.set_grad_enabled(bool(self.problem.grad_inference)), drawing:
             output = self._pass(split, batch, batch_idx)
         with section(self.trainer, "metrics"):
-            self.totals[split].add(output, batch["name"], _samples(batch))
+            self.totals[split].add(output, batch["name"], samples_of(batch))
 
     def _pass(self, split: str, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """Return what the Problem gives for a batch of a split, the loss and all terms among it."""
         return self._straight(batch)
 
     def _not_finite(self, split: str, output: dict[str, Any], name: str) -> NonFiniteLossError:
-        broken = [t.name for t in self.terms if not torch.isfinite(_number(output[f"{name}_{t.key}"]))]
+        broken = [t.name for t in self.terms if not torch.as_tensor(output[f"{name}_{t.key}"]).isfinite().all()]
         return self._lost(split, broken[0] if broken else "loss")
 
     def _lost(self, split: str, term: str) -> NonFiniteLossError:
@@ -254,6 +194,12 @@ class ProblemModule(LightningModule):
         self._plateau_state = checkpoint.get("plateau")
         self.epochs_done = checkpoint["epochs_done"]
         fit_multipliers(self.problem, plain_names(checkpoint["state_dict"]))
+        # Lightning counts steps at one place or another, by who optimizes: the fit may go on the other way
+        loop, steps = checkpoint["loops"]["fit_loop"], checkpoint["global_step"]
+        loop["epoch_loop.manual_optimization.optim_step_progress"]["total"] |= {"ready": steps, "completed": steps}
+        automatic = loop["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]["step"]
+        automatic["total"] |= {"ready": steps, "completed": steps}
+        loop["epoch_loop.state_dict"]["_batches_that_stepped"] = steps
 
     def on_train_start(self) -> None:
         if self._plateau is not None and self._plateau_state is not None:
@@ -277,5 +223,6 @@ def ready_to_train(problem: Problem) -> Iterator[None]:
             value.data = value.data.to(dtype)
 
 
-def _samples(batch: Batch) -> int:
+def samples_of(batch: Batch) -> int:
+    """Return how many samples a batch has."""
     return len(batch["index"])

@@ -36,23 +36,23 @@ STEPS = (
 BESIDE = "live plot, beside"
 """What is drawn while the loop goes on, in a thread of its own."""
 
-# The section's name, in Lightning's spelling without what stands before the dot: the step, and whether it is a call of
-# the step or only a part of one.
+# The section's name, in Lightning's spelling without what stands before the dot, or nmlab's own: the step, and whether
+# it is a call of the step or only a part of one.
 _SECTIONS = {
     "train_dataloader_next": ("load", True),
     "val_next": ("load", True),
     "batch_to_device": ("load", False),
     "training_step": ("other", False),
-    "[nmlab]forward": ("forward", True),
+    "forward": ("forward", True),
     "backward": ("backward", True),
     "configure_gradient_clipping": ("clip", True),
     "optimizer_step": ("step", True),
     "optimizer_zero_grad": ("step", False),
     "lr_scheduler_step": ("step", False),
-    "[nmlab]metrics": ("metrics", True),
-    "[nmlab]logging": ("logging", True),
-    "[nmlab]log": ("logging", False),
-    "[nmlab]best weights": ("checkpoint", False),
+    "metrics": ("metrics", True),
+    "logging": ("logging", True),
+    "log": ("logging", False),
+    "best weights": ("checkpoint", False),
     "save_checkpoint": ("checkpoint", True),
     "on_save_checkpoint": ("checkpoint", False),
 }
@@ -83,9 +83,12 @@ class LoopProfiler(Profiler):
     progress : that of the fit, whose clock stands still in a pause
     writer : the run's, which keeps the profile
     device : what the fit computes on: 'cpu', 'cuda' or 'mps'
+    whole : whether a step, as Lightning sees it, is an epoch
     """
 
-    def __init__(self, asked: str | Profiler, progress: Progress, writer: RunWriter, device: str) -> None:
+    def __init__(
+        self, asked: str | Profiler, progress: Progress, writer: RunWriter, device: str, whole: bool = False
+    ) -> None:
         super().__init__()
         self._kind = asked if isinstance(asked, str) else type(asked).__name__
         self._progress = progress
@@ -98,6 +101,8 @@ class LoopProfiler(Profiler):
         elif asked == "pytorch":
             self._own = OperatorProfiler(writer.profile("steps.pt.trace.json"), device)
         self._inner = asked if isinstance(asked, Profiler) else self._own or PassThroughProfiler()
+        if hasattr(self._inner, "_lightning_module"):
+            self._lightning_module = None  # that of an earlier fit, which may be gone
         self._going = False
         self._here = "other"
         self._since = 0.0
@@ -106,6 +111,8 @@ class LoopProfiler(Profiler):
         self._calls = dict.fromkeys(STEPS, 0)
         self._sections: dict[str, tuple[int, float]] = {}  # calls and seconds of each, what lies within it included
         self._known: dict[str, tuple[str | None, bool]] = {}
+        if whole:  # Lightning then fetches no batch, but all of them
+            self._known["[_TrainingEpochLoop].train_dataloader_next"] = ("load", False)
 
     # --- what Lightning calls ---
 
@@ -153,7 +160,7 @@ class LoopProfiler(Profiler):
 
     def _know(self, name: str) -> tuple[str | None, bool]:
         """Return the step of a section, None for that around it, and whether it is a call of the step."""
-        what = name if name.startswith("[nmlab]") else name.rpartition(".")[2]
+        what = name.removeprefix("[nmlab]") if name.startswith("[nmlab]") else name.rpartition(".")[2]
         users = name.startswith("[Callback]") and what not in _SECTIONS
         self._known[name] = known = _SECTIONS.get(what, ("other" if users else None, False))
         return known

@@ -1,4 +1,4 @@
-"""The callback that makes a Lightning fit a run: rows, best weights, checkpoints, events, progress; stop and pause."""
+"""The callback that makes a Lightning fit a run: rows, best weights, checkpoints, events."""
 
 from __future__ import annotations
 
@@ -49,8 +49,6 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
         self._checkpoints = checkpoints
         self._events = events
         self._epoch_started = 0.0
-        self._dev_batches = 0
-        self._train_pass = (0, 0)
         self._snapshot_taken = -math.inf
         self.best_value = math.inf
         self.best_weights: dict[str, torch.Tensor] | None = None
@@ -63,68 +61,12 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
         best = self._sign * value
         self.best_value, self.best_weights = math.nextafter(best, math.inf) if again else best, weights
 
-    # --- progress, stop and pause ---
-
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        progress = self._control.progress
-        progress.started = progress.clock()
-        progress.drawn.clear()
-        progress.drawn_beside.clear()
-        progress.max_epochs = trainer.max_epochs or 0
-        progress.first_epoch = progress.epoch = trainer.current_epoch
+        self._control.progress.begin(trainer.current_epoch, trainer.max_epochs or 0)
         self._control.on_pause = self._flush  # a machine that goes away while the fit waits takes nothing with it
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        progress, batches = self._control.progress, int(trainer.num_training_batches)
-        self._epoch_started = progress.clock()
-        self._dev_batches = 0
-        progress.epoch, progress.batch, progress.batches, progress.other_batches = trainer.current_epoch, 0, batches, 0
-        progress.epoch_batches = batches + _dev_batches(trainer)
-        self._control.phase = "training"
-
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        self._control.check()
-
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        progress = self._control.progress
-        progress.batch = batch_idx + 1
-        progress.samples += len(batch["index"])
-
-    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        progress = self._control.progress
-        self._train_pass = (progress.batch, progress.batches)
-        progress.other_batches = progress.batch + self._dev_batches
-        progress.batch, progress.batches = 0, _dev_pass(trainer)
-        self._control.phase = "dev pass"
-
-    def on_validation_batch_start(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        self._control.check()
-
-    def on_validation_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        self._control.progress.batch = batch_idx + 1
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        progress = self._control.progress
-        self._dev_batches += progress.batch
-        (progress.batch, progress.batches), progress.other_batches = self._train_pass, self._dev_batches
-        self._control.phase = "training"
+        self._epoch_started = self._control.progress.clock()
 
     def on_test_batch_start(
         self,
@@ -136,8 +78,6 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
     ) -> None:
         self._control.phase = "scoring the test split"
         self._control.check()
-
-    # --- record ---
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         known = {
@@ -182,19 +122,6 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
             self._events.flush()
         if self._checkpoints is not None:
             self._checkpoints.flush()
-
-
-def _dev_pass(trainer: Trainer) -> int:
-    """Return how many batches a dev pass has."""
-    return int(sum(trainer.num_val_batches))
-
-
-def _dev_batches(trainer: Trainer) -> int:
-    """Return how many batches the dev passes of this epoch have."""
-    every, after = trainer.check_val_every_n_epoch, trainer.val_check_batch
-    if not after or not every or (trainer.current_epoch + 1) % every:
-        return 0
-    return int(trainer.num_training_batches // after) * _dev_pass(trainer)
 
 
 class PatienceAfterWarmup(EarlyStopping):

@@ -17,6 +17,7 @@ from nmlab.control import Control
 from nmlab.data import Splits, SplitsDataModule
 from nmlab.errors import FieldError
 from nmlab.events import EventWriter
+from nmlab.following import Follower
 from nmlab.module import ProblemModule, ready_to_train
 from nmlab.options import TrainerOptions
 from nmlab.profiles import LoopProfiler
@@ -25,6 +26,7 @@ from nmlab.recorder import PatienceAfterWarmup, Recorder
 from nmlab.resuming import epochs_done
 from nmlab.runs import RunWriter
 from nmlab.weights import PREFIX, copy_weights, forget_values, load_weights, read_weights
+from nmlab.whole_epochs import WholeEpochsData, WholeEpochsModule, suit
 
 NO_DEV = "There is no dev split: the best epoch is chosen by the train loss."
 
@@ -51,6 +53,10 @@ def train(
     """
     dev = splits.dev is not None
     monitor = options.monitor or ("dev_loss" if dev else "train_loss")
+    whole = make_module is ProblemModule and suit(options)
+    make_data = WholeEpochsData if whole else SplitsDataModule
+    if whole:
+        make_module = WholeEpochsModule
     module = make_module(problem, options, streams, control, monitor)
     columns = module.metric_names(dev)
     if monitor not in columns:
@@ -66,7 +72,7 @@ def train(
     recorder = Recorder(module, writer, control, monitor, options.mode, columns, files, events)
     last = _take_up(writer, recorder) if resume else None
 
-    callbacks: list[Callback] = [*options.callbacks, recorder]
+    callbacks: list[Callback] = [*options.callbacks, *([] if whole else [Follower(control)]), recorder]
     if options.patience is not None:
         callbacks.append(PatienceAfterWarmup(monitor, options.mode, options.patience, options.warmup))
     if options.callbacks or options.loggers:
@@ -76,11 +82,12 @@ def train(
     for stateful in (options.optimizer, *options.callbacks):
         if isinstance(stateful, (torch.optim.Optimizer, Callback)):
             _put_state_back(stateful)
-    data = SplitsDataModule(splits, streams, options.shuffle, options.num_workers)
+    data = make_data(splits, streams, options.shuffle, options.num_workers)
     try:
         with ready_to_train(problem):
-            profiler = _profiler(options, writer, control)
-            trainer = make_trainer(options, writer.folder, callbacks, files, dev, profiler)
+            profiler = _profiler(options, writer, control, whole)
+            seen = options.replace(gradient_clip_val=None) if whole else options
+            trainer = make_trainer(seen, writer.folder, callbacks, files, dev and not whole, profiler)
             try:
                 trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True)
             finally:
@@ -120,11 +127,11 @@ def _put_best_back(problem: Problem, recorder: Recorder, start: dict[str, torch.
         load_weights(problem, start)
 
 
-def _profiler(options: TrainerOptions, writer: RunWriter, control: Control) -> LoopProfiler | None:
+def _profiler(options: TrainerOptions, writer: RunWriter, control: Control, whole: bool) -> LoopProfiler | None:
     """Make the profiler of one run; None where none was asked for."""
     if options.profiler is None:
         return None
-    return LoopProfiler(options.profiler, control.progress, writer, options.resolved_accelerator())
+    return LoopProfiler(options.profiler, control.progress, writer, options.resolved_accelerator(), whole)
 
 
 def make_trainer(

@@ -18,14 +18,18 @@ from matplotlib.figure import Figure
 import nmlab
 from nmlab import Run, TrainerOptions, profiles
 from nmlab.fitting import Fit
-from nmlab.module import ProblemModule, Totals
+from nmlab.module import ProblemModule
 from nmlab.profiles import BESIDE, STEPS
 from nmlab.runs import RunStore, RunWriter
+from nmlab.totals import Totals
 from tests.problems import integrator, integrator_data, noisy, noisy_data, rosenbrock, rosenbrock_data
 from tests.test_fitting import built, rows, same
 
 KINDS = ("simple", "advanced", "pytorch")
 EPOCHS, BATCHES = 3, 4  # batches of rosenbrock_data in train and in dev
+
+BOTH_WAYS = pytest.mark.parametrize("callbacks", [(), (Callback(),)], ids=["whole epochs", "single batches"])
+"""A fit whose steps are epochs to Lightning, and one whose callback wants to see single batches."""
 
 
 @pytest.fixture
@@ -59,9 +63,11 @@ def steps_of(run: Run) -> Any:
 # --- every profiler ---
 
 
+@BOTH_WAYS
 @pytest.mark.parametrize("kind", KINDS)
 def test_rows_add_up_and_nothing_is_printed_or_left_behind(
     kind: str,
+    callbacks: tuple[Callback, ...],
     runs_dir: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -70,7 +76,7 @@ def test_rows_add_up_and_nothing_is_printed_or_left_behind(
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     began = time.perf_counter()
-    run = fitted(runs_dir, kind)
+    run = fitted(runs_dir, kind, callbacks=callbacks)
     wall = time.perf_counter() - began
     assert capfd.readouterr() == ("", "")
     assert list((tmp_path / "here").iterdir()) == []
@@ -305,8 +311,9 @@ def test_functions_by_their_own_time(runs_dir: Path) -> None:
     assert sys.getprofile() is None
 
 
-def test_operators_and_a_trace_of_a_few_steps_of_the_training(runs_dir: Path) -> None:
-    run = fitted(runs_dir, "pytorch", max_epochs=30)
+@BOTH_WAYS
+def test_operators_and_a_trace_of_a_few_steps_of_the_training(callbacks: tuple[Callback, ...], runs_dir: Path) -> None:
+    run = fitted(runs_dir, "pytorch", max_epochs=30, callbacks=callbacks)
     details = run.profile_details
     operators = details["operators"]
     assert 5 < len(operators) <= 20
@@ -318,7 +325,8 @@ def test_operators_and_a_trace_of_a_few_steps_of_the_training(runs_dir: Path) ->
     trace = json.loads((run.profile_folder / details["trace"]).read_text(encoding="utf-8"))
     names = [event.get("name", "") for event in trace["traceEvents"]]
     # five steps, and the dev passes between them; neither all epochs nor the test pass
-    assert names.count("[Strategy]SingleDeviceStrategy.training_step") == 5
+    steps = "[Strategy]SingleDeviceStrategy.training_step" if callbacks else "[nmlab]training_step"
+    assert names.count(steps) == 5
     assert not any("test" in name for name in names)
 
 
