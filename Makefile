@@ -32,7 +32,8 @@ check: $(INSTALLED)  ## what takes seconds and must hold for every commit
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_imports.py
 
-bench: $(INSTALLED)
+bench: $(INSTALLED)  ## all timings, into tests/bench/results; QUICK=1 takes minutes, ARGS="loader kernel" some parts
+	-$(BIN)/python -m tests.chromium
 	$(BIN)/python -m tests.bench $(ARGS)
 
 clean:  ## the environment and all caches; runs stay

@@ -6,6 +6,7 @@ losses after Run, there the end of a fit of one epoch. Problem and data are the 
 
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -15,8 +16,15 @@ from typing import Any
 import nbformat
 from jupyter_client.manager import KernelManager, start_new_kernel
 
+from tests.bench.goals import COLD
+from tests.bench.table import Result, Table
+from tests.bench.timing import Scale
+
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "01_first_fit.ipynb"
 PATIENCE = 300.0
+DRAWN = "a kernel's start to the first epoch drawn in the bench"
+BY_LIT = "a kernel's start, plain import, LitTrainer, its first epoch"
+IMPORTS = ("import nmlab", "import nmlab, neuromancer", "import torch, lightning.pytorch")
 
 # what a page with a view does: it tells its width, and sends a click
 RUN = """
@@ -81,18 +89,25 @@ def seconds_to(arrives: Callable[[dict[str, Any]], bool], sources: list[str]) ->
             manager.shutdown_kernel(now=True)
 
 
-def main(rounds: int) -> None:
-    """Print both and their ratio; they take turns."""
-    taken: dict[str, list[float]] = {"drawn": [], "LitTrainer": []}
-    for _ in range(rounds):
-        taken["drawn"].append(seconds_to(is_drawn, in_the_bench()))
-        taken["LitTrainer"].append(seconds_to(is_told, by_lit_trainer()))
-    bench, lit = (statistics.median(each) for each in taken.values())
-    print("From the start of a kernel, the first notebook's problem and data:")
-    print(f"{'first epoch drawn in the bench':34s} {bench:6.2f} s")
-    print(f"{'plain import, LitTrainer, 1 epoch':34s} {lit:6.2f} s")
-    print(f"{'ratio (at most 0.25 is the goal)':34s} {bench / lit:6.2f}")
+def import_seconds(statement: str) -> float:
+    """Seconds of a statement in a fresh interpreter, less the interpreter's own start."""
+
+    def once(code: str) -> float:
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code], check=True)
+        return time.perf_counter() - start
+
+    return once(statement) - once("pass")
 
 
-if __name__ == "__main__":
-    main(3)
+def measure(scale: Scale) -> Result:
+    """All take turns."""
+    taken: dict[str, list[float]] = {}
+    for _ in range(1 if scale.quick else 3):
+        taken.setdefault(DRAWN, []).append(seconds_to(is_drawn, in_the_bench()))
+        taken.setdefault(BY_LIT, []).append(seconds_to(is_told, by_lit_trainer()))
+        for statement in IMPORTS:
+            taken.setdefault(f"`{statement}`", []).append(import_seconds(statement))
+    rows = [[name, f"{statistics.median(some):.2f}"] for name, some in taken.items()]
+    ratio = statistics.median(taken[DRAWN]) / statistics.median(taken[BY_LIT])
+    return Result([Table("From a cold start", ["", "s"], rows)], {COLD: ratio}, dict(taken))

@@ -19,8 +19,10 @@ import psutil
 from jupyter_client.blocking.client import BlockingKernelClient
 
 from tests.bench.cold import cells
+from tests.bench.goals import SESSION
+from tests.bench.table import Result, Table
+from tests.bench.timing import Scale
 
-GOAL = 1.5e9
 TOKEN = "of-the-bench"
 PATIENCE = 300.0
 
@@ -69,7 +71,7 @@ def pss(process: psutil.Process) -> int:
     return total
 
 
-def measure(folder: Path) -> dict[str, int]:
+def at_most(folder: Path) -> dict[str, int]:
     """Bytes by part of the session, where their sum was largest."""
     server, address = server_in(folder)
     board: subprocess.Popen[bytes] | None = None
@@ -115,15 +117,10 @@ def ended(client: BlockingKernelClient, request: str) -> bool:
     return True
 
 
-def main() -> None:
-    """Print the parts and their sum."""
+def measure(scale: Scale) -> Result:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        parts = measure(Path(folder))
-    print("Memory while the first notebook's fit runs, at its most (PSS):")
-    for name, size in parts.items():
-        print(f"{name:34s} {size / 1e9:6.2f} GB")
-    print(f"{f'together (under {GOAL / 1e9:.1f} is the goal)':34s} {sum(parts.values()) / 1e9:6.2f} GB")
-
-
-if __name__ == "__main__":
-    main()
+        parts = at_most(Path(folder))
+    together = sum(parts.values()) / 1e9
+    rows = [*([name, f"{size / 1e9:.2f}"] for name, size in parts.items()), ["together", f"{together:.2f}"]]
+    title = "Memory while the first notebook's fit runs, at its most (PSS)"
+    return Result([Table(title, ["", "GB"], rows)], {SESSION: together}, dict(parts))

@@ -1,17 +1,26 @@
 """What the bench costs the kernel: shown, an edit answered, pictures drawn, a fit followed; no browser."""
 
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+import torch
+from matplotlib.figure import Figure
 
 import nmlab
 from nmlab.notebook.bench import Bench
 from nmlab.notebook.requests import Requests
 from nmlab.plots import Picture, draw_losses, draw_terms, panel
 from nmlab.runs import Run, RunStore
+from tests.bench.contestants import NMLAB, in_a_folder, quiet
+from tests.bench.problems import rosenbrock, rosenbrock_data
+from tests.bench.table import Result, Table
+from tests.bench.timing import Scale, Slope, interleaved, slope
+
+DRAWN = "nmlab, bench drawn"
 
 
 def milliseconds(act: Callable[[], object], rounds: int = 20) -> float:
@@ -36,40 +45,59 @@ def long_run(folder: Path, epochs: int, terms: int) -> Run:
     return writer.run
 
 
-def seconds_a_fit(problem: Any, data: Callable[[], Any], epochs: int, folder: Path, on_screen: bool) -> float:
-    """The seconds of a fit's epochs, with a panel that follows it or without."""
-    lab = nmlab.Lab(problem, data, options=nmlab.TrainerOptions(max_epochs=epochs, accelerator="cpu"), runs_dir=folder)
-    fit = lab._session.start()
-    if on_screen:
-        bench = Bench(lab._session)
-        bench.panel.set_state({"screen": {"width": 900, "ratio": 2.0, "dark": False}})
-        bench.begun(fit)
-    return fit.wait().seconds
-
-
-def main(problem: Callable[[], Any], data: Callable[[], Any], rounds: int, epochs: int) -> None:
-    """Print the table."""
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:
-        folder = Path(place)
-        lab = nmlab.Lab(problem, data, runs_dir=folder / "lab")
-        print(f"{'panel made':34s} {milliseconds(lambda: Bench(lab._session), 5):8.1f} ms")
+def measure(scale: Scale) -> Result:
+    table = Table("What the bench costs its kernel, without a browser", ["", ""])
+    measured: dict[str, float] = {}
+    with in_a_folder() as folder:
+        lab = nmlab.Lab(rosenbrock, rosenbrock_data)
         bench = Bench(lab._session)
         requests = Requests(lab._session, bench, lab.export)
         edit = {"do": "edit", "form": "options", "name": "lr", "value": "0.01", "turn": 0}
-        print(f"{'an edit answered':34s} {milliseconds(lambda: requests.hear(edit)):8.1f} ms")
         run, picture = long_run(folder / "long", 5000, 10), Picture()
-        for name, draw in {
-            "losses, 5000 epochs": lambda figure: draw_losses(panel(figure), run),
-            "10 terms, 5000 epochs": lambda figure: draw_terms(figure, run),
-        }.items():
-            size = len(picture.png(draw, 900, 300, 2.0)) / 1e3
-            taken = milliseconds(lambda draw=draw: picture.png(draw, 900, 300, 2.0))  # type: ignore[misc]
-            print(f"{name + ', 900 px, 2 x':34s} {taken:8.1f} ms {size:6.1f} kB")
-        followed = []
-        for number in range(rounds):
-            pair = [
-                seconds_a_fit(problem(), data, epochs, folder / f"{number}{on_screen}", on_screen)
-                for on_screen in (False, True)
-            ]
-            followed.append(pair[1] / pair[0])
-        print(f"{'a fit on screen, against off it':34s} {statistics.median(followed):8.2f} x")
+        acts: dict[str, Callable[[], object]] = {
+            "panel made": lambda: Bench(lab._session),
+            "an edit answered": lambda: requests.hear(edit),
+            "losses of 5000 epochs drawn, 900 px": lambda: picture.png(losses_of(run), 900, 300, 2.0),
+            "10 terms of 5000 epochs drawn": lambda: picture.png(terms_of(run), 900, 300, 2.0),
+        }
+        for name, act in acts.items():
+            measured[name] = milliseconds(act)
+            table.rows.append([name, f"{measured[name]:.1f} ms"])
+    contestants = {NMLAB: following(False), DRAWN: following(True)}
+    timings = interleaved(contestants, scale.rounds, scale.seconds)
+    table.rows.append(["a fit drawn, × the same fit not drawn", str(timings.ratio(DRAWN, NMLAB))])
+    return Result([table], measured=measured | {"fits": asdict(timings)})
+
+
+def losses_of(run: Run) -> Callable[[Figure], Any]:
+    return lambda figure: draw_losses(panel(figure), run)
+
+
+def terms_of(run: Run) -> Callable[[Figure], Any]:
+    return lambda figure: draw_terms(figure, run)
+
+
+def following(on_screen: bool) -> Slope:
+    """What times Lab's fits of Rosenbrock, with a panel that draws them or without."""
+
+    def fit(epochs: int) -> None:
+        torch.manual_seed(0)
+        with quiet(), in_a_folder():
+            fit_in_lab(rosenbrock(), rosenbrock_data, epochs, on_screen)
+
+    return lambda short, long: slope(fit, short, long)
+
+
+def fit_in_lab(problem: Any, data: Callable[..., Any], epochs: int, on_screen: bool) -> None:
+    """One fit of a Lab; `on_screen`, with a panel that draws it as if a page showed it."""
+    lab = nmlab.Lab(problem, data, options=nmlab.TrainerOptions(max_epochs=epochs, accelerator="cpu"))
+    fit = lab._session.start()
+    if not on_screen:
+        fit.wait()
+        return
+    bench = Bench(lab._session)
+    bench.panel.set_state({"screen": {"width": 900, "ratio": 2.0, "dark": False}})
+    bench.begun(fit)
+    fit.wait()
+    while not bench.settled():  # it reads the run's folder, which is about to go
+        time.sleep(0.01)

@@ -1,0 +1,149 @@
+"""How long something takes beside something else.
+
+All take turns, so that a machine's noise hits them alike, and what counts is a ratio within a round. Seconds an epoch
+are the slope between a short and a long fit, so that starting up is left out.
+"""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+Accelerator = Literal["cpu", "cuda"]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How thoroughly to measure.
+
+    Parameters: `quick`, everything smaller; `rounds`; `seconds` of all long fits of a round together; `problems`,
+    parts of the names of those that are wanted, none for all; `accelerator`, where headless fits compute.
+    """
+
+    quick: bool = False
+    rounds: int = 5
+    seconds: float = 30.0
+    problems: tuple[str, ...] = ()
+    accelerator: Accelerator = "cpu"
+
+    def wants(self, problem: str) -> bool:
+        return not self.problems or any(part.lower() in problem.lower() for part in self.problems)
+
+    def shorter(self) -> Scale:
+        """For what is measured at many sizes."""
+        return replace(self, rounds=max(2, self.rounds // 2), seconds=self.seconds / 2)
+
+    def __str__(self) -> str:
+        return f"{self.rounds} rounds of about {self.seconds:g} s{', all smaller' if self.quick else ''}"
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Seconds on the wall, and of this process's threads on the processor; these a busy machine disturbs less."""
+
+    wall: float
+    cpu: float
+
+    def __sub__(self, other: Taken) -> Taken:
+        return Taken(self.wall - other.wall, self.cpu - other.cpu)
+
+    def __truediv__(self, number: float) -> Taken:
+        return Taken(self.wall / number, self.cpu / number)
+
+
+def now() -> Taken:
+    return Taken(time.perf_counter(), time.process_time())
+
+
+def clocked(act: Callable[[], object]) -> Taken:
+    """What a call takes; what earlier ones left behind is collected before."""
+    gc.collect()
+    start = now()
+    act()
+    return now() - start
+
+
+def slope(fit: Callable[[int], object], short: int, long: int) -> Taken:
+    """Seconds an epoch of a fit that is called with the number of epochs."""
+    few, many = clocked(lambda: fit(short)), clocked(lambda: fit(long))
+    return (many - few) / (long - short)
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """The median over the rounds, with the least and the largest."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, ratios: Iterable[float]) -> Ratio:
+        values = list(ratios)
+        return cls(statistics.median(values), min(values), max(values))
+
+    def __str__(self) -> str:
+        return f"{self.median:.2f} ({self.low:.2f}–{self.high:.2f})"
+
+
+@dataclass
+class Timings:
+    """What each contestant took in each round, and why some could not be timed."""
+
+    taken: dict[str, list[Taken]] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    epochs: tuple[int, int] = (0, 0)
+
+    def median(self, name: str) -> Taken:
+        rounds = self.taken[name]
+        return Taken(statistics.median(t.wall for t in rounds), statistics.median(t.cpu for t in rounds))
+
+    def ratio(self, name: str, to: str) -> Ratio:
+        """How many times as long `name` takes on the wall, round by round."""
+        return Ratio.of(a.wall / b.wall for a, b in zip(self.taken[name], self.taken[to], strict=True))
+
+    def cpu_ratio(self, name: str, to: str) -> Ratio:
+        """The same by the processor's time."""
+        return Ratio.of(a.cpu / b.cpu for a, b in zip(self.taken[name], self.taken[to], strict=True))
+
+
+Slope = Callable[[int, int], Taken]
+"""Called with the epochs of the short fit and of the long one, returns what an epoch takes."""
+
+
+def interleaved(contestants: Mapping[str, Slope], rounds: int, seconds: float, may_fail: Iterable[str] = ()) -> Timings:
+    """Time them in turns, each round beginning with another one.
+
+    A first turn warms up and says how many epochs make a round of about `seconds`; all get the same. One of `may_fail`
+    that raises there is left out, with what it raised noted.
+    """
+    timings, first = Timings(), {}
+    for name, run in contestants.items():
+        try:
+            first[name] = run(1, 3)
+        except Exception as error:
+            if name not in may_fail:
+                raise
+            timings.failed[name] = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+    timings.epochs = short, long = epochs_of_a_round(first.values(), seconds)
+    timings.taken = {name: [] for name in first}
+    names = list(first)
+    for turn in range(rounds):
+        shift = turn % len(names)
+        for name in names[shift:] + names[:shift]:
+            timings.taken[name].append(contestants[name](short, long))
+    return timings
+
+
+def epochs_of_a_round(an_epoch: Iterable[Taken], seconds: float) -> tuple[int, int]:
+    """Epochs of the short fit and of the long one, whose sum over all contestants takes about `seconds`.
+
+    At least five lie between them: over fewer, noise and what only the first epochs do would show.
+    """
+    together = max(1e-3, sum(taken.wall for taken in an_epoch))
+    long = max(6, round(seconds / together))
+    return max(1, long // 5), long
