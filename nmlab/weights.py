@@ -99,5 +99,6 @@ def forget_values(problem: Problem) -> None:
     for module in problem.modules():
         if isinstance(module, Variable) and module._func is not None:
             module._value = None
-    for buffer in problem.buffers():  # an AugmentedLagrangeLoss keeps its best penalty with the graph behind it
-        buffer.detach_()
+    for buffer in problem.buffers():
+        if buffer.requires_grad:  # an AugmentedLagrangeLoss keeps its best penalty with the graph behind it
+            buffer.detach_()

@@ -197,3 +197,10 @@ def test_a_trainable_variable_and_a_constant_keep_their_values() -> None:
     twin = copy.deepcopy(problem)
     assert torch.equal(twin({"name": "train"})["train_loss"], first)
     assert len(list(twin.parameters())) == 1
+
+
+def test_values_are_forgotten_of_a_problem_with_a_buffer_that_is_a_view() -> None:
+    problem = problems.rosenbrock()
+    problem.nodes[0].register_buffer("turned", torch.eye(2).T)
+    forget_values(problem)
+    assert torch.equal(problem.nodes[0].turned, torch.eye(2))
