@@ -20,6 +20,7 @@ from torch.optim import lr_scheduler as schedulers
 from nmlab.errors import FieldError
 from nmlab.fields import check
 from nmlab.options import TrainerOptions, as_json, holds_stand_in
+from nmlab.options.together import SAME_TO_THE_LAST_BIT, step_together
 
 
 def faults_of(**values: Any) -> dict[str, str]:
@@ -416,3 +417,42 @@ def test_plain_options_load_neither_torch_nor_lightning() -> None:
         "sys.exit(any(name in sys.modules for name in ('torch', 'lightning', 'numpy')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# --- steps of all parameters together ---
+
+
+def learnt(make: Any, foreach: bool, **settings: Any) -> list[torch.Tensor]:
+    """What an optimizer makes of some tensors by sixty gradients of very different size."""
+    torch.manual_seed(0)
+    parameters = [torch.nn.Parameter(torch.randn(size)) for size in ((40, 2), (40,), (33, 40), (7,), (1,))]
+    optimizer = make(parameters, lr=1e-2, **settings)
+    assert all(group["foreach"] is None for group in optimizer.param_groups)
+    if foreach:
+        step_together(optimizer)
+        assert all(group["foreach"] for group in optimizer.param_groups)
+    for _ in range(60):
+        for parameter in parameters:
+            parameter.grad = torch.randn_like(parameter) * 10.0 ** float(torch.randn(()))
+        optimizer.step()
+    return [parameter.detach() for parameter in parameters]
+
+
+@pytest.mark.parametrize("name", SAME_TO_THE_LAST_BIT)
+@pytest.mark.parametrize("settings", [{}, {"weight_decay": 0.1}, {"momentum": 0.9}], ids=str)
+def test_steps_together_learn_the_same_bits(name: str, settings: dict[str, float]) -> None:
+    make = getattr(torch.optim, name)
+    if settings.keys() - inspect.signature(make).parameters.keys():
+        settings = {}
+    both = (learnt(make, foreach, **settings) for foreach in (False, True))
+    assert all(map(torch.equal, *both))
+
+
+def test_an_optimizer_of_the_users_own_steps_as_it_was_made() -> None:
+    net = model()
+    for own in (torch.optim.Adam(net.parameters()), lambda parameters: torch.optim.Adam(parameters)):
+        made = TrainerOptions(optimizer=own).build_optimizer(net)
+        assert made.param_groups[0]["foreach"] is None
+    for named in (None, "AdamW", torch.optim.SGD):
+        assert TrainerOptions(optimizer=named).build_optimizer(net).param_groups[0]["foreach"]
+    assert TrainerOptions(optimizer="NAdam").build_optimizer(net).param_groups[0]["foreach"] is None

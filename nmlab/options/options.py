@@ -14,6 +14,7 @@ from pydantic import Field as Option
 from nmlab.fields import Field, fields_of_model
 from nmlab.options.as_json import as_json, class_stored, holds_stand_in
 from nmlab.options.checks import OFFERED, SCHEDULER_ARGUMENTS, checked, class_named, option_fault
+from nmlab.options.together import step_together
 
 if TYPE_CHECKING:
     from torch import nn
@@ -162,6 +163,7 @@ class TrainerOptions(BaseModel):
             made = given
         elif given is None:
             made = torch.optim.Adam(parameters, lr=self.lr, betas=(0.0, 0.9))
+            step_together(made)
         else:
             kind = class_named(given, torch.optim, torch.optim.Optimizer) if isinstance(given, str) else given
             made = _made("optimizer", kind, parameters, {"lr": self.lr})
@@ -169,6 +171,8 @@ class TrainerOptions(BaseModel):
                 raise option_fault(
                     "optimizer", f"{given!r} returned a {type(made).__name__}; return a torch.optim.Optimizer"
                 )
+            if inspect.isclass(kind):
+                step_together(made)
         own = {id(parameter) for parameter in problem.parameters()}
         held = [parameter for group in made.param_groups for parameter in group["params"]]
         strange = sum(id(parameter) not in own for parameter in held)
