@@ -112,9 +112,18 @@ def _faults(name: str, dataset: Any) -> Iterator[str]:
     for where, value in _tensors_of(dataset):
         if value.is_complex():
             yield f"holds complex numbers ({value.dtype}) in {where}; NeuroMANCER's nodes take real ones"
-        elif value.is_floating_point() and not bool((finite := torch.isfinite(value)).all()):
-            count = int((~finite).sum())
+        elif value.is_floating_point() and (count := _not_finite(value)):
             yield f"is not finite in {where}: {count} value{' is' if count == 1 else 's are'} nan or inf"
+
+
+def _not_finite(value: torch.Tensor) -> int:
+    """Count NaN and infinities, in parts: what a look at the whole takes is as large as the data."""
+    rows = value.detach().reshape(1) if value.ndim == 0 else value.detach()
+    few = max(1, _LOOKED_AT * len(rows) // max(1, rows.numel()))
+    return sum(int((~torch.isfinite(part)).sum()) for part in rows.split(few))
+
+
+_LOOKED_AT = 1_000_000  # numbers at a time
 
 
 def _tensors_of(dataset: Any) -> Iterator[tuple[str, torch.Tensor]]:
@@ -135,6 +144,9 @@ def _as_tensor(value: Any) -> torch.Tensor | None:
     if isinstance(value, np.ndarray) and value.dtype.kind in "biufc":
         return torch.as_tensor(value)
     return value if isinstance(value, torch.Tensor) else None
+
+
+_BLOCK = 8192  # samples that are sliced, and where shuffled copied, together: one by one is felt on small problems
 
 
 class Loader:
@@ -180,25 +192,29 @@ class Loader:
         self.dataset, self._probe = None, None
 
     def _sliced(self, tensors: dict[str, torch.Tensor]) -> Generator[Batch, None, None]:
-        epoch = self._epoch()
+        epoch, size = self._epoch(), self.batch_size
         order = self._order(epoch) if self._order else None
-        for start in range(0, len(self.dataset), self.batch_size):
-            stop = min(start + self.batch_size, len(self.dataset))
+        block = max(1, _BLOCK // size) * size
+        for start in range(0, len(self.dataset), block):
+            stop = min(start + block, len(self.dataset))
             index = torch.arange(start, stop, device="cpu") if order is None else order[start:stop]
-            self._look_at_probe()
-            copied = self._copies or self._probe is None
-            batch: Batch = {}
-            for key, value in tensors.items():
-                part = value.detach()[start:stop] if order is None else value.detach()[index]
-                if copied and order is None:
-                    part = part.clone()
-                batch[key] = part.requires_grad_() if value.requires_grad else part
-            if self._probe is None:
-                self._probe = list(batch.values())
-            batch.setdefault("index", index)
-            batch["name"] = self.dataset.name
-            batch["epoch"] = epoch
-            yield batch
+            parts = {
+                key: _rows(value.detach(), start, stop, index, order is not None).split(size)
+                for key, value in tensors.items()
+            }
+            for number, samples in enumerate(index.split(size)):
+                self._look_at_probe()
+                copied = order is None and (self._copies or self._probe is None)
+                batch: Batch = {}
+                for key, of_block in parts.items():
+                    part = of_block[number].clone() if copied else of_block[number]
+                    batch[key] = part.requires_grad_() if tensors[key].requires_grad else part
+                if self._probe is None:
+                    self._probe = list(batch.values())
+                batch.setdefault("index", samples)
+                batch["name"] = self.dataset.name
+                batch["epoch"] = epoch
+                yield batch
 
     def _look_at_probe(self) -> None:
         """Fall back to copies where a node wrote into the first batch, which was one, so that nothing was harmed."""
@@ -225,6 +241,12 @@ class Loader:
                 return
             batch["epoch"] = epoch
             yield batch
+
+
+def _rows(value: torch.Tensor, start: int, stop: int, index: torch.Tensor, shuffled: bool) -> torch.Tensor:
+    if not shuffled:
+        return value[start:stop]
+    return value.index_select(0, index) if value.device.type == "cpu" else value[index]  # which takes any index
 
 
 def _own_tensors(dataset: Any) -> dict[str, torch.Tensor] | None:

@@ -14,6 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from neuromancer.dataset import DictDataset, GraphDataset, SequenceDataset, StaticDataset
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader, TensorDataset
 
 from nmlab.data import Loader, Splits, SplitsDataModule, first_batch, make_splits, permutation, place_of
@@ -477,3 +478,37 @@ def test_worker_processes_give_the_same_batches() -> None:
     assert torch.equal(noisy_epochs(3, num_workers=2), drawn)
     assert len({tuple(row) for row in drawn[:6].tolist()}) == 6
     assert users_states() == states
+
+
+def test_the_look_for_numbers_that_are_not_finite_needs_no_copy_of_the_data() -> None:
+    value = torch.zeros(3_000_000)  # 12 MB
+    value[[5, -1]] = nan
+    train = DictDataset({"x": value}, name="train")
+    with pytest.raises(DataError, match="train_data is not finite in 'x': 2 values are nan or inf"):
+        make_splits(lambda: (train, None, None, 8), {})
+    value[[5, -1]] = 0.0
+    own, largest = value.untyped_storage().data_ptr(), 0
+
+    class Heard(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            nonlocal largest
+            made = func(*args, **(kwargs or {}))
+            if isinstance(made, torch.Tensor) and made.untyped_storage().data_ptr() != own:
+                largest = max(largest, made.numel())
+            return made
+
+    with Heard():  # type: ignore[no-untyped-call]
+        make_splits(lambda: (train, None, None, 8), {})
+    assert 0 < largest <= 1_000_000
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_batches_are_the_same_across_the_blocks_in_which_they_are_sliced(shuffled: bool) -> None:
+    count = 20_011
+    x = torch.arange(count, dtype=torch.float64)[:, None]
+    order = torch.randperm(count)
+    loader = Loader(DictDataset({"x": x}, name="train"), 1000, lambda: 0, (lambda _: order) if shuffled else None)
+    batches = list(loader)
+    assert [len(batch["index"]) for batch in batches] == [1000] * 20 + [11]
+    assert torch.equal(torch.cat([batch["index"] for batch in batches]), order if shuffled else torch.arange(count))
+    assert torch.equal(torch.cat([batch["x"] for batch in batches]), x[order] if shuffled else x)
