@@ -33,10 +33,10 @@ class _Python:
 
     def to_plain(self, state: Any) -> Any:
         version, words, gauss = state
-        return {"version": version, "words": list(words), "gauss": gauss}
+        return {"version": version, "words": torch.tensor(words, device="cpu"), "gauss": gauss}
 
     def from_plain(self, plain: Any) -> Any:
-        return plain["version"], tuple(plain["words"]), plain["gauss"]
+        return plain["version"], tuple(map(int, plain["words"])), plain["gauss"]
 
 
 class _Numpy:
@@ -52,11 +52,11 @@ class _Numpy:
     def to_plain(self, state: Any) -> Any:
         inner = state["state"]
         plain = {key: value for key, value in state.items() if key != "state"}
-        return plain | {"key": inner["key"].tolist(), "pos": int(inner["pos"])}
+        return plain | {"key": torch.from_numpy(inner["key"].astype(np.int64)), "pos": int(inner["pos"])}
 
     def from_plain(self, plain: Any) -> Any:
         state = {key: value for key, value in plain.items() if key not in ("key", "pos")}
-        return state | {"state": {"key": np.array(plain["key"], dtype=np.uint32), "pos": plain["pos"]}}
+        return state | {"state": {"key": np.asarray(plain["key"], dtype=np.uint32), "pos": plain["pos"]}}
 
 
 class _Torch:
@@ -132,6 +132,7 @@ class RandomStreams:
         """Start all streams again from the seed."""
         self._own = {name: source.seeded(self.seed) for name, source in _SOURCES.items()}
         self._used: dict[str, frozenset[str]] = {}
+        self._plain: dict[str, tuple[Any, Any]] = {}
 
     def __enter__(self) -> RandomStreams:
         self._users = self._swap_in(_SOURCES)
@@ -179,8 +180,11 @@ class RandomStreams:
             _SOURCES[name].set(state)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the states as tensors, lists and numbers, for a checkpoint."""
-        return {name: _SOURCES[name].to_plain(state) for name, state in self._own.items()}
+        """Return the states as tensors and numbers, for a checkpoint."""
+        for name, state in self._own.items():
+            if name not in self._plain or self._plain[name][0] is not state:  # most fits draw from few generators
+                self._plain[name] = state, _SOURCES[name].to_plain(state)
+        return {name: plain for name, (_, plain) in self._plain.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what `state_dict` returned."""

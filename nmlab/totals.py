@@ -52,12 +52,19 @@ class Totals:
 
     def _reduce(self) -> None:
         """Make means and maxima of the batches that wait: one row each."""
+        count = self._numbers
         for _, group in groupby(self._waiting, key=lambda values: [value.shape for value in values]):
-            columns = [torch.stack(column).reshape(len(column), -1) for column in zip(*group, strict=True)]
-            # a term is a number; NeuroMANCER also lets a tensor of several through, of which it takes the mean
-            self._means.append(torch.stack([column.mean(1) for column in columns], 1))
-            if violations := columns[self._numbers :]:
-                self._maxima.append(torch.stack([column.amax() for column in violations]))
+            batches = list(group)
+            if any(number.ndim for number in batches[0][:count]):
+                # a term is a number; NeuroMANCER also lets a tensor of several through, of which it takes the mean
+                batches = [[number.mean() for number in batch[:count]] + batch[count:] for batch in batches]
+            means = [torch.stack([number for batch in batches for number in batch[:count]]).reshape(-1, count)]
+            if len(batches[0]) > count:
+                columns = zip(*(batch[count:] for batch in batches), strict=True)
+                violations = [torch.stack(column).reshape(len(column), -1) for column in columns]
+                means.append(torch.stack([violation.mean(1) for violation in violations], 1))
+                self._maxima.append(torch.stack([violation.amax() for violation in violations]))
+            self._means.append(torch.cat(means, 1))
         self._waiting.clear()
         self._held = 0
 
@@ -77,8 +84,11 @@ class Totals:
             self._reduce()
         if not self._means:
             return {}
-        weights = torch.tensor(self._samples, dtype=torch.float64, device="cpu") / self.samples
-        means = (torch.cat(self._means).cpu().double() * weights[:, None]).sum(0).tolist()
+        if len(self._samples) == 1:
+            means = self._means[0][0].tolist()
+        else:
+            weights = torch.tensor(self._samples, dtype=torch.float64, device="cpu") / self.samples
+            means = (torch.cat(self._means).cpu().double() * weights[:, None]).sum(0).tolist()
         maxima = torch.stack(self._maxima).amax(0).tolist() if self._maxima else []
         return dict(zip(self.names, means + maxima, strict=True))
 

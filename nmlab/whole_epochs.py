@@ -8,11 +8,13 @@ batches in the same order, by Lightning's manual optimization, with a stop or pa
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from lightning.pytorch.profilers import Profiler
+from torch import nn
 
 from nmlab.data import Batch, Loader, SplitsDataModule
 from nmlab.module import ProblemModule, samples_of
@@ -26,11 +28,15 @@ def suit(options: TrainerOptions) -> bool:
     return not any(asked) and options.precision == "32-true" and not isinstance(options.profiler, Profiler)
 
 
-class Passes(NamedTuple):
-    """The batches of an epoch, in place of a batch."""
+class Passes:
+    """The batches of an epoch, in place of a batch; no tuple, whose parts Lightning would look through.
 
-    train: Loader
-    dev: Loader | None
+    Parameters: `train`; `dev`, or None.
+    """
+
+    def __init__(self, train: Loader, dev: Loader | None) -> None:
+        self.train = train
+        self.dev = dev
 
 
 class _Once:
@@ -57,6 +63,22 @@ class WholeEpochsData(SplitsDataModule):
         return []
 
 
+@contextmanager
+def scored(modules: list[nn.Module]) -> Iterator[None]:
+    """Evaluation mode within the block; after it, each module's mode as it was."""
+    modes = [module.training for module in modules]
+    if any(type(module).train is not nn.Module.train for module in modules):
+        modules[0].eval()  # which a module may understand in its own way
+    else:
+        for module in modules:
+            vars(module)["training"] = False  # a tenth of what eval() takes
+    try:
+        yield
+    finally:
+        for module, training in zip(modules, modes, strict=True):
+            vars(module)["training"] = training
+
+
 class WholeEpochsModule(ProblemModule):
     """A Problem whose every step, as Lightning sees it, is an epoch; its trainer must not clip or validate."""
 
@@ -65,7 +87,7 @@ class WholeEpochsModule(ProblemModule):
         self.automatic_optimization = False
 
     def training_step(self, passes: Passes, batch_idx: int) -> None:  # type: ignore[override]
-        train, dev = passes
+        train, dev = passes.train, passes.dev
         progress = self._control.progress
         progress.begin_epoch(self.current_epoch, len(train), len(dev) if dev else 0)
         self._control.phase = "training"
@@ -78,7 +100,6 @@ class WholeEpochsModule(ProblemModule):
             with section(self.trainer, "lr_scheduler_step"):
                 scheduler.step()
         if dev is not None:
-            optimizer.zero_grad()
             progress.begin_dev(len(dev))
             self._control.phase = "dev pass"
             self._dev_pass(dev)
@@ -111,17 +132,15 @@ class WholeEpochsModule(ProblemModule):
         return loss
 
     def _dev_pass(self, dev: Loader) -> None:
-        modes = [(module, module.training) for module in self.problem.modules()]
-        self.problem.eval()
-        try:
-            self.on_validation_epoch_start()
-            with torch.no_grad():
-                for number, batch in self._batches(dev, "val_next"):
-                    self._score("dev", batch, number)
-                    self._control.progress.batch_done()
-        finally:
-            for module, training in modes:
-                module.training = training
+        with scored(self._modules_of_problem), torch.no_grad():
+            self.totals["dev"].clear()
+            for number, batch in self._batches(dev, "val_next"):
+                self._score("dev", batch, number)
+                self._control.progress.batch_done()
+
+    def on_train_start(self) -> None:
+        super().on_train_start()
+        self._modules_of_problem = list(self.problem.modules())
 
     def on_train_epoch_end(self) -> None:
         super().on_train_epoch_end()
