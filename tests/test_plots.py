@@ -224,9 +224,9 @@ def test_a_run_that_goes_on_can_be_drawn(tmp_path: Path) -> None:
     epochs = count()
 
     class Growing(Run):
-        def curve(self, name: str) -> Any:
+        def arrays(self, name: str) -> Any:
             writer.append({"epoch": next(epochs), "train_loss": 1.0, "dev_loss": 1.0, "lr": 1.0, "dev_a": 1.0})
-            return super().curve(name)
+            return super().arrays(name)
 
     growing = Growing(writer.folder)
     picture = Picture()

@@ -106,7 +106,7 @@ def draw_rate(axes: Axes, run: Run | None, *, theme: Theme = EITHER, log: bool =
 
 def curve_of(run: Run, name: str) -> Curve:
     """Return a metric of `run` over its epochs, NaN where it is not finite; empty where there is no such metric."""
-    x, y = (np.asarray(values, float) for values in run.curve(name))
+    x, y = run.arrays(name)
     return x, np.where(np.isfinite(y), y, np.nan)
 
 

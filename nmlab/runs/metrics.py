@@ -6,6 +6,11 @@ import csv
 import threading
 from io import StringIO
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Table = np.ndarray[Any, np.dtype[np.float64]]
 
 
 class MetricsFile:
@@ -19,13 +24,17 @@ class MetricsFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._columns: list[str] = []
-        self._rows: list[list[float]] = []
+        self._table: Table = np.empty((0, 0))
+        self._rows = 0
         self._seen: tuple[int, int] = (0, 0)  # the file's inode and how many of its bytes were read
         self.fault: str | None = None
         """Why the file cannot be read, as of the last look; None where it can."""
 
-    def look(self) -> tuple[list[str], list[list[float]]]:
-        """Return the metrics' names and rows, with those that were added since the last look."""
+    def look(self) -> tuple[list[str], Table]:
+        """Return the metrics' names and values (metric, epoch), with those that were added since the last look.
+
+        What is returned does not change any more.
+        """
         with self._looking:
             try:
                 self._read_added()
@@ -33,13 +42,13 @@ class MetricsFile:
                 pass
             except (OSError, ValueError, csv.Error) as error:
                 self.fault = f"{self._path.name} cannot be read: {error}"
-            return self._columns, self._rows
+            return self._columns, self._table[:, : self._rows]
 
     def _read_added(self) -> None:
         info = self._path.stat()
         inode, seen = self._seen
         if inode != info.st_ino or info.st_size < seen:  # written anew, as where a run was resumed
-            self._columns, self._rows, seen = [], [], 0
+            self._columns, self._table, self._rows, seen = [], np.empty((0, 0)), 0, 0
         if info.st_size == seen:
             return
         with self._path.open("rb") as file:
@@ -49,5 +58,16 @@ class MetricsFile:
         lines = list(csv.reader(StringIO(whole.decode("utf-8"), newline="")))
         columns = self._columns or next(iter(lines), [])
         rows = [[float(value) for value in line] for line in lines[not self._columns :] if len(line) == len(columns)]
-        self._columns, self._rows = columns, [*self._rows, *rows]
+        self._columns = columns
+        self._add(np.array(rows, float).reshape(len(rows), len(columns)).T)
         self._seen, self.fault = (info.st_ino, seen + len(whole)), None
+
+    def _add(self, values: Table) -> None:
+        """Append epochs; a table that is full gives way to one twice as long, so that few are ever copied."""
+        rows = self._rows + values.shape[1]
+        if rows > self._table.shape[1] or not self._rows:
+            larger = np.empty((len(values), 2 * rows))
+            larger[:, : self._rows] = self._table[:, : self._rows] if self._rows else 0.0
+            self._table = larger
+        self._table[:, self._rows : rows] = values
+        self._rows = rows

@@ -7,10 +7,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from nmlab.errors import RunError
 from nmlab.runs.json_files import read_object
 from nmlab.runs.lock import is_held
-from nmlab.runs.metrics import MetricsFile
+from nmlab.runs.metrics import MetricsFile, Table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -167,7 +169,8 @@ class Run:
     @property
     def seconds(self) -> float:
         """Time spent in the epochs so far, in seconds."""
-        return math.fsum(filter(math.isfinite, self.column("seconds")))
+        seconds = self.arrays("seconds")[1]
+        return math.fsum(seconds[np.isfinite(seconds)])
 
     # --- metrics ---
 
@@ -177,12 +180,15 @@ class Run:
 
     def curve(self, name: str) -> tuple[list[float], list[float]]:
         """Return the epochs and one metric's values over them, as of one look; both [] without such a metric."""
-        columns, rows = self._metrics.look()
+        epochs, values = self.arrays(name)
+        return epochs.tolist(), values.tolist()
+
+    def arrays(self, name: str) -> tuple[Table, Table]:
+        """Return what `curve` does as arrays, which is quicker where there are many epochs."""
+        columns, table = self._metrics.look()
         if name not in columns:
-            return [], []
-        index = columns.index(name)
-        pairs = [(row[0], row[index]) for row in rows]
-        return [epoch for epoch, _ in pairs], [value for _, value in pairs]
+            return np.empty(0), np.empty(0)
+        return table[0], table[columns.index(name)]
 
     @property
     def columns(self) -> list[str]:
@@ -192,15 +198,15 @@ class Run:
     @property
     def epochs(self) -> int:
         """How many epochs have ended."""
-        return len(self._metrics.look()[1])
+        return int(self._metrics.look()[1].shape[1])
 
     @property
     def metrics(self) -> pd.DataFrame:
         """One row an epoch: epoch (from 0), train_loss, dev_loss, lr, seconds and every term."""
         import pandas as pd
 
-        columns, rows = self._metrics.look()
-        frame = pd.DataFrame(rows, columns=columns, dtype=float)
+        columns, table = self._metrics.look()
+        frame = pd.DataFrame(table.T.copy(), columns=columns, dtype=float)
         return frame.astype({"epoch": int}) if "epoch" in frame else frame
 
     @property
@@ -237,9 +243,12 @@ class Run:
 
     def _best(self) -> tuple[float, float] | None:
         sign = -1.0 if self.mode == "max" else 1.0
-        pairs = zip(*self.curve(self.monitor), strict=True)
-        finite = [(epoch, value) for epoch, value in pairs if math.isfinite(value)]
-        return min(finite, key=lambda pair: sign * pair[1], default=None)
+        epochs, values = self.arrays(self.monitor)
+        finite = np.isfinite(values)
+        if not finite.any():
+            return None
+        best = int(np.argmin(np.where(finite, sign * values, np.inf)))
+        return float(epochs[best]), float(values[best])
 
     # --- files ---
 
