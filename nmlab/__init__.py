@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nmlab import _neuromancer
 
 if TYPE_CHECKING:
+    from nmlab import gallery as gallery
     from nmlab.archive import load as load
     from nmlab.errors import BusyError as BusyError
     from nmlab.errors import DataError as DataError
@@ -23,8 +24,12 @@ if TYPE_CHECKING:
     from nmlab.lit_trainer import LitTrainer as LitTrainer
     from nmlab.notebook.lab import Lab as Lab
     from nmlab.options import TrainerOptions as TrainerOptions
+    from nmlab.own_data import FileData as FileData
+    from nmlab.own_data import from_file as from_file
+    from nmlab.previewing import preview as preview
     from nmlab.runs import Run as Run
     from nmlab.runs import RunStore as RunStore
+    from nmlab.scoring import score as score
     from nmlab.sweeps import Sweep as Sweep
     from nmlab.sweeps import sweep as sweep
     from nmlab.tuning import find_batch_size as find_batch_size
@@ -36,6 +41,10 @@ _ROOM_OF = {
     "fit": "fitting",
     "find_lr": "tuning",
     "find_batch_size": "tuning",
+    "from_file": "own_data",
+    "FileData": "own_data",
+    "preview": "previewing",
+    "score": "scoring",
     "load": "archive",
     "Lab": "notebook.lab",
     "LitTrainer": "lit_trainer",
@@ -59,6 +68,8 @@ _ROOM_OF = {
 def __getattr__(name: str) -> Any:
     if name in _ROOM_OF:
         value = getattr(import_module(f"nmlab.{_ROOM_OF[name]}"), name)
+    elif name == "gallery":
+        value = import_module("nmlab.gallery")
     elif name == "__version__":
         value = import_module("importlib.metadata").version("nmlab")
     else:
@@ -73,7 +84,7 @@ def load_ipython_extension(shell: Any) -> None:
 
 
 def __dir__() -> list[str]:
-    return [*_ROOM_OF, "__version__"]
+    return [*_ROOM_OF, "gallery", "__version__"]
 
 
 _neuromancer.install()

@@ -17,12 +17,16 @@ from nmlab.notebook.painter import Painter
 from nmlab.notebook.panel import Panel
 from nmlab.notebook.searching import Searching
 from nmlab.notebook.stage import TABS, Scene, Stage
+from nmlab.own_data import SUFFIXES
 from nmlab.runs import Run, rows
 from nmlab.session import KEPT, Session
 from nmlab.tuning import Search
 
 STARTS = 20
 """How many runs are offered to start from."""
+
+UPLOAD = 8_000_000
+"""Bytes of a file that the page sends; a Jupyter server drops a message of 10 MB."""
 
 
 class Bench:
@@ -40,6 +44,7 @@ class Bench:
         self.searching = Searching()
         self.panel = Panel()
         self.panel.tabs = [[tab, label] for tab, label in TABS.items() if tab != "view" or session.view is not None]
+        self.panel.takes = {"endings": [*SUFFIXES], "most": UPLOAD}
         self._stage = Stage(self.panel.change)
         self.painter = Painter(self._look)
         self._memory = MemoryLine(self.panel.change)
@@ -134,8 +139,11 @@ class Bench:
 
     def say(self, text: str, undo: bool = False) -> None:
         """Show a message below the buttons, with a button to undo what it tells of; '' for none."""
-        html = f"<div class='nm-told' role='status'>{escape(text)}</div>"
-        self.panel.change(message={"html": html, "undo": undo} if text else {})
+        self.show_message(f"<div class='nm-told' role='status'>{escape(text)}</div>" if text else "", undo)
+
+    def show_message(self, html: str, undo: bool = False) -> None:
+        """Show HTML where messages stand; '' for none."""
+        self.panel.change(message={"html": html, "undo": undo} if html else {})
 
     def say_error(self, title: str, text: str) -> None:
         """Show an error where messages stand."""

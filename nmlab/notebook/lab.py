@@ -21,6 +21,7 @@ from nmlab.archive import export_runs
 from nmlab.data import Splits
 from nmlab.errors import FieldError, RunError
 from nmlab.fitting import Fit
+from nmlab.gallery import Example, get
 from nmlab.notebook import board, labs
 from nmlab.notebook.bench import Bench
 from nmlab.notebook.live import CellView
@@ -90,6 +91,8 @@ class Lab:
         hide: Iterable[str] = (),
     ) -> None:
         self.name = name or "lab"
+        self.example: Example | None = None
+        """The gallery's problem that this Lab was opened with, or None."""
         self._session = Session(
             problem,
             data_setup_function,
@@ -112,6 +115,34 @@ class Lab:
                 if old._bench is not None:
                     old._bench.retire()
         labs.use(self)
+
+    @classmethod
+    def from_gallery(cls, example: str, /, data: str | None = None, **keywords: Any) -> Lab:
+        """Open a problem of the gallery (`nmlab.gallery.list()` shows them) with its data, options and view.
+
+        Its other data are swapped in by name, and a fit is checked against its reference answer:
+
+            lab = nmlab.Lab.from_gallery("rosenbrock")
+            lab.swap(lab.example.data["small_rings"])
+            lab.example.check(lab.fit().problem)
+
+        Parameters
+        ----------
+        example : the problem's name
+        data : name of one of its data functions; default the first
+        **keywords : as for the Lab. `options` stand over the problem's own, which hold for the rest
+
+        Raises `FieldError` where there is no such problem or data function, or a keyword is wrong.
+        """
+        opened = get(example)
+        function = opened.data_function(data)
+        given = keywords.pop("options", None) or TrainerOptions()
+        options = opened.options.replace(**{name: getattr(given, name) for name in given.model_fields_set})
+        lab = cls(
+            opened.problem, function, **{"name": opened.name, "view": opened.view, "options": options, **keywords}
+        )
+        lab.example = opened
+        return lab
 
     # --- fits ---
 

@@ -29,7 +29,7 @@ def synced(trait: Any) -> Any:
 class Panel(anywidget.AnyWidget):
     """The bench on screen; any number of views share it."""
 
-    _esm = front("dom.js", "page.js", "form.js", "stage.js", "runs.js", "board.js", "panel.js")
+    _esm = front("dom.js", "page.js", "form.js", "files.js", "stage.js", "runs.js", "board.js", "panel.js")
     _css = front("panel.css")
 
     # what Python says
@@ -45,6 +45,8 @@ class Panel(anywidget.AnyWidget):
     memory = synced(traitlets.Dict())
     """Memory in use and a warning, in words; empty where there is no limit."""
     message = synced(traitlets.Dict())
+    takes = synced(traitlets.Dict())
+    """What files the page sends: their endings, and their bytes at most."""
     tabs = synced(traitlets.List())
     page = synced(traitlets.Dict())
     picture = synced(traitlets.Bytes())

@@ -11,6 +11,7 @@ from nmlab import control as controls
 from nmlab.errors import NmlabError, RunError
 from nmlab.form import Form
 from nmlab.notebook.bench import Bench
+from nmlab.notebook.own_file import OwnFile
 from nmlab.runs import Run
 from nmlab.session import KEPT, Session
 
@@ -31,8 +32,9 @@ class Requests:
         self._session = session
         self._bench = bench
         self._export = export
-        self._deleted: list[Run] = []
-        bench.panel.on_msg(lambda _panel, message, _buffers: self.hear(message))
+        self._own_file = OwnFile(session, bench)
+        self._take_back: Callable[[], None] | None = None
+        bench.panel.on_msg(lambda _panel, message, buffers: self.hear({**message, "buffers": buffers}))
 
     def hear(self, message: Message) -> None:
         """Do what a message asks for; what goes wrong is shown and kills nothing."""
@@ -128,22 +130,28 @@ class Requests:
         runs = [self._asked(id) for id in message["runs"]]
         if going := [run.id for run in runs if run.status == "running"]:
             raise RunError(f"Run {going[0]} is running and cannot be deleted; stop it first. Nothing was deleted.")
-        self._deleted = []
+        deleted: list[Run] = []
+
+        def back() -> None:
+            for run in deleted:
+                self._session.store.undelete(run)
+            self._bench.changed_runs()
+
         try:
             for run in runs:
                 self._session.store.delete(run)
-                self._deleted.append(run)
+                deleted.append(run)
         finally:
             self._bench.changed_runs()
-            if self._deleted:
-                self._bench.say(f"In the trash: {', '.join(run.id for run in self._deleted)}.", undo=True)
+            if deleted:
+                self._take_back = back
+                self._bench.say(f"In the trash: {', '.join(run.id for run in deleted)}.", undo=True)
 
     def _undo(self, _message: Message) -> None:
-        for run in self._deleted:
-            self._session.store.undelete(run)
-        self._deleted = []
+        back, self._take_back = self._take_back, None
         self._bench.say("")
-        self._bench.changed_runs()
+        if back is not None:
+            back()
 
     def _asked(self, id: Any) -> Run:
         return self._session.store.get(str(id))
@@ -166,6 +174,14 @@ class Requests:
         self._bench.say(told)
         if path.stat().st_size <= DOWNLOAD:
             self._bench.panel.send({"file": name}, [path.read_bytes()])
+
+    # --- a file as data ---
+
+    def _take_file(self, message: Message) -> None:
+        if buffers := message["buffers"]:
+            self._take_back = self._own_file.take(str(message["name"]), bytes(buffers[0]))
+        else:
+            self._take_back = self._own_file.open(Path(str(message["path"])).expanduser())
 
     # --- TensorBoard ---
 
@@ -211,6 +227,8 @@ _DO: dict[str, Callable[[Requests, Message], None]] = {
     "dismiss": lambda me, _message: me._bench.say(""),
     "log file": Requests._send_log,
     "export": Requests._write_archive,
+    "take file": Requests._take_file,
+    "preview": lambda me, _message: me._own_file.preview(),
     "tensorboard": Requests._tensorboard,
     "close tensorboard": lambda me, _message: me._bench.board.close(),
     "no tensorboard": lambda me, message: me._bench.board.unreachable(message.get("tried") or []),

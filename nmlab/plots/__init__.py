@@ -11,12 +11,15 @@ from nmlab.plots.graph import draw_graph
 from nmlab.plots.multiples import draw_terms
 from nmlab.plots.paper import paper_figure
 from nmlab.plots.picture import Picture
-from nmlab.plots.theme import Theme
+from nmlab.plots.preview import SampleColumn, draw_samples, samples_figure
+from nmlab.plots.theme import EITHER, Theme
 from nmlab.plots.thin import thin
 from nmlab.plots.tuning import draw_rates, rates_figure
 
 __all__ = [
+    "EITHER",
     "Picture",
+    "SampleColumn",
     "Theme",
     "alt_text",
     "draw_graph",
@@ -24,9 +27,11 @@ __all__ = [
     "draw_overlay",
     "draw_rate",
     "draw_rates",
+    "draw_samples",
     "draw_terms",
     "panel",
     "paper_figure",
     "rates_figure",
+    "samples_figure",
     "thin",
 ]

@@ -2,9 +2,9 @@
 
 function render({ model, el }) {
   const prefix = newPrefix();
-  const send = (message) => {
+  const send = (message, buffers = []) => {
     try {
-      model.send({ ...message, turn: model.get("controls").turn });
+      model.send({ ...message, turn: model.get("controls").turn }, undefined, buffers);
     } catch { // the line to the kernel is gone
       controls.tellUnheard();
     }
@@ -12,6 +12,7 @@ function render({ model, el }) {
   const root = h("div", { class: "nmlab" });
   const forms = h("div", { class: "nm-forms" });
   const presets = makePresets(model, prefix, send);
+  const files = makeFiles(model, prefix, send, root);
   const controls = makeControls(model, prefix, send);
   const progress = h("div", { class: "nm-progress" });
   const heard = h("div", { class: "nm-hidden", role: "status" });
@@ -20,7 +21,7 @@ function render({ model, el }) {
   const stage = makeStage(model, prefix, send);
   const board = makeBoard(model, send, () => isDark(el));
   const runs = makeRuns(model, prefix, send, board.open);
-  root.append(forms, presets.root, controls.root, memory, message, progress, heard, stage.root, runs.root, board.root);
+  root.append(forms, h("div", { class: "nm-folds" }, presets.root, files.root), controls.root, memory, message, progress, heard, stage.root, runs.root, board.root);
   // where the page listens for plain keys, as VS Code does for its cells
   root.addEventListener("keydown", (event) => {
     if (!event.ctrlKey && !event.metaKey && !event.altKey) event.stopPropagation();

@@ -1,0 +1,71 @@
+"""The gallery on screen: a card for each problem, in the colours of the notebook around it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import overload
+
+from nmlab.gallery.example import KINDS, Example
+
+_STYLE = """<style>
+.nmlab-cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 330px), 1fr)); gap: 10px;
+  color: var(--jp-ui-font-color1, inherit); font: 13px/1.45 var(--jp-ui-font-family, system-ui, sans-serif); }
+.nmlab-cards > section { display: flex; flex-direction: column; gap: 6px; padding: 10px 12px; border-radius: 6px;
+  border: 1px solid var(--jp-border-color1, #80808080); background: var(--jp-layout-color1, transparent); }
+.nmlab-cards :is(h4, p) { margin: 0; }
+.nmlab-cards h4 { font-size: 14px; font-weight: 600; }
+.nmlab-cards .nmlab-kind { color: var(--jp-ui-font-color2, inherit); font-size: 12px; }
+.nmlab-cards code { padding: 0; background: none; color: inherit;
+  font: 12px/1.4 var(--jp-code-font-family, monospace); }
+.nmlab-cards .nmlab-open { margin-top: auto; padding: 4px 6px; border-radius: 4px; user-select: all;
+  overflow-wrap: anywhere; background: var(--jp-layout-color2, #80808020); }
+</style>"""
+
+
+class Cards(Sequence[Example]):
+    """Examples, in the order of their kinds; shown as cards in a notebook, as lines elsewhere.
+
+    Parameters: `examples`, in any order.
+    """
+
+    def __init__(self, examples: Iterable[Example]) -> None:
+        self._examples = sorted(examples, key=lambda example: (KINDS.index(example.kind), example.name))
+
+    @overload
+    def __getitem__(self, index: int) -> Example: ...
+    @overload
+    def __getitem__(self, index: slice) -> Cards: ...
+    def __getitem__(self, index: int | slice) -> Example | Cards:
+        return Cards(self._examples[index]) if isinstance(index, slice) else self._examples[index]
+
+    def __len__(self) -> int:
+        return len(self._examples)
+
+    def _repr_html_(self) -> str:
+        return f'{_STYLE}<div class="nmlab-cards">{"".join(map(_card, self))}</div>'
+
+    def __repr__(self) -> str:
+        return "\n\n".join(map(_lines, self))
+
+
+def _opens(example: Example) -> str:
+    return f"nmlab.Lab.from_gallery({example.name!r})"
+
+
+def _trains(example: Example) -> str:
+    return f"{example.kind}, trains about {example.seconds:.0f} s"
+
+
+def _card(example: Example) -> str:
+    data = ", ".join(f"<code>{escape(name)}</code>" for name in example.data)
+    return (
+        f'<section><h4>{escape(example.title)}</h4><p class="nmlab-kind">{escape(_trains(example))}</p>'
+        f"<p>{escape(example.summary)}</p><p>Data: {data}</p>"
+        f'<code class="nmlab-open">{escape(_opens(example), quote=False)}</code></section>'
+    )
+
+
+def _lines(example: Example) -> str:
+    parts = [example.summary, f"Data: {', '.join(example.data)}", _opens(example)]
+    return "\n    ".join([f"{example.title} ({_trains(example)})", *parts])

@@ -1,0 +1,64 @@
+// A file as data: dropped anywhere on the bench, chosen, or named by its path. What is too large is never sent.
+
+function makeFiles(model, prefix, send, bench) {
+  const { endings, most } = model.get("takes");
+  const size = `${most / 1e6} MB`;
+  const fault = h("p", { class: "nm-fault", role: "alert", hidden: true });
+  const choose = h("input", {
+    type: "file", id: `${prefix}file`, accept: endings.join(","), onchange: () => { take(choose.files); choose.value = ""; },
+  });
+  const path = h("input", { type: "text", id: `${prefix}path`, placeholder: "path", autocomplete: "off", spellcheck: "false" });
+  const open = formOf(
+    () => { if (path.value.trim()) ask({ do: "take file", path: path.value.trim() }); },
+    h("label", { for: `${prefix}path` }, "or its path where the kernel runs "), path, h("button", { type: "submit" }, "Open"),
+  );
+  const preview = button("Preview", () => ask({ do: "preview" }), { title: "Shapes, ranges and samples of the chosen data" });
+  const root = h(
+    "details", { class: "nm-files" }, h("summary", {}, "Data file and preview"),
+    h("div", { class: "nm-row" }, preview, h("label", { for: `${prefix}file` }, `File, at most ${size} `), choose, open),
+    h("p", { class: "nm-help" }, "CSV, MAT, Parquet or HDF5; it may be dropped anywhere on the bench."), fault,
+  );
+
+  function tell(text) {
+    setText(fault, text);
+    fault.hidden = text === "";
+    if (text) root.open = true;
+  }
+  function ask(message, buffers) {
+    tell("");
+    send(message, buffers);
+  }
+  async function take(files) {
+    if (files.length === 0) return;
+    const file = files[0], name = file.name.toLowerCase();
+    if (files.length > 1) tell("⚠ Give one file at a time.");
+    else if (!endings.some((ending) => name.endsWith(ending))) tell(`⚠ ${file.name} cannot be read; give one of ${endings.join(", ")}.`);
+    else if (file.size > most) tell(`⚠ ${file.name} has ${(file.size / 1e6).toFixed(1)} MB; at most ${size} are sent. Give its path instead.`);
+    else {
+      try {
+        ask({ do: "take file", name: file.name }, [await file.arrayBuffer()]);
+      } catch (error) { // a folder, or a file that is gone
+        tell(`⚠ ${file.name} cannot be read: ${error.message}`);
+      }
+    }
+  }
+
+  const holdsFiles = (event) => [...(event.dataTransfer?.types || [])].includes("Files");
+  const mark = (on) => bench.classList.toggle("nm-dropping", on);
+  bench.addEventListener("dragover", (event) => {
+    if (!holdsFiles(event)) return;
+    event.preventDefault(); // else the browser would leave the page for the file
+    mark(true);
+  });
+  bench.addEventListener("dragleave", (event) => {
+    if (!bench.contains(event.relatedTarget)) mark(false);
+  });
+  bench.addEventListener("drop", (event) => {
+    if (!holdsFiles(event)) return;
+    event.preventDefault();
+    event.stopPropagation();
+    mark(false);
+    take(event.dataTransfer.files);
+  });
+  return { root };
+}

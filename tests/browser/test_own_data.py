@@ -1,0 +1,91 @@
+"""A file as data in the browser: dropped, chosen, named by its path; refused before it is sent, or by what it holds."""
+
+import base64
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+from playwright.sync_api import JSHandle, Locator, expect
+from scipy.io import savemat
+
+from .bench_page import button, field, opened, run_to_its_end
+from .notebook_page import NotebookPage
+
+_CARRY = """
+([name, content, size]) => {
+  const bytes = Uint8Array.from(atob(content), (sign) => sign.charCodeAt(0));
+  const carried = new DataTransfer();
+  carried.items.add(new File([bytes, new Uint8Array(size)], name));
+  return carried;
+}
+"""
+
+
+def carried(bench: Locator, name: str, content: bytes = b"", size: int = 0) -> JSHandle:
+    """A file in a hand over the page: its bytes, and `size` zeros behind them."""
+    return bench.page.evaluate_handle(_CARRY, [name, base64.b64encode(content).decode(), size])
+
+
+def drop(bench: Locator, file: JSHandle) -> None:
+    panel = bench.locator(".nmlab")
+    for event in ("dragenter", "dragover"):
+        panel.dispatch_event(event, {"dataTransfer": file})
+    expect(panel).to_have_class(re.compile("nm-dropping"))
+    panel.dispatch_event("drop", {"dataTransfer": file})
+    expect(panel).not_to_have_class(re.compile("nm-dropping"))
+
+
+def matrix(rows: int = 50) -> bytes:
+    file = io.BytesIO()
+    savemat(file, {"ap": np.random.default_rng(0).uniform(0.2, 1.5, (rows, 2))})
+    return file.getvalue()
+
+
+def test_a_file_is_dropped_previewed_and_trained_on(notebook: NotebookPage, tmp_path: Path) -> None:
+    bench = opened(notebook, "print(lab.run.data_name, lab.run.status)")
+    title, told = bench.locator(".nm-form legend").first, bench.locator(".nm-message")
+    fault = bench.locator(".nm-files .nm-fault")
+    expect(button(bench, "Preview")).to_be_hidden()  # folded away until it is asked for
+
+    # what the page does not send
+    drop(bench, carried(bench, "large.csv", size=9_000_000))
+    expect(fault).to_have_text("⚠ large.csv has 9.0 MB; at most 8 MB are sent. Give its path instead.")
+    drop(bench, carried(bench, "report.docx", b"PK"))
+    expect(fault).to_contain_text("⚠ report.docx cannot be read; give one of .csv, ")
+    expect(title).to_have_text("Data: random_parameters")
+
+    # what the kernel refuses
+    bench.get_by_label("File, at most 8 MB").set_input_files(
+        {"name": "broken.csv", "mimeType": "text/csv", "buffer": b"a,p\n1,2\n3,x\n"}
+    )
+    expect(told.get_by_role("alert")).to_contain_text("'p' is not a number in row 2: 'x'")
+    expect(fault).to_be_hidden()
+    expect(title).to_have_text("Data: random_parameters")
+
+    # what it takes
+    drop(bench, carried(bench, "points.mat", matrix()))
+    expect(title).to_have_text("Data: points.mat")
+    expect(told).to_contain_text("points.mat: 50 rows of ap (2). The next runs take them.")
+    button(bench, "Undo").click()
+    expect(title).to_have_text("Data: random_parameters")
+    drop(bench, carried(bench, "points.mat", matrix()))
+    expect(title).to_have_text("Data: points.mat")
+    field(bench, "dev_fraction").fill("0.3")
+    button(bench, "Preview").click()
+    seen = bench.get_by_role("region", name="Preview of the data")
+    expect(seen).to_contain_text("points.mat: train 25, dev 15, test 10 samples; batch size 64")
+    expect(seen.get_by_role("img")).to_have_js_property("complete", True)
+    expect(seen.get_by_role("row")).to_have_count(7)
+    notebook.screenshot("own-data", of=bench)
+    run_to_its_end(bench, 3)
+    assert notebook.run_cell(2)
+    assert notebook.output_text(2).strip() == "points.mat finished"
+
+    # by its path, with the keyboard
+    path = tmp_path / "other.mat"
+    path.write_bytes(matrix(60))
+    bench.get_by_label("or its path where the kernel runs").fill(str(path))
+    notebook.page.keyboard.press("Enter")
+    expect(told).to_contain_text("other.mat: 60 rows of ap (2)")
+    expect(title).to_have_text("Data: other.mat")
