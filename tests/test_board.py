@@ -1,8 +1,7 @@
 """TensorBoard on screen, without a browser."""
 
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from nmlab.notebook import board as boards
 from nmlab.notebook.board import Board, Frame
 from tests.problems import rosenbrock, rosenbrock_data
 from tests.screen import Screen
+from tests.waiting import until
 
 QUICK = nmlab.TrainerOptions(max_epochs=2, accelerator="cpu")
 
@@ -49,13 +49,6 @@ class Widget:
 
     def change(self, board: dict[str, Any]) -> None:
         self.seen.append(board)
-
-
-def until(test: Callable[[], Any], seconds: float = 30.0) -> None:
-    end = time.monotonic() + seconds
-    while not test():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def test_it_says_that_it_starts_and_then_where_it_is(folder: Path) -> None:

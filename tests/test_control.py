@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from nmlab import control as controls
 from nmlab.control import Control, Progress, StopRequested
 from nmlab.errors import BusyError
+from tests.waiting import until
 
 
 @pytest.fixture(autouse=True)
@@ -64,13 +65,6 @@ class Waiting:
     def over(self) -> bool:
         self._thread.join(5)
         return not self._thread.is_alive()
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 def test_a_pause_is_said_at_once_and_happens_at_the_next_check() -> None:

@@ -2,19 +2,12 @@
 
 import threading
 import time
-from collections.abc import Callable
 
 import pytest
 
 from nmlab.notebook import painter
 from nmlab.notebook.painter import Painter
-
-
-def until(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.005)
+from tests.waiting import until
 
 
 def test_it_looks_when_woken_and_goes_on_while_there_is_more() -> None:

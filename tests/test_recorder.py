@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from nmlab import control as controls
 from nmlab.fitting import Fit
 from tests.problems import noisy, noisy_data, rosenbrock, rosenbrock_data
 from tests.test_fitting import built, nmlab_callback, rows, same
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -24,13 +25,6 @@ def runs_dir(tmp_path: Path) -> Iterator[Path]:
     if (left := controls.current()) is not None:  # by a test that failed
         left.stop()
         until(lambda: controls.current() is None)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 def waits_after(fit: Fit, epochs: int) -> None:

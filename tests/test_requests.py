@@ -2,7 +2,7 @@
 
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from nmlab.profiles import BESIDE, STEPS
 from nmlab.weights import copy_weights, read_weights
 from tests.problems import rosenbrock, rosenbrock_data
 from tests.screen import GOING, IDLE, Screen
+from tests.waiting import until
 
 QUICK = TrainerOptions(max_epochs=3, seed=1)
 
@@ -48,13 +49,6 @@ def nothing_goes_on() -> Iterator[None]:
 @pytest.fixture
 def screen(lab: Lab) -> Screen:
     return Screen(lab)
-
-
-def until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "it never came true"
-        time.sleep(0.01)
 
 
 def fitted(lab: Lab, **kwargs: Any) -> Any:

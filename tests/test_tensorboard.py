@@ -9,9 +9,8 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -22,6 +21,7 @@ import nmlab
 from nmlab import tensorboard
 from nmlab.tensorboard import server as servers
 from nmlab.tensorboard.surroundings import forget_the_dead
+from tests.waiting import until
 
 OWNER = """
 import sys, time
@@ -53,13 +53,6 @@ def owner(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], int, int]]:
 def asked(port: int, what: str) -> str:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/data/{what}", timeout=20) as reply:
         return str(reply.read().decode())
-
-
-def until(test: Callable[[], Any], seconds: float = 10.0) -> None:
-    end = time.monotonic() + seconds
-    while not test():
-        assert time.monotonic() < end
-        time.sleep(0.1)
 
 
 def family(pid: int) -> list[psutil.Process]:

@@ -4,8 +4,7 @@ import math
 import random
 import signal
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from nmlab.tuning.lr import _steepest
 from nmlab.weights import copy_weights
 from tests.problems import PROBLEMS, lagrange, lagrange_data, noisy, noisy_data, rosenbrock, rosenbrock_data
 from tests.screen import IDLE, Screen
+from tests.waiting import until
 
 SEEDED = TrainerOptions(max_epochs=2, seed=1)
 nan = math.nan
@@ -56,13 +56,6 @@ def problem() -> Any:
 @pytest.fixture
 def lab(problem: Any) -> Lab:
     return Lab(problem, rosenbrock_data, options=SEEDED)
-
-
-def until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "it never came true"
-        time.sleep(0.01)
 
 
 def random_states() -> list[str]:

@@ -31,6 +31,7 @@ from nmlab.view import View
 from tests.problems import noisy, noisy_data, rosenbrock, rosenbrock_data
 from tests.test_fitting import built, rows, same
 from tests.test_randomness import users_states
+from tests.waiting import until
 
 matplotlib.use("agg")  # a screen's own would ask for the main thread
 import matplotlib.pyplot as plt
@@ -322,13 +323,6 @@ def test_a_paused_fit_draws_when_asked(runs_dir: Path) -> None:
     finally:
         fit.control.resume()
         fit.wait()
-
-
-def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
 
 
 def test_what_is_asked_for_many_times_is_drawn_once() -> None:
