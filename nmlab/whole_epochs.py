@@ -104,6 +104,7 @@ class WholeEpochsModule(ProblemModule):
             self._control.phase = "dev pass"
             self._dev_pass(dev)
             progress.end_dev()
+            self._control.phase = "training"
 
     def _batches(self, loader: Loader, name: str) -> Iterator[tuple[int, Batch]]:
         """Yield numbered batches on their device, a stop or pause heeded before each."""
