@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from nmlab.fields import fields_of as fields_of
     from nmlab.fitting import fit as fit
     from nmlab.lit_trainer import LitTrainer as LitTrainer
+    from nmlab.looking import look as look
     from nmlab.notebook.lab import Lab as Lab
     from nmlab.options import TrainerOptions as TrainerOptions
     from nmlab.own_data import FileData as FileData
@@ -43,6 +44,7 @@ _ROOM_OF = {
     "find_batch_size": "tuning",
     "from_file": "own_data",
     "FileData": "own_data",
+    "look": "looking",
     "preview": "previewing",
     "score": "scoring",
     "load": "archive",

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from neuromancer.problem import Problem
 
+from nmlab.crossing import Crossing, Known
 from nmlab.data import place_of
 from nmlab.describe import describe_function, describe_values, rebuild_values
 from nmlab.errors import FieldError, RunError
@@ -19,8 +21,11 @@ from nmlab.fields import Field, check, fields_of, is_default, takes_any_keyword
 from nmlab.fields.field import unknown_name
 from nmlab.fitting import DataFunction, Fit
 from nmlab.form import Form, refuse_locked
+from nmlab.guessing import Points, read_guess
 from nmlab.options import TrainerOptions
+from nmlab.preparing import built_by
 from nmlab.presets import Presets
+from nmlab.randomness import RandomStreams
 from nmlab.runs import Run, Runs, RunStore
 from nmlab.tuning import BatchSizeSearch, LRSearch
 from nmlab.view import view_fault
@@ -55,6 +60,7 @@ class Session:
         view: Callable[..., Any] | None = None,
         lock: Mapping[str, Any] | None = None,
         hide: Iterable[str] = (),
+        guess: bool = False,
     ) -> None:
         self.problem = problem
         self.name = name
@@ -71,6 +77,12 @@ class Session:
         self._fingerprint: str | None = None
         self._keep_pending = False
         self._functions: dict[tuple[Any, Any], tuple[DataFunction, Mapping[str, Any] | None]] = {}
+        self.asks_guess = guess
+        """Whether the screen asks for a guess of the loss before a run."""
+        self.guess: Points | None = None
+        """The guess for the next run; [] where it was skipped, None where there is none yet."""
+        self._made: dict[Path, Known] = {}
+        """With what the runs of this session were made, by their folders."""
         self._check(fields_of(data_setup_function, choices))
         self._take_data(data_setup_function, data_kwargs or {}, choices)
         lock = self._locked(TrainerOptions.model_fields)
@@ -227,6 +239,15 @@ class Session:
         return [other for other in others if other.damage is None and other.epochs][-EARLIER:]
 
     @property
+    def guess_due(self) -> bool:
+        """Whether a guess, or leave to go without, is asked for before the next run."""
+        return self.asks_guess and self.guess is None
+
+    def take_guess(self, given: Any) -> None:
+        """Take a guess for the next run; `FieldError` where it cannot be read."""
+        self.guess = read_guess(given, self.trainer_options.max_epochs)
+
+    @property
     def running(self) -> bool:
         """Whether this session's fit goes on."""
         return self.fit is not None and not self.fit.done
@@ -257,6 +278,10 @@ class Session:
         if step:
             fit.control.step()
         self.fit = fit.start(instead_of=self.fit)
+        if self.guess:
+            self.store.keep_guess(fit.run, self.guess)
+        self.guess = None
+        self._made[fit.run.folder] = Known(self.data_setup_function, fit.data_kwargs)
         return fit
 
     def find_lr(self, *asked: Any, echo: bool = True, **settings: Any) -> LRSearch:
@@ -275,6 +300,29 @@ class Session:
         search.start(instead_of=self.fit)
         return search
 
+    def cross(self, runs: Iterable[Run], known: Callable[[Run], Known | None], split: str, metric: str) -> Crossing:
+        """Begin to score runs on each other's data, in a thread, and return what does it; see `Crossing`."""
+        held = self.newest_problem
+        if held is None:
+            assert not isinstance(self.problem, Problem)
+            held = built_by(self.problem, RandomStreams(0))
+        return Crossing(held, list(runs), known, split, metric).start(instead_of=self.fit)
+
+    def known(self, run: Run) -> Known | None:
+        """Return how a run's data were made, also of an earlier kernel's; None where the function is not known here."""
+        if run.folder in self._made:
+            return self._made[run.folder]
+        described = run.settings.get("data_function") or {}
+        if _known_by(described) not in self._functions:
+            return None
+        function, choices = self._functions[_known_by(described)]
+        fields, stored = fields_of(function, choices), run.settings.get("data_kwargs") or {}
+        values, lost = rebuild_values(fields, stored)
+        here = describe_values(self.data_fields, self.data_kwargs)
+        # what code gives this Lab, and gave that run, is there all the same
+        values |= {name: self.data_kwargs[name] for name in lost if here.get(name) == stored[name]}
+        return Known(function, values, [name for name in lost if name not in values])
+
     def _as_next_run(
         self, data_kwargs: Mapping[str, Any] | None = None, options: TrainerOptions | None = None
     ) -> dict[str, Any]:
@@ -292,6 +340,7 @@ class Session:
     def take_over(self, other: Session) -> None:
         """Go on with the fit and the start weights of a session over the same Problem."""
         self.fit, self._fresh, self._start, self._kept = other.fit, other._fresh, other._start, other._kept
+        self._made |= other._made
 
     def take_settings(self, run: Run) -> list[str]:
         """Choose the values that `run` was made with, its data function too; return the names that are lost.

@@ -67,7 +67,7 @@ def completions(text: str) -> list[str]:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("%nmlab tensorbord", "did you mean 'tensorboard'. Known are: tensorboard, runs, fit, code"),
+        ("%nmlab tensorbord", "did you mean 'tensorboard'. Known are: tensorboard, runs, fit, code, cross"),
         ("%nmlab fit lr = 3", "NAME=VALUE without spaces around the =, not lr, =, 3"),
         ("%nmlab fit lr=1 lr=2", "more than one value for lr"),
         ("%nmlab runs 3", "%nmlab runs takes no more words, not '3'"),
@@ -205,7 +205,9 @@ def test_an_object_of_the_notebook_can_be_chosen(make: Callable[..., Lab], noteb
     assert seen == [mine, systems["small"], mine]
 
 
-def test_runs_and_code_are_shown(make: Callable[..., Lab], notebook: Cell, capsys: pytest.CaptureFixture[str]) -> None:
+def test_runs_code_and_scores_are_shown(
+    make: Callable[..., Lab], notebook: Cell, capsys: pytest.CaptureFixture[str]
+) -> None:
     lab = make()
     first, second = lab.fit(), lab.fit(nsim=30)
     capsys.readouterr()
@@ -214,6 +216,9 @@ def test_runs_and_code_are_shown(make: Callable[..., Lab], notebook: Cell, capsy
     for text, run in (("", second), ("1", first), ("0001", first), (second.id, second), ("{lab.runs[0].id}", first)):
         notebook(f"%nmlab code {text}")
         assert capsys.readouterr().out.strip() == lab.code(run).strip()
+    for text, runs in (("", None), ("2", [second])):
+        notebook(f"%nmlab cross {text}")
+        assert capsys.readouterr().out.strip() == repr(lab.cross(runs)).strip()
 
 
 def test_while_a_run_goes_data_can_be_swapped_and_no_other_begun(make: Callable[..., Lab], notebook: Cell) -> None:
@@ -358,7 +363,7 @@ def test_tensorboard_on_all_runs_or_some(
 
 
 def test_tab_offers_what_may_stand_there(make: Callable[..., Lab], notebook: Cell) -> None:
-    assert completions("%nmlab ") == ["tensorboard", "runs", "fit", "code", "--lab"]
+    assert completions("%nmlab ") == ["tensorboard", "runs", "fit", "code", "cross", "--lab"]
     assert completions("x = 1\n%nmlab te") == ["tensorboard"]
     assert completions("%nmlab code ") == ["--lab"]
     lab = make("mine", name="a")
@@ -367,6 +372,7 @@ def test_tab_offers_what_may_stand_there(make: Callable[..., Lab], notebook: Cel
     assert completions("%nmlab code 0001") == runs[1:]
     assert completions("%nmlab tensorboard ") == [*runs, "--stop", "--lab"]
     assert completions(f"%nmlab tensorboard {runs[0]} ") == [runs[1], "--lab"]
+    assert completions(f"%nmlab cross {runs[0]} ") == [runs[1], "--lab"]
     assert completions("%nmlab fit n") == ["nsim=", "num_nodes=", "num_workers="]
     assert "lr=" not in completions("%nmlab fit lr=3 ")
     assert {"nsim=", "p_low=", "max_epochs="} < set(completions("%nmlab fit lr=3 "))

@@ -9,24 +9,27 @@ from html import escape
 from typing import Any
 
 from nmlab.fitting import Fit
+from nmlab.guessing import decades, guess_text
 from nmlab.notebook.board import Board
 from nmlab.notebook.kept import Kept
 from nmlab.notebook.live import error_html, progress_html, state_of, state_words
 from nmlab.notebook.memory_line import MemoryLine
 from nmlab.notebook.painter import Painter
 from nmlab.notebook.panel import Panel
-from nmlab.notebook.searching import Searching
+from nmlab.notebook.searching import Searching, Task
 from nmlab.notebook.stage import TABS, Scene, Stage
 from nmlab.own_data import SUFFIXES
 from nmlab.runs import Run, rows
 from nmlab.session import KEPT, Session
-from nmlab.tuning import Search
 
 STARTS = 20
 """How many runs are offered to start from."""
 
 UPLOAD = 8_000_000
 """Bytes of a file that the page sends; a Jupyter server drops a message of 10 MB."""
+
+
+GUESS_FIRST = "Guess the dev loss first, or skip it."
 
 
 class Bench:
@@ -106,9 +109,12 @@ class Bench:
                 hint = "Waiting; Step one epoch goes on to the end of an epoch." if fit.control.paused else ""
             elif faults:
                 hint = f"{faults} value{'s' if faults > 1 else ''} to put right before Run."
+            elif session.guess_due:
+                enabled, hint = ["find lr"], GUESS_FIRST
             else:
                 enabled = ["run", "step", "find lr"]
             self.panel.change(
+                guess=self._guess(open=not busy and not faults),
                 controls={
                     "enabled": enabled,
                     "busy": busy,
@@ -118,8 +124,18 @@ class Bench:
                     "hint": hint,
                     "starts": before["starts"] or [["", "fresh weights"]],
                     "start": session.starts_from or "",
-                }
+                },
             )
+
+    def _guess(self, open: bool) -> dict[str, Any]:
+        """What the page needs to ask for a guess; {} where none is asked for."""
+        session = self._session
+        if not session.asks_guess:
+            return {}
+        seen = session.fit.run.column("dev_loss") if session.fit is not None else []
+        low, high = decades(seen)
+        axes = {"epochs": session.trainer_options.max_epochs, "low": low, "high": high} if open else {}
+        return {"open": open and session.guess != [], "kept": guess_text(session.guess or []), **axes}
 
     def show_runs(self) -> None:
         """Show the table of runs, and those to start from."""
@@ -161,7 +177,7 @@ class Bench:
             self._blocking = fit if blocking else None
         self.refresh()
 
-    def searches(self, search: Search[Any], blocking: bool = False) -> None:
+    def searches(self, search: Task[Any], blocking: bool = False) -> None:
         """Follow a search that has begun; `blocking` as for `begun`."""
         with self._changing:
             self.searching.begun(search, blocking)
@@ -261,8 +277,8 @@ class Bench:
         if run is None:
             return None
         if run is not own:
-            return Scene(run, ticked=ticked)
-        return Scene(run, fit, done, self._earlier, ticked)
+            return Scene(run, ticked=ticked, problem=self._session.newest_problem)
+        return Scene(run, fit, done, self._earlier, ticked, self._session.newest_problem)
 
     def _run(self, id: str) -> Run | None:
         """The run called `id`, kept between looks with what was read of its metrics; None once it is deleted."""

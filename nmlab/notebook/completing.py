@@ -70,6 +70,8 @@ class Completing:
             return [f"{name}=" for name in _keywords(labs.find(asked.lab, self._shell.user_ns)) if name not in names]
         if command == "code":
             return [] if given else self._runs(asked.lab)
+        if command == "cross":
+            return [run for run in self._runs(asked.lab) if run not in given]
         if command == "tensorboard":
             return [*(run for run in self._runs(asked.lab) if run not in given), *([] if given else ["--stop"])]
         return ()

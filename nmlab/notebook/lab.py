@@ -18,6 +18,8 @@ from neuromancer.problem import Problem
 
 from nmlab import control as controls
 from nmlab.archive import export_runs
+from nmlab.crossed import Cross
+from nmlab.crossing import Known
 from nmlab.data import Splits
 from nmlab.errors import FieldError, RunError
 from nmlab.fitting import Fit
@@ -26,6 +28,7 @@ from nmlab.notebook import board, labs
 from nmlab.notebook.bench import Bench
 from nmlab.notebook.live import CellView
 from nmlab.notebook.requests import Requests
+from nmlab.notebook.searching import Task
 from nmlab.options import TrainerOptions
 from nmlab.plots import paper_figure
 from nmlab.runs import Comparison, Run, Runs
@@ -33,7 +36,7 @@ from nmlab.runs.store import slug
 from nmlab.script import script
 from nmlab.session import Session
 from nmlab.tensorboard import ready_for_plain_magic
-from nmlab.tuning import FoundLR, Search
+from nmlab.tuning import FoundLR
 
 T = TypeVar("T")
 
@@ -72,6 +75,8 @@ class Lab:
         once at the end, and kept with the run. It leaves no trace on the fit, and what it raises ends nothing
     lock : values that are shown and cannot be changed, by name, as in `{'lr': 1e-3}`; refused from code too
     hide : names that the form does not show
+    guess : whether the bench asks for a guess of the dev loss before each run, typed or drawn; it is kept with the run
+        and stands beside its curve
 
     Raises `FieldError` where an argument is wrong; all faults at once.
     """
@@ -89,6 +94,7 @@ class Lab:
         view: Callable[[Problem, Splits], Figure] | None = None,
         lock: Mapping[str, Any] | None = None,
         hide: Iterable[str] = (),
+        guess: bool = False,
     ) -> None:
         self.name = name or "lab"
         self.example: Example | None = None
@@ -104,6 +110,7 @@ class Lab:
             view=view,
             lock=lock,
             hide=hide,
+            guess=guess,
         )
         self._bench: Bench | None = None
         if get_ipython() is not None:
@@ -227,8 +234,19 @@ class Lab:
         asked = self._session.sort_out(kwargs, "lab.find_batch_size")
         return self._wait_for(self._session.find_batch_size(*asked, mode=mode, max_trials=max_trials))
 
-    def _wait_for(self, search: Search[T]) -> T:
-        """Wait for a search in the cell that began it."""
+    def guess(self, loss: float | str | Mapping[Any, float] | Iterable[tuple[float, float]]) -> None:
+        """Guess the dev loss of the next run; the guess is kept with it as `run.guess` and stands beside its curve.
+
+        Parameters: `loss`, a final loss, losses by epoch as in `{0: 2.0, 20: 0.3}`, or text such as '0: 2, 20: 0.3'.
+
+        Raises `FieldError` where it cannot be read.
+        """
+        labs.use(self)
+        self._session.take_guess(loss)
+        self._show_controls()
+
+    def _wait_for(self, search: Task[T]) -> T:
+        """Wait for a search, or what else is done as one, in the cell that began it."""
         labs.use(self)
         try:
             if self._bench is not None:
@@ -391,6 +409,36 @@ class Lab:
     def compare(self, a: Run | str, b: Run | str) -> Comparison:
         """Return what is different between two runs (or ids): settings, the data function's source, results."""
         return Comparison(self._chosen(a), self._chosen(b))
+
+    def cross(self, runs: Iterable[Run | str] | None = None, split: str = "dev", metric: str = "loss") -> Cross:
+        """Score every run's best weights on the data of every one of these runs; blocks.
+
+        It shows itself as a heat map and a table, and `.frame` is a DataFrame: a row a run, a column a data set. Data
+        are made again from function, keywords and seed, one set at a time, and `lab.splits` are let go of first. What
+        cannot be scored says why. The Problem's weights stay as they are. ■ (an interrupt) ends it.
+
+        Parameters
+        ----------
+        runs : runs or ids, also other Labs' over a Problem of the same keys, terms and shapes; default: this Lab's runs
+            with an epoch and more
+        split : 'train', 'dev' or 'test'
+        metric : 'loss', a term as weighted in the loss, or a constraint's '…_violation' or '…_violation_max'
+
+        Raises `FieldError` for an unknown split or metric, `RunError` where there is no run to score, `BusyError` where
+        a fit runs.
+        """
+        if runs is None:
+            chosen = [run for run in self.runs if run.epochs and run.status not in ("running", "damaged")]
+        else:
+            chosen = [self._chosen(run) for run in ([runs] if isinstance(runs, (Run, str)) else runs)]
+        if not chosen:
+            raise RunError("There is no run to score yet.")
+        sessions = [self._session, *(lab._session for lab in reversed(labs.known()))]
+
+        def known(run: Run) -> Known | None:
+            return next((found for session in sessions if (found := session.known(run)) is not None), None)
+
+        return self._wait_for(self._session.cross(chosen, known, split, metric))
 
     def code(self, run: Run | str | None = None) -> str:
         """Return the plain Python that does `run`, or the newest run, without the bench and to the same digits.

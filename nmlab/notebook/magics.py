@@ -46,6 +46,7 @@ class Magics:
             %nmlab runs                      the table of the Lab's runs, as lab.runs
             %nmlab fit [NAME=VALUE ...]      fit with the bench's settings and these changes, as lab.fit(...)
             %nmlab code [RUN]                the plain Python that does a run, by default the newest, as lab.code(...)
+            %nmlab cross [RUN ...]           every run's weights scored on every run's data, as lab.cross(...)
             %nmlab tensorboard [RUN ...]     TensorBoard on these runs, by default on all in the Lab's folder
             %nmlab tensorboard --stop        end the TensorBoards of this kernel
 
@@ -91,6 +92,9 @@ class Magics:
     def _code(self, asked: Asked, words: list[str]) -> None:
         _at_most(1, words, "%nmlab code")
         display(self._lab(asked).code(*self._runs_named(words)))
+
+    def _cross(self, asked: Asked, words: list[str]) -> None:
+        display(self._lab(asked).cross(self._runs_named(words) or None))
 
     def _tensorboard(self, asked: Asked, words: list[str]) -> None:
         from nmlab.notebook import board  # only here, since it brings the server's code along

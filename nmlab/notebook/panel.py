@@ -29,7 +29,7 @@ def synced(trait: Any) -> Any:
 class Panel(anywidget.AnyWidget):
     """The bench on screen; any number of views share it."""
 
-    _esm = front("dom.js", "page.js", "form.js", "files.js", "stage.js", "runs.js", "board.js", "panel.js")
+    _esm = front("dom.js", "page.js", "form.js", "files.js", "guess.js", "stage.js", "runs.js", "board.js", "panel.js")
     _css = front("panel.css")
 
     # what Python says
@@ -47,6 +47,8 @@ class Panel(anywidget.AnyWidget):
     message = synced(traitlets.Dict())
     takes = synced(traitlets.Dict())
     """What files the page sends: their endings, and their bytes at most."""
+    guess = synced(traitlets.Dict())
+    """A guess that is asked for before a run: whether it is open, the axes to draw it on, and what is kept as text."""
     tabs = synced(traitlets.List())
     page = synced(traitlets.Dict())
     picture = synced(traitlets.Bytes())

@@ -10,7 +10,7 @@ from typing import Any
 from nmlab import control as controls
 from nmlab.errors import NmlabError, RunError
 from nmlab.form import Form
-from nmlab.notebook.bench import Bench
+from nmlab.notebook.bench import GUESS_FIRST, Bench
 from nmlab.notebook.own_file import OwnFile
 from nmlab.runs import Run
 from nmlab.session import KEPT, Session
@@ -53,6 +53,9 @@ class Requests:
     # --- the run ---
 
     def _begin(self, step: bool = False) -> None:
+        if self._session.guess_due:
+            self._bench.say(GUESS_FIRST)
+            return
         self._bench.say("")
         self._bench.begun(self._session.start(echo=False, step=step))
 
@@ -70,6 +73,14 @@ class Requests:
     def _find_lr(self) -> None:
         self._bench.say("")
         self._bench.searches(self._session.find_lr(echo=False))
+
+    def _guess(self, message: Message) -> None:
+        self._session.take_guess(str(message["text"]))
+        self._bench.say("")
+
+    def _skip_guess(self, _message: Message) -> None:
+        self._session.guess = []
+        self._bench.say("")
 
     # --- the forms ---
 
@@ -213,6 +224,8 @@ _DO: dict[str, Callable[[Requests, Message], None]] = {
     "step": lambda me, _message: me._of("step"),
     "stop": lambda me, _message: me._of("stop"),
     "find lr": lambda me, _message: me._find_lr(),
+    "guess": Requests._guess,
+    "skip guess": Requests._skip_guess,
     "edit": Requests._edit,
     "reset": Requests._reset,
     "again": lambda me, message: me._take_settings(me._asked(message["run"]), begin=True),

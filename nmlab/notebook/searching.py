@@ -1,26 +1,40 @@
-"""A search for a learning rate or a batch size on the panel: how it goes, and what it found."""
+"""A search for a learning rate on the panel, or what else a cell waits for: how it goes, and what it found."""
 
 from __future__ import annotations
 
 import traceback
 from html import escape
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
+from nmlab.control import Control
 from nmlab.errors import NmlabError
 from nmlab.notebook.live import error_html, picture_html
-from nmlab.tuning import FoundLR, Search
+from nmlab.tuning import FoundLR
 
-WAITS = "A cell is waiting for a search: stop it with ■ (Interrupt the kernel)."
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Task(Protocol[T_co]):
+    """What goes on in a thread of its own as a fit does, and is waited for."""
+
+    control: Control
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended."""
+
+    def wait(self) -> T_co:
+        """Block until it has ended and return what came of it, or raise what ended it."""
 
 
 class Searching:
     """The search that goes on, if there is one."""
 
     def __init__(self) -> None:
-        self._search: Search[Any] | None = None
+        self._search: Task[Any] | None = None
         self._blocking = False
 
-    def begun(self, search: Search[Any], blocking: bool) -> None:
+    def begun(self, search: Task[Any], blocking: bool) -> None:
         """Follow a search; `blocking`, whether a cell waits for it, which then tells what it found."""
         self._search, self._blocking = search, blocking
 
@@ -42,7 +56,7 @@ class Searching:
         if self._search is None:
             return ""
         if self._blocking:
-            return WAITS
+            return f"A cell is waiting for {self._search.control.name}: stop it with ■ (Interrupt the kernel)."
         control = self._search.control
         if control.stopping:
             return "stopping the search"

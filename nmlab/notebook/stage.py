@@ -10,8 +10,11 @@ from html import escape
 from typing import Any
 
 from matplotlib.figure import Figure
+from neuromancer.problem import Problem
 
 from nmlab.fitting import Fit
+from nmlab.guessing import guess_told
+from nmlab.looking import look
 from nmlab.notebook.live import Pace, error_html
 from nmlab.notebook.profile_page import profile_html
 from nmlab.plots import Picture, Theme, alt_text, draw_losses, draw_overlay, draw_rate, draw_terms, panel
@@ -44,6 +47,8 @@ class Scene:
     earlier: Sequence[Run] = ()
     """Runs drawn faint behind it."""
     ticked: Sequence[Run] = ()
+    problem: Problem | None = None
+    """The Problem of the runs, once one is built."""
 
 
 @dataclass
@@ -106,8 +111,9 @@ class Stage:
     def _page(self, scene: Scene, tab: str, scales: dict[str, Any], screen: dict[str, Any]) -> Page:
         if tab in ("losses", "terms", "rate"):
             return self._curves(scene, tab, scales, screen)
-        pages = {"view": _view, "values": _values, "log": _log, "profile": _profile, "details": _details}
-        return {**pages, "code": _code}[tab](scene)
+        if tab == "details":
+            return Page(_details(scene) + _problem(scene, screen))
+        return {"view": _view, "values": _values, "log": _log, "profile": _profile, "code": _code}[tab](scene)
 
     def _curves(self, scene: Scene, tab: str, scales: dict[str, Any], screen: dict[str, Any]) -> Page:
         run, theme = scene.run, Theme(dark=bool(screen.get("dark")))
@@ -127,18 +133,24 @@ class Stage:
             else:
                 draw_losses(panel(figure), run, scene.earlier, theme=theme, log=log, last=last)
 
-        width = max(280, int(screen.get("width") or 640))
+        width = _width(screen)
         png = self._picture.png(draw, width, 300 if width > 420 else 230, _scale(screen))
         size = self._picture.width, self._picture.height
         if tab == "losses" and len(over) > 1:
             return Page("<p class='nm-soft'>dev loss of the ticked runs</p>", png, *size, alt_text(over, "dev_loss"))
         title = f"<p class='nm-soft'>{escape(_called(run))}</p>" if scene.ended or scene.ticked else ""
+        if tab == "losses" and scene.ended and (told := guess_told(run)):
+            title += f"<p>{escape(told[0].upper() + told[1:])}.</p>"
         return Page(title, png, *size, alt_text(run, tab))
 
 
 def _scale(screen: dict[str, Any]) -> float:
     """Pixels of the screen to one CSS pixel, within reason."""
     return min(max(float(screen.get("ratio") or 1.5), 1.0), 3.0)
+
+
+def _width(screen: dict[str, Any]) -> int:
+    return max(280, int(screen.get("width") or 640))
 
 
 def _called(run: Run) -> str:
@@ -160,7 +172,7 @@ def _news_of(scene: Scene, tab: str) -> Any:
     if tab == "profile":
         return (scene.run.status, len(scene.run.profile_details))
     if tab in ("details", "code"):
-        return (scene.run.status, scene.run.note, scene.run.name)
+        return (id(scene.problem), scene.run.status, scene.run.note, scene.run.name)
     return [(run.epochs, run.name) for run in (scene.run, *scene.ticked)]
 
 
@@ -211,9 +223,9 @@ def _profile(scene: Scene) -> Page:
     return Page(profile_html(scene.run, _called(scene.run), scene.ended))
 
 
-def _details(scene: Scene) -> Page:
+def _details(scene: Scene) -> str:
     if len(scene.ticked) == 2:
-        return Page(Comparison(*scene.ticked)._repr_html_())
+        return Comparison(*scene.ticked)._repr_html_()
     run = scene.run
     settings = run.settings
     rows = {
@@ -237,7 +249,15 @@ def _details(scene: Scene) -> Page:
         if run.source
         else ""
     )
-    return Page(f"{source}<table><tbody>{body}</tbody></table>")
+    return f"{source}<table><tbody>{body}</tbody></table>"
+
+
+def _problem(scene: Scene, screen: dict[str, Any]) -> str:
+    """The Problem's graph, nodes and terms; '' where two runs are compared or no Problem is built yet."""
+    if scene.problem is None or len(scene.ticked) == 2:
+        return ""
+    told = look(scene.problem).to_html(_width(screen), _scale(screen), Theme(dark=bool(screen.get("dark"))))
+    return f"<p><b>The Problem</b>, the same: nmlab.look(problem)</p>{told}"
 
 
 def _code(scene: Scene) -> Page:

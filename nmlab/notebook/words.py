@@ -13,7 +13,7 @@ from IPython.utils.text import DollarFormatter
 
 from nmlab.fields.field import unknown_name
 
-COMMANDS = ("tensorboard", "runs", "fit", "code")
+COMMANDS = ("tensorboard", "runs", "fit", "code", "cross")
 """What may follow `%nmlab`."""
 
 # a text in quotes, white space, or any one sign

@@ -6,6 +6,7 @@ decide is said here, and `rcParams` is never set while a run is drawn.
 
 from nmlab.plots.alt import alt_text
 from nmlab.plots.axes import panel
+from nmlab.plots.cross import HeatMap, draw_heat, heat_figure
 from nmlab.plots.curves import draw_losses, draw_overlay, draw_rate
 from nmlab.plots.graph import draw_graph
 from nmlab.plots.multiples import draw_terms
@@ -18,17 +19,20 @@ from nmlab.plots.tuning import draw_rates, rates_figure
 
 __all__ = [
     "EITHER",
+    "HeatMap",
     "Picture",
     "SampleColumn",
     "Theme",
     "alt_text",
     "draw_graph",
+    "draw_heat",
     "draw_losses",
     "draw_overlay",
     "draw_rate",
     "draw_rates",
     "draw_samples",
     "draw_terms",
+    "heat_figure",
     "panel",
     "paper_figure",
     "rates_figure",

@@ -38,7 +38,8 @@ def _losses(run: Run) -> str:
     best = ""
     if run.best_value is not None:
         best = f"; best {run.monitor.removesuffix('_loss')} {number(run.best_value)} in epoch {run.best_epoch}"
-    return f"Losses by epoch: {now} {_after(run)}{trend}{best}."
+    guess = f"; guessed {number(run.guess[-1][1])} for epoch {run.guess[-1][0]:.0f}" if run.guess else ""
+    return f"Losses by epoch: {now} {_after(run)}{trend}{best}{guess}."
 
 
 def _terms(run: Run) -> str:

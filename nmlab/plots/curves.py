@@ -10,7 +10,7 @@ import numpy as np
 
 from nmlab.plots.axes import epochs_seen, frame, limits, place, size_of, wipe
 from nmlab.plots.legend import add_legend
-from nmlab.plots.theme import EITHER, PX, Theme
+from nmlab.plots.theme import DASHES, EITHER, PX, Theme
 from nmlab.plots.thin import thin
 from nmlab.plots.words import number, run_label
 
@@ -34,7 +34,8 @@ def draw_losses(
 ) -> None:
     """Draw train and dev loss of `run` by epoch onto `axes`, its best epoch marked, earlier runs faint behind.
 
-    What was drawn onto `axes` before goes. The limits follow what is seen of `run`, and where earlier runs end.
+    A guess that is kept with the run is drawn dashed beside them. What was drawn onto `axes` before goes. The limits
+    follow what is seen of `run`, and where earlier runs end.
 
     Parameters
     ----------
@@ -64,6 +65,12 @@ def draw_losses(
             line(axes, ends, theme.best, width=1, label=label, transform=axes.get_xaxis_transform())
     draw_behind(axes, behind, theme)
     seen = [y for _, y in curves.values()]
+    if run is not None and (guess := run.guess):
+        x, y = np.array(guess).T
+        if len(guess) == 1:  # a final loss alone
+            x, y = np.array(xlim), np.repeat(y, 2)
+        line(axes, (x, y), theme.curves[4], DASHES[3], label="guess", width=1.6)
+        seen.append(np.interp(xlim, x, y))
     seen += [y[np.isfinite(y)][-1:] if seen else y for _, y in behind]
     _finish(axes, theme, xlim, seen, log, "loss")
 

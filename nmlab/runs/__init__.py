@@ -9,7 +9,7 @@
             status.json       how it stands: state, error, test metrics, monitored metric
             metrics.csv       one row an epoch, appended as it comes
             checkpoints/      start.ckpt, best.ckpt, last.ckpt
-            label.json        what the user calls it and notes about it, once there is either
+            label.json        what the user calls it, notes about it and guessed of it, once there is any
             figures/          view.png and view.pdf: the last picture by the user's view
             profile/          where the time went: profile.json, report.txt, a profiler's own; if one was asked for
             log.txt           what Lightning had to say, warnings, tracebacks

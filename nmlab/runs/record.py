@@ -22,7 +22,7 @@ LOCK = "alive.lock"
 """The lock file of a run's folder."""
 
 LABEL = "label.json"
-"""What a user calls a run and notes about it."""
+"""What a user calls a run, notes about it, and guessed of it."""
 
 FIGURES = "figures"
 """The folder of a run's pictures."""
@@ -72,6 +72,15 @@ class Run:
     def note(self) -> str:
         """What the user noted about the run; '' where nothing was."""
         return str(self._read(LABEL)[0].get("note") or "")
+
+    @property
+    def guess(self) -> list[tuple[float, float]]:
+        """What the user guessed before the curve was seen, as (epoch, loss); [] where nothing was."""
+        points = self._read(LABEL)[0].get("guess")
+        try:
+            return [(float(epoch), float(loss)) for epoch, loss in points or []]
+        except (TypeError, ValueError):
+            return []
 
     @property
     def data_name(self) -> str | None:

@@ -143,7 +143,11 @@ class RunStore:
         """Keep a note with `run`, in place of the one before, also while it runs; '' for none."""
         self._label(run, note=str(note).strip())
 
-    def _label(self, run: Run, **label: str) -> None:
+    def keep_guess(self, run: Run, points: Sequence[tuple[float, float]]) -> None:
+        """Keep what the user guessed of `run` before its curve was seen, as (epoch, loss)."""
+        self._label(run, guess=[list(point) for point in points])
+
+    def _label(self, run: Run, **label: Any) -> None:
         try:
             write_json(run.folder / LABEL, {**read_object(run.folder / LABEL)[0], **label})
         except OSError as error:

@@ -18,10 +18,11 @@ function render({ model, el }) {
   const heard = h("div", { class: "nm-hidden", role: "status" });
   const memory = h("div", { class: "nm-full", role: "alert" });
   const message = h("div", { class: "nm-message" });
+  const guess = makeGuess(model, prefix, send);
   const stage = makeStage(model, prefix, send);
   const board = makeBoard(model, send, () => isDark(el));
   const runs = makeRuns(model, prefix, send, board.open);
-  root.append(forms, h("div", { class: "nm-folds" }, presets.root, files.root), controls.root, memory, message, progress, heard, stage.root, runs.root, board.root);
+  root.append(forms, h("div", { class: "nm-folds" }, presets.root, files.root), controls.root, guess.root, memory, message, progress, heard, stage.root, runs.root, board.root);
   // where the page listens for plain keys, as VS Code does for its cells
   root.addEventListener("keydown", (event) => {
     if (!event.ctrlKey && !event.metaKey && !event.altKey) event.stopPropagation();
