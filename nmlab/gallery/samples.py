@@ -22,4 +22,5 @@ def three(make: Callable[[str], Any], batch_size: int) -> Made:
 def over_and_over(dataset: DictDataset, few: int) -> DictDataset:
     """Return the first few samples of a dataset, repeated to its length: fewer data for as many training steps."""
     kept = torch.arange(len(dataset)) % few
-    return DictDataset({key: values[kept] for key, values in dataset.datadict.items()}, name=dataset.name)
+    some = {key: values.detach()[kept].requires_grad_(values.requires_grad) for key, values in dataset.datadict.items()}
+    return DictDataset(some, name=dataset.name)
