@@ -1,18 +1,28 @@
 """The notebooks are examples that run: each is executed, and its own cells are tried on another seed."""
 
+import functools
+import inspect
+import logging
+import math
 import re
+import runpy
+import shutil
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import nbformat
+import neuromancer.trainer
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from nbclient import NotebookClient
 
 import nmlab
 from nmlab.runs import Runs, RunStore
+from nmlab.weights import copy_weights, read_weights
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 FIRST_FIT = NOTEBOOKS / "01_first_fit.ipynb"
@@ -82,16 +92,19 @@ def test_marks_as_printed(executed: tuple[dict[str, str], Runs], cells: dict[str
 TAGS = ("imports", "problem", "data", "learnt", "view", "bench", "reference", "marks")
 
 
+def tagged(path: Path, tags: tuple[str, ...]) -> dict[str, str]:
+    """The sources of a notebook's cells with these tags, which it must have."""
+    cells = nbformat.read(path, as_version=4).cells
+    by_tag = {tag: cell.source for cell in cells for tag in cell.metadata.get("tags", ()) if tag in tags}
+    missing = set(tags) - set(by_tag)
+    assert not missing, f"{path.name} has no cell with the tags {missing}"
+    return by_tag
+
+
 @pytest.fixture(scope="module")
 def cells(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """The names that these cells of the notebook define."""
-    by_tag = {
-        tag: cell.source
-        for cell in nbformat.read(FIRST_FIT, as_version=4).cells
-        for tag in cell.metadata.get("tags", ())
-    }
-    missing = set(TAGS) - set(by_tag)
-    assert not missing, f"{FIRST_FIT.name} has no cell with the tags {missing}"
+    by_tag = tagged(FIRST_FIT, TAGS)
     names: dict[str, Any] = {"__name__": "first_fit"}
     threads = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
@@ -124,3 +137,175 @@ def test_another_seed_passes(cells: dict[str, Any], tmp_path: Path) -> None:
     assert not cells["passes"](problem), f"untrained weights pass: {cells['marks'](problem)}"
     nmlab.fit(problem, cells["whole_region"], cells["options"].replace(seed=seed), runs_dir=tmp_path)
     assert cells["passes"](problem), cells["marks"](problem)
+
+
+# Lessons whose exercises have hidden answers: whole, and each answer after its exercise ----------------------
+
+YOUR_OWN_DATA = NOTEBOOKS / "07_your_own_data.ipynb"
+WHERE_THE_TIME_GOES = NOTEBOOKS / "08_where_the_time_goes.ipynb"
+COMING_FROM_LITTRAINER = NOTEBOOKS / "09_coming_from_littrainer.ipynb"
+LESSONS = (YOUR_OWN_DATA, WHERE_THE_TIME_GOES, COMING_FROM_LITTRAINER)
+
+ANSWER = re.compile(r"^<details><summary>Answer</summary>\n(.*?)^</details>$", re.MULTILINE | re.DOTALL)
+CODE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def with_answers(path: Path) -> Any:
+    """A notebook in which the code of each hidden answer is a cell of its own, right after its exercise."""
+    notebook = nbformat.read(path, as_version=4)
+    cells: list[Any] = []
+    for cell in notebook.cells:
+        cells.append(cell)
+        answers = ANSWER.findall(cell.source) if cell.cell_type == "markdown" else []
+        assert len(answers) == cell.source.count("<details>") <= 1, f"{path.name}, cell {cell.id}: answers as elsewhere"
+        for answer in answers:
+            (code,) = CODE.findall(answer)
+            cells.append(nbformat.v4.new_code_cell(code, id=f"{cell.id}-answer"))
+    assert sum(cell.id.endswith("-answer") for cell in cells) >= 3
+    notebook.cells = cells
+    return notebook
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.name)
+def test_lesson_runs_whole_and_its_answers_too(path: Path, tmp_path: Path) -> None:
+    """In itself the lesson asserts the numbers that it tells."""
+    shutil.copytree(NOTEBOOKS / "data", tmp_path / "data")
+    notebook = with_answers(path)
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    for cell in notebook.cells:
+        said = [output.text for output in cell.get("outputs", ()) if output.get("name") == "stderr"]
+        assert not said, f"{path.name}, cell {cell.id}"
+    states = [run.status for run in RunStore(tmp_path / "nmlab_runs").runs()]
+    # of 09 the loss that is to be no number, of 08 the fit on a GPU where there is none
+    failing = {COMING_FROM_LITTRAINER: 1, WHERE_THE_TIME_GOES: int(not torch.cuda.is_available())}
+    assert states.count("failed") == failing.get(path, 0)
+    assert set(states) <= {"finished", "failed"}
+
+
+# Your own data ------------------------------------------------------------------------------------------------
+
+
+def test_the_record_is_what_its_script_makes() -> None:
+    made = runpy.run_path(str(NOTEBOOKS / "data" / "heater.py"))["record"]()
+    stored = pd.read_csv(NOTEBOOKS / "data" / "heater.csv")
+    assert list(made) == list(stored)
+    assert np.allclose(made, stored, atol=0.11)  # a last digit may round the other way where sums differ
+
+
+def test_the_forecast_passes_on_another_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And fails untrained, and for the input that train hardly varies: the lesson is no luck of a seed."""
+    shutil.copytree(NOTEBOOKS / "data", tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+    tags = ("imports", "raw", "read", "model", "exam")
+    by_tag, names = tagged(YOUR_OWN_DATA, tags), dict[str, Any]()
+    threads = torch.get_num_threads()
+    for tag in tags:
+        exec(compile(by_tag[tag], f"{YOUR_OWN_DATA.name}, cell {tag}", "exec"), names)
+    alone = nmlab.from_file(names["FILE"], columns={"X": ["block", "water"], "U": "power"})
+    options = nmlab.TrainerOptions(max_epochs=35, optimizer="Adam", lr=1e-2, lr_scheduler="CosineAnnealingLR", seed=1)
+    cut = {"horizon": 20, "moving_horizon": True, "normalise": "zscore"}
+    off = {}
+    for inputs, data in ((1, alone), (2, names["heater"])):
+        torch.manual_seed(1)
+        problem = names["neural_ode"](inputs)
+        exam = names["exam_of"](data)
+        assert names["degrees_off"](problem, exam) > names["unchanged"]
+        nmlab.fit(problem, data, options, data_kwargs=cut)
+        off[inputs] = names["degrees_off"](problem, exam)
+    torch.set_num_threads(threads)
+    assert off[1] < 2 < off[2]
+    assert 3 * off[1] < names["unchanged"]
+
+
+# Coming from LitTrainer ---------------------------------------------------------------------------------------
+
+OLD = ("data", "problem", "trainer")
+
+
+@pytest.fixture
+def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+    """What the old notebook's cells define and train, by NeuroMANCER's own trainer."""
+    monkeypatch.chdir(tmp_path)
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    by_tag = tagged(COMING_FROM_LITTRAINER, ("imports", "new-import", *OLD))
+    assert by_tag["new-import"] == "from nmlab import LitTrainer"
+    threads, names = torch.get_num_threads(), dict[str, Any]()
+    exec(by_tag["imports"], names)
+    exec("from neuromancer.trainer import LitTrainer", names)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Lightning's advice on workers and the like
+        assert not any("nmlab" in by_tag[tag] for tag in OLD)
+        assert by_tag["trainer"].count("epochs=30") == 1  # shortened: what is told of them shows in a few epochs
+        by_tag["trainer"] = by_tag["trainer"].replace("epochs=30", "epochs=2")
+        for tag in OLD:
+            exec(compile(by_tag[tag], f"{COMING_FROM_LITTRAINER.name}, cell {tag}", "exec"), names)
+        yield names
+    torch.set_num_threads(threads)
+
+
+def test_the_table_is_true_of_neuromancers_trainer(old: dict[str, Any], tmp_path: Path) -> None:
+    """Each row of the table on what is better; that nmlab is better the notebook shows itself."""
+    problem, trainer, data, given = old["problem"], old["trainer"], old["data_setup_function"], old["given"]
+    assert list(tmp_path.glob("*.ckpt"))  # a file of weights in the working folder
+    before = copy_weights(problem)
+    trainer.fit(problem, data, **given)  # a second fit
+    assert same(problem.state_dict(), before)
+
+    def climbing(module: Any, batch: Any) -> Any:
+        """Makes each epoch worse than the one before, so that the first is best."""
+        return -module.problem(batch)["train_loss"]
+
+    settings: dict[str, Any] = {"epochs": 2, "accelerator": "cpu", "devices": 1, "logger": False}
+    theirs = neuromancer.trainer.LitTrainer
+    theirs(**settings, custom_training_step=climbing, weight_path="best", weight_name="file").fit(
+        problem, data, **given
+    )
+    best = read_weights(tmp_path / "best" / "file.ckpt")
+    assert not same(problem.state_dict(), best)
+
+    before = copy_weights(problem)
+    settings["save_weights"] = False
+    idle = torch.optim.SGD(problem.parameters(), lr=1e-30)
+    seen: list[str] = []
+
+    def watched(**kwargs: Any) -> Any:
+        *splits, batch_size = data(**kwargs)
+        for split in splits:
+            split.collate_fn = functools.partial(collated, split.collate_fn, split.name)
+        return *splits, batch_size
+
+    def collated(collate: Any, name: str, samples: Any) -> Any:
+        seen.append(name)
+        return collate(samples)
+
+    theirs(**settings, custom_optimizer=idle).fit(problem, watched, **given)
+    assert not same(problem.state_dict(), before)
+    assert set(seen) == {"train", "dev"}
+
+    with torch.no_grad():
+        next(iter(problem.parameters())).fill_(math.nan)
+    failed = theirs(**settings)
+    failed.fit(problem, data, **given)
+    assert failed.current_epoch == settings["epochs"]
+
+
+def same(weights: dict[str, torch.Tensor], others: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(value, others[name]) for name, value in weights.items())
+
+
+def test_the_names_of_the_table_are_there() -> None:
+    """LitTrainer's arguments on the left, options of a Lab on the right."""
+    (table,) = re.findall(
+        r"^\| LitTrainer \| Lab \|\n\| --- \| --- \|\n((?:\|.*\n)+)",
+        "\n".join(cell.source for cell in nbformat.read(COMING_FROM_LITTRAINER, as_version=4).cells) + "\n",
+        re.MULTILINE,
+    )
+    theirs = inspect.signature(neuromancer.trainer.LitTrainer).parameters
+    ours = inspect.signature(nmlab.LitTrainer).parameters
+    for row in table.splitlines():
+        left, right = (re.findall(r"`([\w.]+)`", part) for part in row.strip("|").split("|"))
+        assert left
+        own = {"seed"}  # nmlab's alone
+        assert {name.partition(".")[0] for name in left} <= set(theirs) | own
+        assert {name.partition(".")[0] for name in left} <= set(ours)
+        assert set(right or left) <= set(nmlab.TrainerOptions.model_fields)
