@@ -1,6 +1,7 @@
 """What the README shows works as it stands there."""
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from matplotlib.figure import Figure
 from nmlab import tensorboard
 from tests.problems import rosenbrock, rosenbrock_data
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def data_setup_function(nsim: int = 100) -> Any:
@@ -26,6 +28,7 @@ def other_data_setup_function(nsim: int = 100) -> Any:
 
 def test_its_python_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / "notebooks" / "data" / "heater.csv", "experiment.csv")
     monkeypatch.setattr(matplotlib, "rcParams", matplotlib.rcParams.copy())
     given = {
         "problem": rosenbrock(),
