@@ -32,6 +32,7 @@ from nmlab.describe import (
 )
 from nmlab.errors import FieldError, NonFiniteLossError, RunError
 from nmlab.events import EventWriter, begin_events
+from nmlab.expressions import swapped_in
 from nmlab.fields import check, fields_of, takes_any_keyword
 from nmlab.launch import Job
 from nmlab.log import captured
@@ -45,6 +46,11 @@ from nmlab.terms import terms_of
 from nmlab.training import NO_DEV, train
 from nmlab.view import View
 from nmlab.weights import fingerprint, load_weights, read_weights
+
+SWAPPED = (
+    "{}: NeuroMANCER computes {}. Write the parts in another order, or compute them in a Node, until "
+    "nmlab.look(problem) shows what you mean."
+)
 
 DataFunction = Callable[..., Any]
 Builder = Callable[[], Problem]
@@ -371,6 +377,9 @@ class Fit:
             self.view.look_at(problem, splits)
         self._say("trying out the data")
         try_data(problem, splits, self._function, self.options, self._customs)
+        for term, written in zip(terms_of(problem), (*problem.loss.objectives, *problem.loss.constraints), strict=True):
+            for swapped in swapped_in(written):
+                warnings.warn(SWAPPED.format(term.name, swapped), stacklevel=2)
         self._say("preparing the training")
         streams.reseed()
         if splits.dev is None and self.options.monitor is None:

@@ -60,6 +60,13 @@ class ProblemModule(LightningModule):
         self.extra: dict[str, float] = {}
         """What else was logged in this epoch, by functions of the user's own."""
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Lightning notes here which hook it is in, dozens of times an epoch; PyTorch's way would look for tensors
+        if name == "_current_fx_name":
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
+
     # --- steps ---
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:

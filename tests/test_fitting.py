@@ -20,7 +20,12 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import CSVLogger
 from matplotlib.figure import Figure
+from neuromancer.constraint import variable
 from neuromancer.dataset import DictDataset
+from neuromancer.loss import PenaltyLoss
+from neuromancer.modules.blocks import MLP
+from neuromancer.problem import Problem
+from neuromancer.system import Node
 from neuromancer.utils import load_state_dict_lightning
 
 import nmlab
@@ -74,6 +79,16 @@ def test_every_kind_of_problem_and_dataset_trains(name: str, runs_dir: Path) -> 
     assert run.status == "finished"
     assert run.epochs == 8
     assert min(run.column("train_loss")) < run.column("train_loss")[0]
+
+
+def test_a_term_that_neuromancer_computes_otherwise_than_written_is_told(runs_dir: Path) -> None:
+    def builder() -> Problem:
+        x, a = variable("x"), variable("a")
+        term = ((a + (x - a)) * 1.0).minimize(name="swapped")
+        return Problem([Node(MLP(2, 1, hsizes=[4]), ["a", "p"], ["x"], name="map")], PenaltyLoss([term], []))
+
+    with pytest.warns(UserWarning, match=r"swapped: NeuroMANCER computes a − x, where x − a was written\. Write"):
+        nmlab.fit(built(builder), rosenbrock_data, TrainerOptions(max_epochs=1, seed=1), runs_dir=runs_dir)
 
 
 # --- metrics ---
