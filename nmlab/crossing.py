@@ -16,14 +16,12 @@ import torch
 from neuromancer.problem import Problem
 
 from nmlab import control as controls
-from nmlab.control import Control, StopRequested
+from nmlab.control import StopRequested
 from nmlab.crossed import Cross
 from nmlab.data import Splits
 from nmlab.describe import describe_function
 from nmlab.errors import DataError, FieldError, NmlabError, RunError
 from nmlab.fields.field import unknown_name
-from nmlab.fitting import Fit
-from nmlab.launch import Job
 from nmlab.log import captured
 from nmlab.options import holds_stand_in
 from nmlab.preparing import splits_of
@@ -33,6 +31,7 @@ from nmlab.runs.helpers import helpers_of
 from nmlab.runs.shown import shorten, value_text
 from nmlab.scoring import metrics_of, split_of
 from nmlab.sources import sources_of
+from nmlab.task import Task
 from nmlab.terms import terms_of
 from nmlab.totals import Totals
 from nmlab.trial import untouched
@@ -122,7 +121,7 @@ def _of_data(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {"data_function": settings.get("data_function"), "sources": {"definitions": definitions}}
 
 
-class Crossing:
+class Crossing(Task[Cross]):
     """Scores the best weights of some runs on the data of each, in a thread, and leaves the Problem as it was.
 
     Parameters
@@ -156,47 +155,8 @@ class Crossing:
             if run.settings.get("data_function"):
                 found = DataSet(run, known(run))
                 self._sets.setdefault(found.key, found).own.append(run)
-        self.control = Control(name="the scoring across data sets")
+        super().__init__("the scoring across data sets", "nmlab cross")
         self.control.progress.batches = len(self._sets)
-        self._job: Job[Cross] = Job(self._perform, name="nmlab cross")
-
-    def start(self, instead_of: Fit | None = None) -> Crossing:
-        """Begin and return this.
-
-        Parameters: `instead_of`, a fit whose data are let go of before others are made. Raises `BusyError` where
-        another fit runs.
-        """
-        controls.claim(self.control)
-        try:
-            if instead_of is not None:
-                instead_of.let_go()
-            self._job.start()
-        except BaseException:  # an interrupt too
-            if self._job.started:
-                self.control.stop()
-            else:
-                controls.release(self.control)
-            raise
-        return self
-
-    @property
-    def done(self) -> bool:
-        """Whether it has ended."""
-        return self._job.done
-
-    def wait(self) -> Cross:
-        """Block until all is scored; an interrupt stops it, waits until the weights are back, and is raised again."""
-        try:
-            self._job.wait()
-        except KeyboardInterrupt:
-            self.control.stop()
-            self._job.wait()
-            raise KeyboardInterrupt(f"{self.control.name} was stopped; all is as it was before") from None
-        if isinstance(self._job.error, StopRequested):
-            raise NmlabError(f"{self.control.name} was stopped; all is as it was before")
-        return self._job.result()
-
-    # --- in its own thread ---
 
     def _perform(self) -> Cross:
         with controls.held(self.control), captured(lambda _text: None, True):

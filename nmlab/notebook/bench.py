@@ -16,11 +16,12 @@ from nmlab.notebook.live import error_html, progress_html, state_of, state_words
 from nmlab.notebook.memory_line import MemoryLine
 from nmlab.notebook.painter import Painter
 from nmlab.notebook.panel import Panel
-from nmlab.notebook.searching import Searching, Task
+from nmlab.notebook.searching import Searching
 from nmlab.notebook.stage import TABS, Scene, Stage
 from nmlab.own_data import SUFFIXES
 from nmlab.runs import Run, rows
 from nmlab.session import KEPT, Session
+from nmlab.task import Task
 
 STARTS = 20
 """How many runs are offered to start from."""

@@ -28,13 +28,13 @@ from nmlab.notebook import board, labs
 from nmlab.notebook.bench import Bench
 from nmlab.notebook.live import CellView
 from nmlab.notebook.requests import Requests
-from nmlab.notebook.searching import Task
 from nmlab.options import TrainerOptions
 from nmlab.plots import paper_figure
 from nmlab.runs import Comparison, Run, Runs
 from nmlab.runs.store import slug
 from nmlab.script import script
 from nmlab.session import Session
+from nmlab.task import Task
 from nmlab.tensorboard import ready_for_plain_magic
 from nmlab.tuning import FoundLR
 

@@ -4,27 +4,12 @@ from __future__ import annotations
 
 import traceback
 from html import escape
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
-from nmlab.control import Control
 from nmlab.errors import NmlabError
 from nmlab.notebook.live import error_html, picture_html
+from nmlab.task import Task
 from nmlab.tuning import FoundLR
-
-T_co = TypeVar("T_co", covariant=True)
-
-
-class Task(Protocol[T_co]):
-    """What goes on in a thread of its own as a fit does, and is waited for."""
-
-    control: Control
-
-    @property
-    def done(self) -> bool:
-        """Whether it has ended."""
-
-    def wait(self) -> T_co:
-        """Block until it has ended and return what came of it, or raise what ended it."""
 
 
 class Searching:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import copy
 import math
 import tempfile
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from lightning.pytorch import LightningDataModule, LightningModule
@@ -22,17 +22,16 @@ from lightning.pytorch.tuner.tuning import Tuner
 from neuromancer.problem import Problem
 
 from nmlab import control as controls
-from nmlab.control import Control, StopRequested
 from nmlab.customs import CustomModule, Customs
 from nmlab.data import Batch, Splits, SplitsDataModule
-from nmlab.errors import FieldError, NmlabError
+from nmlab.errors import FieldError
 from nmlab.fitting import Builder, DataFunction, Fit
-from nmlab.launch import Job
 from nmlab.log import captured
 from nmlab.module import ProblemModule, ready_to_train
 from nmlab.options import TrainerOptions
 from nmlab.preparing import built_by, splits_of, try_data
 from nmlab.randomness import RandomStreams
+from nmlab.task import Task
 from nmlab.training import make_trainer
 from nmlab.trial import untouched
 from nmlab.weights import load_weights
@@ -40,7 +39,7 @@ from nmlab.weights import load_weights
 T = TypeVar("T")
 
 
-class Search(ABC, Generic[T]):
+class Search(Task[T]):
     """One search, from what is asked for to what it found; nothing happens before `start`.
 
     Parameters
@@ -55,6 +54,7 @@ class Search(ABC, Generic[T]):
     """What is looked for, in words."""
     dev = True
     """Whether the dev split takes part."""
+    unfinished = "was stopped before it had found one"
 
     def __init__(
         self,
@@ -79,56 +79,7 @@ class Search(ABC, Generic[T]):
         self._echo = echo
         self._batch_size = batch_size
         self._customs = customs
-        self.control = Control(name=f"the search for a {self.what}")
-        self._job: Job[T] = Job(self._perform, name=f"nmlab {self.what}")
-
-    # --- the caller's side ---
-
-    def start(self, instead_of: Fit | None = None) -> Search[T]:
-        """Begin in a thread and return this search.
-
-        Parameters: `instead_of`, an earlier fit whose data are let go of before the new are made.
-        Raises `BusyError` where a fit or another search runs.
-        """
-        controls.claim(self.control)
-        try:
-            if instead_of is not None:
-                instead_of.let_go()
-            self._job.start()
-        except BaseException:  # an interrupt too
-            if self._job.started:
-                self.control.stop()
-            else:
-                controls.release(self.control)
-            raise
-        return self
-
-    @property
-    def done(self) -> bool:
-        """Whether the search has ended."""
-        return self._job.done
-
-    @property
-    def stopped(self) -> bool:
-        """Whether it was stopped before it had found anything."""
-        return isinstance(self._job.error, StopRequested)
-
-    def wait(self) -> T:
-        """Block until the search has ended and return what it found, or raise what ended it.
-
-        An interrupt stops the search, waits until all is as it was, and is raised again.
-        """
-        try:
-            self._job.wait()
-        except KeyboardInterrupt:
-            self.control.stop()
-            self._job.wait()
-            raise KeyboardInterrupt(f"{self.control.name} was stopped; all is as it was before") from None
-        if self.stopped:
-            raise NmlabError(f"{self.control.name} was stopped before it had found one; all is as it was before")
-        return self._job.result()
-
-    # --- the search's own thread ---
+        super().__init__(f"the search for a {self.what}", f"nmlab {self.what}")
 
     def _perform(self) -> T:
         with controls.held(self.control), captured(lambda _text: None, self._echo):
