@@ -6,15 +6,11 @@ each of them prints below its own cell.
 
 import contextlib
 import json
-import os
-import secrets
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from playwright.sync_api import Locator, expect, sync_playwright
+from playwright.sync_api import Locator, expect
 
 from tests import chromium
 from tests.bench.contestants import LIT, NMLAB, OLD, PEERS, PLAIN
@@ -24,16 +20,8 @@ from tests.bench.problems import CASES, Case
 from tests.bench.table import Result, Table
 from tests.bench.timing import Scale, Slope, Taken, interleaved
 from tests.browser.bench_page import picture, says
-from tests.browser.conftest import (
-    CHROMIUM_FLAGS,
-    PATIENCE_MS,
-    _server_environment,
-    _write_configuration,
-    await_server,
-    free_port,
-    stop_server,
-)
-from tests.browser.notebook_page import LabServer, NotebookPage
+from tests.browser.conftest import PATIENCE_MS, chromium_at, jupyterlab
+from tests.browser.notebook_page import NotebookPage
 
 NAMES = (PLAIN, NMLAB, LIT, OLD)
 PROBLEMS = ("Rosenbrock", "double integrator")
@@ -91,40 +79,13 @@ def notebook() -> Iterator[NotebookPage]:
     executable = chromium.find()
     if executable is None:
         raise RuntimeError(chromium.remedy())
-    flags = [*CHROMIUM_FLAGS, *(["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else [])]
-    expect.set_options(timeout=PATIENCE_MS)
     with (
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
-        server(Path(folder)) as lab,
-        sync_playwright() as playwright,
+        jupyterlab(Path(folder)) as lab,
+        chromium_at(executable) as browser,
     ):
-        browser = playwright.chromium.launch(executable_path=executable, args=flags)
         context = browser.new_context(viewport={"width": 1280, "height": 2600}, locale="en-US")
         page = NotebookPage(context.new_page(), lab, Path(folder) / "screenshots")
         page.page.set_default_timeout(PATIENCE_MS)
-        try:
-            yield page
-            page.close()
-        finally:
-            browser.close()
-
-
-@contextlib.contextmanager
-def server(base: Path) -> Iterator[LabServer]:
-    """JupyterLab on a free port, with all its folders below `base`."""
-    token, log, found = secrets.token_hex(16), base / "server.log", None
-    _write_configuration(base, token, free_port())
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "jupyterlab"],
-            cwd=base / "root",
-            env=_server_environment(base),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-        try:
-            found = await_server(process, base, token, log)
-            yield found
-        finally:
-            stop_server(process, found)
+        yield page
+        page.close()

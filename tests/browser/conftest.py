@@ -134,14 +134,11 @@ def stop_server(process: "subprocess.Popen[bytes]", server: LabServer | None) ->
             process.wait()
 
 
-@pytest.fixture(scope="package")
-def lab_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabServer]:
-    """JupyterLab on a free port, that touches none of the user's Jupyter folders."""
-    base = tmp_path_factory.mktemp("jupyterlab")
-    token = secrets.token_hex(16)
+@contextlib.contextmanager
+def jupyterlab(base: Path) -> Iterator[LabServer]:
+    """JupyterLab on a free port, with all its folders below `base`."""
+    token, log, server = secrets.token_hex(16), base / "server.log", None
     _write_configuration(base, token, free_port())
-    log = base / "server.log"
-    server = None
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "jupyterlab"],
@@ -158,20 +155,36 @@ def lab_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabServer]:
             stop_server(process, server)
 
 
-@pytest.fixture(scope="package")
-def browser() -> Iterator[Browser]:
+@contextlib.contextmanager
+def chromium_at(executable: str) -> Iterator[Browser]:
     """One Chromium with a new, empty profile."""
     flags = list(CHROMIUM_FLAGS)
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         flags.append("--no-sandbox")
-    executable = chromium.find()
-    if executable is None:
-        pytest.fail(chromium.remedy(), pytrace=False)
     expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=flags)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@pytest.fixture(scope="package")
+def lab_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabServer]:
+    """JupyterLab on a free port, that touches none of the user's Jupyter folders."""
+    with jupyterlab(tmp_path_factory.mktemp("jupyterlab")) as server:
+        yield server
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """One Chromium with a new, empty profile."""
+    executable = chromium.find()
+    if executable is None:
+        pytest.fail(chromium.remedy(), pytrace=False)
+    with chromium_at(executable) as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
