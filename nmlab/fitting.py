@@ -270,11 +270,10 @@ class Fit:
             self._job.start()
         except BaseException as error:  # an interrupt too
             if self._job is not None and self._job.started:
-                self.control.stop()
-            else:
-                if self._writer is not None:
-                    self._close("failed", error)
-                controls.release(self.control)
+                raise self.interrupted() from None
+            if self._writer is not None:
+                self._close("failed", error)
+            controls.release(self.control)
             raise
         return self
 
@@ -283,16 +282,20 @@ class Fit:
 
         An interrupt stops the fit, waits for it to close, and is raised again; a second one does not wait.
         """
-        job = self._job
-        if job is None:
+        if self._job is None:
             raise RunError("This fit was not started.")
         try:
-            job.wait()
+            self._job.wait()
         except KeyboardInterrupt:
-            self.control.stop()
-            job.wait()
-            raise KeyboardInterrupt(f"run {self.run.id} was stopped; its best weights are in place") from None
-        return job.result()
+            raise self.interrupted() from None
+        return self._job.result()
+
+    def interrupted(self) -> KeyboardInterrupt:
+        """Stop the fit, wait for it to close, and return what to raise; a further interrupt does not wait."""
+        assert self._job is not None
+        self.control.stop()
+        self._job.wait()
+        return KeyboardInterrupt(f"run {self.run.id} was stopped; its best weights are in place")
 
     def let_go(self) -> None:
         """Let go of the data, also of those that the frames of an error hold."""

@@ -40,9 +40,8 @@ class Task(ABC, Generic[T]):
             self._job.start()
         except BaseException:  # an interrupt too
             if self._job.started:
-                self.control.stop()
-            else:
-                controls.release(self.control)
+                raise self.interrupted() from None
+            controls.release(self.control)
             raise
         return self
 
@@ -64,12 +63,16 @@ class Task(ABC, Generic[T]):
         try:
             self._job.wait()
         except KeyboardInterrupt:
-            self.control.stop()
-            self._job.wait()
-            raise KeyboardInterrupt(f"{self.control.name} was stopped; all is as it was before") from None
+            raise self.interrupted() from None
         if self.stopped:
             raise NmlabError(f"{self.control.name} {self.unfinished}; all is as it was before")
         return self._job.result()
+
+    def interrupted(self) -> KeyboardInterrupt:
+        """Stop it, wait until all is as it was, and return what to raise; a further interrupt does not wait."""
+        self.control.stop()
+        self._job.wait()
+        return KeyboardInterrupt(f"{self.control.name} was stopped; all is as it was before")
 
     @abstractmethod
     def _perform(self) -> T:

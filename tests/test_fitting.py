@@ -30,7 +30,9 @@ from neuromancer.utils import load_state_dict_lightning
 
 import nmlab
 from nmlab import BusyError, DataError, FieldError, NonFiniteLossError, RunError, RunStore, TrainerOptions
+from nmlab import control as controls
 from nmlab.fitting import Fit
+from nmlab.launch import Job
 from nmlab.weights import copy_weights
 from tests.bench.plain import plain_loop
 from tests.problems import PROBLEMS, noisy, noisy_data, rosenbrock, rosenbrock_data
@@ -504,6 +506,24 @@ def test_an_interrupt_while_a_fit_begins_leaves_the_process_free(
             fit.start()
     assert RunStore(runs_dir).runs()[-1].status == "failed"
     assert nmlab.fit(built(rosenbrock), rosenbrock_data, TrainerOptions(max_epochs=1), runs_dir=runs_dir).epochs == 1
+
+
+def test_an_interrupt_of_a_fit_that_has_just_begun_waits_until_it_is_closed(
+    runs_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = Job.start
+
+    def interrupted(job: Job[Any]) -> None:
+        start(job)
+        raise KeyboardInterrupt
+
+    problem = built(rosenbrock)
+    monkeypatch.setattr(Job, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt, match="was stopped; its best weights are in place"):
+        nmlab.fit(problem, rosenbrock_data, TrainerOptions(max_epochs=10**6), runs_dir=runs_dir)
+    [run] = RunStore(runs_dir).runs()
+    assert run.status == "stopped"
+    assert controls.current() is None
 
 
 def test_a_loss_that_is_not_finite_fails_the_run_and_keeps_the_best_weights(runs_dir: Path) -> None:

@@ -1,6 +1,7 @@
 """Searches before a fit: what they find, that they leave nothing behind, and how they stand on the panel."""
 
 import math
+import pkgutil
 import random
 import signal
 import threading
@@ -311,6 +312,26 @@ def test_an_interrupt_stops_a_search_and_puts_all_back(problem: Any) -> None:
     with pytest.raises(KeyboardInterrupt, match="was stopped; all is as it was"):
         nmlab.find_lr(problem, slow, SEEDED, num_training=1_000_000)
     interrupter.join()
+    assert held(problem) == before
+    assert controls.current() is None
+
+
+@pytest.mark.parametrize("place", ["nmlab.launch.Job.start", "nmlab.notebook.bench.Bench.searches"])
+def test_an_interrupt_of_a_search_that_has_just_begun_waits_until_all_is_back(
+    lab: Lab, problem: Any, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Screen(lab)
+    owner: Any = pkgutil.resolve_name(place.rpartition(".")[0])
+    whole = getattr(owner, place.rpartition(".")[2])
+
+    def interrupted(*arguments: Any, **keywords: Any) -> None:
+        whole(*arguments, **keywords)
+        raise KeyboardInterrupt
+
+    before = held(problem)
+    monkeypatch.setattr(place, interrupted)
+    with pytest.raises(KeyboardInterrupt, match="was stopped; all is as it was"):
+        lab.find_lr(num_training=1_000_000)
     assert held(problem) == before
     assert controls.current() is None
 

@@ -193,8 +193,9 @@ class Lab:
                 watcher = self._follow(fit, cell)
             return fit.wait()
         except KeyboardInterrupt:
-            fit.control.stop()  # also where it came before the waiting
-            raise
+            if fit.control.stopping:
+                raise
+            raise fit.interrupted() from None  # it came before the waiting
         finally:
             if fit.done:  # else a second interrupt would not wait
                 self._await_screen()
@@ -253,8 +254,9 @@ class Lab:
                 self._bench.searches(search, blocking=True)
             return search.wait()
         except KeyboardInterrupt:
-            search.control.stop()  # also where it came before the waiting
-            raise
+            if search.control.stopping:
+                raise
+            raise search.interrupted() from None  # it came before the waiting
         finally:
             if self._bench is not None:
                 self._bench.refresh()

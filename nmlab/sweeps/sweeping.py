@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from secrets import token_hex
 from typing import Any
 
@@ -173,9 +172,8 @@ class _Trials:
             fit = self._fit_of(trial, number)
             try:
                 fit.start(instead_of=self._fit)
-            except KeyboardInterrupt:  # it was begun all the same, and asked to stop
-                with suppress(Exception):
-                    fit.wait()
+            except KeyboardInterrupt:
+                if fit.done:  # it was begun all the same
                     self._fit = fit
                 raise
             self._fit = fit
