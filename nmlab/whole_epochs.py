@@ -19,6 +19,7 @@ from torch import nn
 from nmlab.data import Batch, Loader, SplitsDataModule
 from nmlab.module import ProblemModule, samples_of
 from nmlab.options import TrainerOptions
+from nmlab.options.together import clip_together
 from nmlab.profiles import section
 
 
@@ -129,7 +130,8 @@ class WholeEpochsModule(ProblemModule):
         with section(trainer, "backward"):
             loss.backward()
         with section(trainer, "configure_gradient_clipping"):
-            self.clip_gradients(optimizer, self.options.gradient_clip_val or 0.0, "norm")
+            if self.options.gradient_clip_val:
+                clip_together(optimizer, self.options.gradient_clip_val)
         return loss
 
     def _dev_pass(self, dev: Loader) -> None:

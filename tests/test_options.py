@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 import pickle
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from torch.optim import lr_scheduler as schedulers
 from nmlab.errors import FieldError
 from nmlab.fields import check
 from nmlab.options import TrainerOptions, as_json, holds_stand_in
-from nmlab.options.together import SAME_TO_THE_LAST_BIT, step_together
+from nmlab.options.together import SAME_TO_THE_LAST_BIT, clip_together, step_together
 
 
 def faults_of(**values: Any) -> dict[str, str]:
@@ -446,6 +447,29 @@ def test_steps_together_learn_the_same_bits(name: str, settings: dict[str, float
         settings = {}
     both = (learnt(make, foreach, **settings) for foreach in (False, True))
     assert all(map(torch.equal, *both))
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 40), st.sampled_from([None, 1e-30, 1e-3, 1.0, 1e3, math.inf, math.nan]))),
+    st.sampled_from([torch.float32, torch.float64]),
+    st.sampled_from([1e-3, 1.0, 100.0, 1e30]),
+)
+def test_gradients_clipped_together_are_the_same_bits(
+    made: list[tuple[int, float | None]], last: torch.dtype, most: float
+) -> None:
+    kinds = [torch.float32] * (len(made) - 1) + [last]
+    sizes = [size for size, _ in made]
+    ours, theirs = ([torch.zeros(*shape, dtype=kind) for *shape, kind in zip(sizes, kinds, strict=False)] for _ in "ab")
+    for one, other, (_, scale) in zip(ours, theirs, made, strict=True):
+        if scale is not None:
+            one.grad = torch.randn_like(one) * scale
+            other.grad = one.grad.clone()
+    if made:
+        clip_together(torch.optim.SGD([{"params": ours[:2]}, {"params": ours[2:]}]), most)
+        torch.nn.utils.clip_grad_norm_(theirs, most)
+    for one, other in zip(ours, theirs, strict=True):
+        assert (one.grad is None) == (other.grad is None)
+        assert one.grad is None or torch.equal(one.grad.nan_to_num(7.0), other.grad.nan_to_num(7.0))
 
 
 def test_an_optimizer_of_the_users_own_steps_as_it_was_made() -> None:

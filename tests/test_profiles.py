@@ -16,7 +16,7 @@ from lightning.pytorch.profilers import AdvancedProfiler, PyTorchProfiler, Simpl
 from matplotlib.figure import Figure
 
 import nmlab
-from nmlab import Run, TrainerOptions, profiles
+from nmlab import Run, TrainerOptions, profiles, whole_epochs
 from nmlab.fitting import Fit
 from nmlab.module import ProblemModule
 from nmlab.profiles import BESIDE, STEPS
@@ -227,7 +227,7 @@ def test_a_slow_step_is_seen_to_be_that_one(step: str, runs_dir: Path, monkeypat
     }
     once_an_epoch = SLOW * BATCHES
     slowed: dict[str, tuple[Any, str, float]] = {
-        "clip": (torch.nn.utils, "clip_grad_norm_", SLOW),
+        "clip": (whole_epochs, "clip_together", SLOW),
         "metrics": (Totals, "add", SLOW),
         "logging": (RunWriter, "append", once_an_epoch),
         "checkpoint": (ProblemModule, "on_save_checkpoint", once_an_epoch),
@@ -307,7 +307,8 @@ def test_functions_by_their_own_time(runs_dir: Path) -> None:
     backward = by_name["_engine_run_backward"]
     assert backward["calls"] == EPOCHS * BATCHES
     assert "autograd" in backward["place"]
-    assert not any("profil" in Path(row["place"]).name for row in functions)
+    folders = {Path(row["place"]).parent.name for row in functions if "profil" in Path(row["place"]).name}
+    assert folders <= {"autograd"}  # what PyTorch's optimizers spend on marking their steps is a finding
     assert sys.getprofile() is None
 
 

@@ -1,4 +1,4 @@
-"""Steps of all parameter tensors together, where that gives the same."""
+"""All parameter tensors stepped and clipped together, where that gives the same."""
 
 from __future__ import annotations
 
@@ -23,3 +23,23 @@ def step_together(optimizer: Optimizer) -> None:
         plain = group.get("foreach") is None and not group.get("fused") and not group.get("differentiable")
         if plain and all(parameter.device.type == "cpu" for parameter in group["params"]):
             group["foreach"] = True
+
+
+def clip_together(optimizer: Optimizer, max_norm: float) -> None:
+    """Clip an optimizer's gradients by their norm as `torch.nn.utils.clip_grad_norm_` does, to the same bits.
+
+    On small networks half of that function's time goes into sorting the tensors by device and kind, and a quarter into
+    multiplying them by one.
+    """
+    import torch  # not before it is needed: options are read long before a fit
+
+    held = [value for group in optimizer.param_groups for value in group["params"] if value.grad is not None]
+    gradients = [value.grad for value in held]
+    if len({(one.device, one.dtype, one.layout) for one in gradients}) > 1:
+        torch.nn.utils.clip_grad_norm_(held, max_norm)
+    elif gradients:
+        with torch.no_grad():
+            norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+            factor = max_norm / (norm + 1e-6)
+            if factor.device.type != "cpu" or not factor >= 1.0:  # elsewhere the question would wait for the device
+                torch._foreach_mul_(gradients, torch.clamp(factor, max=1.0))
