@@ -157,7 +157,7 @@ def test_full_batches_without_a_dev_split(kind: str, runs_dir: Path) -> None:
 # --- each step's time is its own ---
 
 
-SLOW = 0.02
+SLOW = 0.05
 
 
 def _slowed(function: Callable[..., Any], seconds: float) -> Callable[..., Any]:
