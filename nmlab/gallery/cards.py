@@ -8,18 +8,19 @@ from typing import overload
 
 from nmlab.gallery.example import KINDS, Example
 
+# The class twice, so that these rules stand over JupyterLab's own for headings and code.
 _STYLE = """<style>
 .nmlab-cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 330px), 1fr)); gap: 10px;
   color: var(--jp-ui-font-color1, inherit); font: 13px/1.45 var(--jp-ui-font-family, system-ui, sans-serif); }
 .nmlab-cards > section { display: flex; flex-direction: column; gap: 6px; padding: 10px 12px; border-radius: 6px;
   border: 1px solid var(--jp-border-color1, #80808080); background: var(--jp-layout-color1, transparent); }
-.nmlab-cards :is(h4, p) { margin: 0; }
-.nmlab-cards h4 { font-size: 14px; font-weight: 600; }
+.nmlab-cards.nmlab-cards :is(h4, p):nth-child(n) { margin: 0; }
+.nmlab-cards.nmlab-cards h4 { font-size: 14px; font-weight: 600; line-height: 1.3; }
 .nmlab-cards .nmlab-kind { color: var(--jp-ui-font-color2, inherit); font-size: 12px; }
-.nmlab-cards code { padding: 0; background: none; color: inherit;
+.nmlab-cards.nmlab-cards code { padding: 0; background: none; color: inherit;
   font: 12px/1.4 var(--jp-code-font-family, monospace); }
-.nmlab-cards .nmlab-open { margin-top: auto; padding: 4px 6px; border-radius: 4px; user-select: all;
-  overflow-wrap: anywhere; background: var(--jp-layout-color2, #80808020); }
+.nmlab-cards.nmlab-cards .nmlab-open { margin-top: auto; padding: 4px 6px; border-radius: 4px; user-select: all;
+  font-size: 11px; overflow-wrap: anywhere; background: var(--jp-layout-color2, #80808020); }
 </style>"""
 
 
