@@ -165,7 +165,12 @@ SHORTER: dict[Path, dict[str, str]] = {
     SWAP_THE_DATA: {"max_epochs=40": "max_epochs=30", "max_epochs=50": "max_epochs=15"},
     LEARNING_TO_CONTROL: {
         "max_epochs=200": "max_epochs=120",
+        "both = tanks.fit()": "both = tanks.fit(max_epochs=140)",
         "alike = tanks.fit()": "alike = tanks.fit(max_epochs=20)",
+    },
+    NEURAL_ODES: {
+        "fit(horizon=horizon, max_epochs=10, lr=0.01)": "fit(horizon=horizon, max_epochs=4, lr=0.01)",
+        "found(grey.fit().problem)": "found(grey.fit(max_epochs=1).problem)",
     },
     KOOPMAN: {"max_epochs=25": "max_epochs=15"},
     PHYSICS_INFORMED: {
