@@ -1,5 +1,6 @@
 """A stirred tank reactor by a stable Deep Koopman model: in coordinates that networks find, its motion is linear."""
 
+from functools import cache
 from typing import Annotated, Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from nmlab.options import TrainerOptions
 LATENT, STEP, HORIZON, BOUND = 8, 0.1, 20, 0.99
 """Latent states; minutes of a step; steps to learn from; the largest singular value, so of eigenvalues too."""
 CENTRE, SPREAD = np.array([0.87, 325.0]), np.array([0.05, 4.0])  # of concentration in mol/m³ and temperature in K
+reactor = cache(CSTR)  # which is simulated while it is made, for its statistics
 Swing = Annotated[float, Field(gt=0, le=5, description="Largest distance of the jacket to 300 K, in K.")]
 Noise = Annotated[float, Field(ge=0, le=1, description="Standard deviation of what is added to the outputs, scaled.")]
 
@@ -54,13 +56,12 @@ def koopman_cstr() -> Problem:
 
 def simulated(u: Any) -> Any:
     """Return outputs (run, step, 2) of NeuroMANCER's reactor for inputs (run, step, 1), all scaled, by RK4."""
-    reactor, x = CSTR(), np.tile([[CSTR().Ca_ss], [CSTR().T_ss]], len(u))
-    way = [x]
+    tank, way = reactor(), [x := np.tile([[reactor().Ca_ss], [reactor().T_ss]], len(u))]
     for now in 300 + u[..., 0].T:
-        a = np.array(reactor.equations(0.0, x, [now]))
-        b = np.array(reactor.equations(0.0, x + STEP / 2 * a, [now]))
-        c = np.array(reactor.equations(0.0, x + STEP / 2 * b, [now]))
-        d = np.array(reactor.equations(0.0, x + STEP * c, [now]))
+        a = np.array(tank.equations(0.0, x, [now]))
+        b = np.array(tank.equations(0.0, x + STEP / 2 * a, [now]))
+        c = np.array(tank.equations(0.0, x + STEP / 2 * b, [now]))
+        d = np.array(tank.equations(0.0, x + STEP * c, [now]))
         way.append(x := x + STEP / 6 * (a + 2 * b + 2 * c + d))
     return (np.moveaxis(np.array(way), 2, 0) - CENTRE) / SPREAD
 
