@@ -49,7 +49,7 @@ def test_repo2docker_installs_with_the_whole_repository_at_hand(dockerfile: str)
 
 def test_versions_come_from_one_source() -> None:
     lines = [line for line in requirements() if not line.startswith("--extra-index-url ")]
-    assert lines == ["-c ../constraints.txt", ".[lab]"]
+    assert lines == ["-c ../constraints.txt", ".[files,lab]"]
 
 
 def test_the_index_for_torch_stands_in_one_file() -> None:
