@@ -41,7 +41,11 @@ class Job(Generic[T]):
     def start(self) -> Job[T]:
         """Start the thread and return this job."""
         self.started = True
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:  # the system gives no more threads
+            self.started = False
+            raise
         return self
 
     def _run(self) -> None:

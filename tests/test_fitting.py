@@ -508,6 +508,18 @@ def test_an_interrupt_while_a_fit_begins_leaves_the_process_free(
     assert nmlab.fit(built(rosenbrock), rosenbrock_data, TrainerOptions(max_epochs=1), runs_dir=runs_dir).epochs == 1
 
 
+def test_where_no_thread_can_be_had_the_process_is_free_again(runs_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fit = Fit(built(rosenbrock), rosenbrock_data, TrainerOptions(max_epochs=1), runs_dir=runs_dir)
+
+    def refused(*_: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    with pytest.raises(RuntimeError, match="new thread"):
+        fit.start()
+    assert controls.current() is None
+
+
 def test_an_interrupt_of_a_fit_that_has_just_begun_waits_until_it_is_closed(
     runs_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
