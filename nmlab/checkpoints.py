@@ -64,14 +64,19 @@ def _write(checkpoint: Mapping[str, Any], path: Path) -> None:
 
 
 def _copy(value: Any) -> Any:
+    kind = type(value)
+    if kind is dict:
+        return {key: _copy(item) for key, item in value.items()}
     if isinstance(value, torch.Tensor):
         return value.detach().clone()
+    if kind is list or kind is tuple:
+        return kind([_copy(item) for item in value])
     if isinstance(value, dict):
         copied = copy(value)  # of its own kind: a Counter or defaultdict is not made from pairs
         for key, item in value.items():
             copied[key] = _copy(item)
         return copied
-    return type(value)(_copy(item) for item in value) if type(value) in (list, tuple) else value
+    return value
 
 
 def save_weights(weights: Mapping[str, torch.Tensor], path: Path, prefix: str) -> None:

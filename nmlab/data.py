@@ -199,10 +199,10 @@ class Loader:
             stop = min(start + block, len(self.dataset))
             index = torch.arange(start, stop, device="cpu") if order is None else order[start:stop]
             parts = {
-                key: _rows(value.detach(), start, stop, index, order is not None).split(size)
+                key: _split(_rows(value.detach(), start, stop, index, order is not None), size)
                 for key, value in tensors.items()
             }
-            for number, samples in enumerate(index.split(size)):
+            for number, samples in enumerate(_split(index, size)):
                 self._look_at_probe()
                 copied = order is None and (self._copies or self._probe is None)
                 batch: Batch = {}
@@ -247,6 +247,10 @@ def _rows(value: torch.Tensor, start: int, stop: int, index: torch.Tensor, shuff
     if not shuffled:
         return value[start:stop]
     return value.index_select(0, index) if value.device.type == "cpu" else value[index]  # which takes any index
+
+
+def _split(rows: torch.Tensor, size: int) -> tuple[torch.Tensor, ...]:
+    return (rows,) if len(rows) <= size else rows.split(size)
 
 
 def _own_tensors(dataset: Any) -> dict[str, torch.Tensor] | None:

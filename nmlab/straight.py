@@ -136,7 +136,7 @@ class StraightProblem:
 
     def __init__(self, problem: Problem) -> None:
         self._problem = problem
-        self._signature: tuple[Any, ...] | None = None
+        self._signature: list[Any] | None = None
         self._program: _Program | None = None
 
     def look(self) -> None:
@@ -154,27 +154,26 @@ class StraightProblem:
         return {f"{name}_{key}": value for key, value in output.items()}
 
 
-def _signature(problem: Problem) -> tuple[Any, ...] | None:
+def _signature(problem: Problem) -> list[Any] | None:
     """Return what a program was read from, by identity; None where only the Problem itself knows what it does."""
     loss = problem.loss
     terms = [*loss.objectives, *loss.constraints] if type(loss) is PenaltyLoss else []
-    known = all(type(term) in (Objective, Constraint) for term in terms)
-    if not terms or not known or type(problem).forward is not Problem.forward:
+    if not terms or type(problem).forward is not Problem.forward or not _plain(problem) or not _plain(loss):
         return None
-    roots = [root for term in terms for root in _roots(term)]
-    variables = [variable for root in roots for variable in (*root.ordered_nodes, root)]
-    if not all(type(variable) is Variable and _plain(variable) for variable in variables):
-        return None
-    if not all(_plain(module) for module in (problem, loss, *terms)):
-        return None
-    edges = [id(taken) for root in roots for variable in root.ordered_nodes for taken in root._g.pred[variable]]
-    return (
-        *map(id, (loss, *terms, *variables)),
-        *(id(variable._func) for variable in variables),
-        *(variable._key for variable in variables),
-        *edges,
-        *(id(taken) for root in roots for taken in root._g.pred[root]),
-    )
+    signature: list[Any] = [id(loss)]
+    for term in terms:
+        if type(term) not in (Objective, Constraint) or not _plain(term):
+            return None
+        signature.append(id(term))
+        for root in _roots(term):
+            if type(root) is not Variable:
+                return None
+            taken_by = root._g._pred  # what its property `pred` wraps at every look
+            for variable in (*root.ordered_nodes, root):
+                if type(variable) is not Variable or not _plain(variable):
+                    return None
+                signature += id(variable), id(variable._func), variable._key, *map(id, taken_by[variable])
+    return signature
 
 
 def _roots(term: Objective | Constraint) -> tuple[Variable, ...]:

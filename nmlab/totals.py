@@ -68,6 +68,13 @@ class Totals:
         self._waiting.clear()
         self._held = 0
 
+    def _of_one(self, values: list[torch.Tensor]) -> list[float]:
+        """Return the means of a pass of one batch: few operations, and one wait for the device."""
+        numbers, violations = values[: self._numbers], values[self._numbers :]
+        numbers = [number.mean() if number.ndim else number for number in numbers]
+        worst = [violation.amax() for violation in violations]
+        return torch.stack([*numbers, *(violation.mean() for violation in violations), *worst]).tolist()
+
     @property
     def samples(self) -> int:
         """How many samples were counted in."""
@@ -81,14 +88,13 @@ class Totals:
     def means(self) -> dict[str, float]:
         """Return loss, terms, and each constraint's `…_violation` (mean) and `…_violation_max`; {} without batches."""
         with torch.no_grad():
+            if len(self._samples) == len(self._waiting) == 1:
+                return dict(zip(self.names, self._of_one(self._waiting[0]), strict=True))
             self._reduce()
         if not self._means:
             return {}
-        if len(self._samples) == 1:
-            means = self._means[0][0].tolist()
-        else:
-            weights = torch.tensor(self._samples, dtype=torch.float64, device="cpu") / self.samples
-            means = (torch.cat(self._means).cpu().double() * weights[:, None]).sum(0).tolist()
+        weights = torch.tensor(self._samples, dtype=torch.float64, device="cpu") / self.samples
+        means = (torch.cat(self._means).cpu().double() * weights[:, None]).sum(0).tolist()
         maxima = torch.stack(self._maxima).amax(0).tolist() if self._maxima else []
         return dict(zip(self.names, means + maxima, strict=True))
 

@@ -21,7 +21,7 @@ PREFIX = "problem."
 
 def copy_weights(problem: Problem) -> dict[str, torch.Tensor]:
     """Return a copy of all parameters and buffers of `problem`, by name, on their devices."""
-    return {name: value.detach().clone() for name, value in problem.state_dict().items()}
+    return {name: value.clone() for name, value in problem.state_dict().items()}
 
 
 def load_weights(problem: Problem, weights: dict[str, torch.Tensor], source: str = "the weights") -> None:
