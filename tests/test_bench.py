@@ -12,13 +12,14 @@ import torch
 import nmlab
 from tests.bench import table
 from tests.bench.__main__ import PARTS, main, parsed
-from tests.bench.contestants import PLAIN
+from tests.bench.contestants import CONTESTANTS, PLAIN, in_a_folder, quiet
 from tests.bench.goals import EVERY, GOALS, LOADER, SWAPS, Goal
 from tests.bench.headless import report
 from tests.bench.plain import plain_loop
 from tests.bench.problems import CASES, Case, large_data, many_terms, rosenbrock_data
 from tests.bench.table import Result, Table, goals_table
 from tests.bench.timing import Ratio, Scale, Taken, Timings, epochs_of_a_round, interleaved, slope
+from tests.bench.turns import Lane, Pace, in_turns
 
 SMALL = {"train": 37, "dev": 21, "batch_size": 16}  # both splits end in a smaller batch
 
@@ -96,18 +97,85 @@ def test_all_take_turns_over_the_same_epochs_and_a_peer_may_fail() -> None:
     def broken(short: int, long: int) -> Taken:
         raise RuntimeError("no gradients\nand more")
 
-    runs = {"a": contestant("a", 1.0), "b": contestant("b", 3.0), "peer": broken}
-    timings = interleaved(runs, rounds=3, seconds=40.0, may_fail=["peer"])
-    assert order[2:] == [(name, 2, 10) for name in ("a", "b", "b", "a", "a", "b")]
+    runs = {"a": contestant("a", 1.0), "b": contestant("b", 2.0), "peer": broken}
+    timings = interleaved(runs, rounds=3, seconds=60.0, may_fail=["peer"])
+    expected = {"a": ("a", 4, 20), "b": ("b", 2, 10)}
+    assert order[4:] == [expected[name] for name in ("a", "b", "b", "a", "a", "b")]
     assert timings.failed == {"peer": "RuntimeError: no gradients"}
     assert list(timings.taken) == ["a", "b"]
     with pytest.raises(RuntimeError, match="no gradients"):
         interleaved(runs, rounds=1, seconds=1.0)
 
 
+def lane(name: str, told: list[str], epochs: int = 10**6) -> Callable[[Pace], None]:
+    """A fit that tells of each batch: two of train and one of dev an epoch."""
+
+    def fit(pace: Pace) -> None:
+        problem = pace(CASES[0].problem())
+        batch = {"ap": torch.rand(2, 2), "name": "train"}
+        try:
+            for _ in range(epochs):
+                for training in (True, True, False):
+                    problem.train(training)
+                    problem(batch)
+                    told.append(f"{name}{'t' if training else 'd'}")
+        finally:
+            told.append(f"{name} over")
+
+    return fit
+
+
+def test_fits_go_on_in_turns_and_stand_still_in_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.bench.turns.TURN", 0.0)  # one epoch a turn
+
+    def broken(pace: Pace) -> None:
+        raise ValueError("no gradients\nand more")
+
+    told: list[str] = []
+    fits = {"a": lane("a", told), "peer": broken, "b": lane("b", told)}
+    timings = in_turns(fits, rounds=2, seconds=0.0, may_fail=["peer"])
+    epoch = {name: [f"{name}t", f"{name}t", f"{name}d"] for name in "ab"}
+    warm = 2 * epoch["a"] + 2 * epoch["b"]
+    assert told == warm + 2 * (epoch["a"] + epoch["b"]) + ["a over", "b over"]
+    assert timings.failed == {"peer": "ValueError: no gradients"}
+    assert timings.epochs == {"a": 1, "b": 1}
+    assert {name: len(rounds) for name, rounds in timings.taken.items()} == {"a": 2, "b": 2}
+    with pytest.raises(ValueError, match="no gradients"):
+        in_turns({"a": lane("a", told), "peer": broken}, rounds=1, seconds=0.0)
+    assert told[-1] == "a over"
+    with pytest.raises(RuntimeError, match="came to an end before"):
+        in_turns({"a": lane("a", told, epochs=3)}, rounds=5, seconds=0.0)
+
+
+def test_every_contestant_stands_at_its_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each epoch that is let go makes as many steps as the data have batches."""
+    steps, step = 0, torch.optim.Adam.step
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        nonlocal steps
+        steps += 1
+        return step(*args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", counted)
+    for name, contestant in CONTESTANTS.items():
+
+        def fit(pace: Pace, contestant: Any = contestant) -> None:
+            contestant(pace(CASES[0].problem()), rosenbrock_data, SMALL, 10**6, "cpu")
+
+        one = Lane(fit)
+        with in_a_folder(), quiet():
+            one.start()
+            one.go_on(1)
+            steps = 0
+            for epochs in (1, 3):
+                assert one.go_on(epochs).wall > 0
+            assert steps == 4 * 3, name
+            one.end()
+
+
 def test_a_round_has_a_short_fit_and_a_longer_one() -> None:
-    assert epochs_of_a_round([Taken(1.0, 1.0)], 0.0) == (1, 6)
-    assert epochs_of_a_round([Taken(-1.0, 0.0)], 1.0) == (200, 1000)  # a slope that noise turned over
+    assert epochs_of_a_round(Taken(1.0, 1.0), 0.0) == (1, 6)
+    assert epochs_of_a_round(Taken(-1.0, 0.0), 1.0) == (200, 1000)  # a slope that noise turned over
 
 
 # --- tables ---

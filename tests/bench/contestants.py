@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader
 import nmlab
 from tests.bench.plain import batches, plain_loop, tensors_of
 from tests.bench.problems import Case
-from tests.bench.timing import Accelerator, Scale, Slope, slope
+from tests.bench.timing import Accelerator
 
 PLAIN, NMLAB, LIT, OLD, FLOOR = "plain loop", "nmlab", "LitTrainer", "Trainer", "bare Lightning"
 
@@ -130,21 +130,11 @@ PEERS = (LIT, OLD, FLOOR)
 """Those whose failure is a finding, and not the benchmark's."""
 
 
-def fit_once(name: str, case: Case, kwargs: dict[str, int], epochs: int, accelerator: Accelerator = "cpu") -> None:
-    """One fit of a fresh Problem, from the same random state."""
+def fit_once(name: str, case: Case, kwargs: dict[str, int], epochs: int) -> None:
+    """One fit of a fresh Problem on the CPU, from the same random state."""
     torch.manual_seed(0)
     with in_a_folder():
-        CONTESTANTS[name](case.problem(), case.data, kwargs, epochs, accelerator)
-
-
-def headless(name: str, case: Case, kwargs: dict[str, int], scale: Scale) -> Slope:
-    """What times a contestant in a script, its words kept off the table."""
-
-    def fit(epochs: int) -> None:
-        with quiet():
-            fit_once(name, case, kwargs, epochs, scale.accelerator)
-
-    return lambda short, long: slope(fit, short, long)
+        CONTESTANTS[name](case.problem(), case.data, kwargs, epochs, "cpu")
 
 
 @contextlib.contextmanager

@@ -1,13 +1,19 @@
 """Seconds an epoch in a script, of every problem and contestant."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 
-from tests.bench.contestants import CONTESTANTS, LIT, NMLAB, PEERS, PLAIN, headless
+import torch
+
+from tests.bench.contestants import CONTESTANTS, LIT, NMLAB, PEERS, PLAIN, in_a_folder, quiet
 from tests.bench.goals import against_nmlab, against_plain
 from tests.bench.problems import CASES, Case
 from tests.bench.table import Result, Table
-from tests.bench.timing import Scale, Timings, interleaved
+from tests.bench.timing import Scale, Timings
+from tests.bench.turns import Pace, in_turns
+
+ENDLESS = 1_000_000
+"""Epochs that are asked for: the measuring ends each fit."""
 
 HEADER = ["problem", "contestant", "s / epoch", "× plain loop (least–most)", "× by processor time"]
 
@@ -24,8 +30,16 @@ def measure(scale: Scale) -> Result:
 
 def timed(case: Case, scale: Scale, names: Iterable[str] = tuple(CONTESTANTS)) -> Timings:
     kwargs = case.smaller if scale.quick else {}
-    contestants = {name: headless(name, case, kwargs, scale) for name in names}
-    return interleaved(contestants, scale.rounds, scale.seconds, may_fail=PEERS)
+
+    def fit(name: str) -> Callable[[Pace], None]:
+        def paced(pace: Pace) -> None:
+            torch.manual_seed(0)
+            CONTESTANTS[name](pace(case.problem()), case.data, kwargs, ENDLESS, scale.accelerator)
+
+        return paced
+
+    with in_a_folder(), quiet():
+        return in_turns({name: fit(name) for name in names}, scale.rounds, scale.seconds, may_fail=PEERS)
 
 
 def report(result: Result, table: Table, case: Case, timings: Timings, where: str) -> None:

@@ -1,7 +1,8 @@
 """How long something takes beside something else.
 
-All take turns, so that a machine's noise hits them alike, and what counts is a ratio within a round. Seconds an epoch
-are the slope between a short and a long fit, so that starting up is left out.
+All take turns, so that a machine's noise hits them alike, and what counts is a ratio within a round. Where fits cannot
+be held between two epochs (`turns` does that), seconds an epoch are the slope between a short and a long fit, so that
+starting up is left out.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 Accelerator = Literal["cpu", "cuda"]
 
@@ -47,6 +48,9 @@ class Taken:
 
     wall: float
     cpu: float
+
+    def __add__(self, other: Taken) -> Taken:
+        return Taken(self.wall + other.wall, self.cpu + other.cpu)
 
     def __sub__(self, other: Taken) -> Taken:
         return Taken(self.wall - other.wall, self.cpu - other.cpu)
@@ -96,7 +100,8 @@ class Timings:
 
     taken: dict[str, list[Taken]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
-    epochs: tuple[int, int] = (0, 0)
+    epochs: dict[str, Any] = field(default_factory=dict)
+    """Of the short fit and of the long one; or of a turn."""
 
     def median(self, name: str) -> Taken:
         rounds = self.taken[name]
@@ -118,32 +123,32 @@ Slope = Callable[[int, int], Taken]
 def interleaved(contestants: Mapping[str, Slope], rounds: int, seconds: float, may_fail: Iterable[str] = ()) -> Timings:
     """Time them in turns, each round beginning with another one.
 
-    A first turn warms up and says how many epochs make a round of about `seconds`; all get the same. One of `may_fail`
-    that raises there is left out, with what it raised noted.
+    A first turn warms up, and a second says how many epochs each needs for its share of about `seconds` a round: the
+    same time for all, since in few epochs of the fast ones noise would show. One of `may_fail` that raises there is
+    left out, with what it raised noted.
     """
-    timings, first = Timings(), {}
+    timings = Timings()
     for name, run in contestants.items():
         try:
-            first[name] = run(1, 3)
+            run(1, 2)  # what only a process's first fit takes, imports above all, would turn the slope over
+            timings.epochs[name] = epochs_of_a_round(run(1, 3), seconds / len(contestants))
         except Exception as error:
             if name not in may_fail:
                 raise
             timings.failed[name] = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-    timings.epochs = short, long = epochs_of_a_round(first.values(), seconds)
-    timings.taken = {name: [] for name in first}
-    names = list(first)
+    names = list(timings.epochs)
+    timings.taken = {name: [] for name in names}
     for turn in range(rounds):
         shift = turn % len(names)
         for name in names[shift:] + names[:shift]:
-            timings.taken[name].append(contestants[name](short, long))
+            timings.taken[name].append(contestants[name](*timings.epochs[name]))
     return timings
 
 
-def epochs_of_a_round(an_epoch: Iterable[Taken], seconds: float) -> tuple[int, int]:
-    """Epochs of the short fit and of the long one, whose sum over all contestants takes about `seconds`.
+def epochs_of_a_round(an_epoch: Taken, seconds: float) -> tuple[int, int]:
+    """Epochs of the short fit and of the long one, which takes about `seconds`.
 
     At least five lie between them: over fewer, noise and what only the first epochs do would show.
     """
-    together = max(1e-3, sum(taken.wall for taken in an_epoch))
-    long = max(6, round(seconds / together))
+    long = max(6, round(seconds / max(1e-3, an_epoch.wall)))
     return max(1, long // 5), long
