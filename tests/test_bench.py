@@ -103,6 +103,9 @@ def test_all_take_turns_over_the_same_epochs_and_a_peer_may_fail() -> None:
     assert order[4:] == [expected[name] for name in ("a", "b", "b", "a", "a", "b")]
     assert timings.failed == {"peer": "RuntimeError: no gradients"}
     assert list(timings.taken) == ["a", "b"]
+    order.clear()
+    assert interleaved({"quick": contestant("quick", 0.01)}, rounds=1, seconds=2.0).epochs == {"quick": (40, 200)}
+    assert order[:3] == [("quick", 1, 2), ("quick", 1, 3), ("quick", 10, 50)]
     with pytest.raises(RuntimeError, match="no gradients"):
         interleaved(runs, rounds=1, seconds=1.0)
 

@@ -123,15 +123,18 @@ Slope = Callable[[int, int], Taken]
 def interleaved(contestants: Mapping[str, Slope], rounds: int, seconds: float, may_fail: Iterable[str] = ()) -> Timings:
     """Time them in turns, each round beginning with another one.
 
-    A first turn warms up, and a second says how many epochs each needs for its share of about `seconds` a round: the
-    same time for all, since in few epochs of the fast ones noise would show. One of `may_fail` that raises there is
-    left out, with what it raised noted.
+    First turns warm up, and say how many epochs each needs for its share of about `seconds` a round: the same time for
+    all, since in few epochs of the fast ones noise would show. One of `may_fail` that raises there is left out, with
+    what it raised noted.
     """
     timings = Timings()
     for name, run in contestants.items():
         try:
             run(1, 2)  # what only a process's first fit takes, imports above all, would turn the slope over
-            timings.epochs[name] = epochs_of_a_round(run(1, 3), seconds / len(contestants))
+            an_epoch = run(1, 3)
+            if an_epoch.wall < 0.1:  # two so short ones say little
+                an_epoch = run(10, 50)
+            timings.epochs[name] = epochs_of_a_round(an_epoch, seconds / len(contestants))
         except Exception as error:
             if name not in may_fail:
                 raise
