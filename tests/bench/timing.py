@@ -138,7 +138,7 @@ def interleaved(contestants: Mapping[str, Slope], rounds: int, seconds: float, m
         except Exception as error:
             if name not in may_fail:
                 raise
-            timings.failed[name] = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+            timings.failed[name] = in_a_line(error)
     names = list(timings.epochs)
     timings.taken = {name: [] for name in names}
     for turn in range(rounds):
@@ -146,6 +146,10 @@ def interleaved(contestants: Mapping[str, Slope], rounds: int, seconds: float, m
         for name in names[shift:] + names[:shift]:
             timings.taken[name].append(contestants[name](*timings.epochs[name]))
     return timings
+
+
+def in_a_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
 
 
 def epochs_of_a_round(an_epoch: Taken, seconds: float) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from neuromancer.problem import Problem
 
-from tests.bench.timing import Taken, Timings, now
+from tests.bench.timing import Taken, Timings, in_a_line, now
 
 TURN = 0.25
 """Seconds of a turn, where an epoch is not longer."""
@@ -116,7 +116,7 @@ def in_turns(
             except Exception as error:
                 if name not in may_fail:
                     raise
-                timings.failed[name] = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+                timings.failed[name] = in_a_line(error)
                 del lanes[name]
         timings.taken = {name: [] for name in lanes}
         for _ in range(rounds):
