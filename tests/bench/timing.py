@@ -142,10 +142,15 @@ def interleaved(contestants: Mapping[str, Slope], rounds: int, seconds: float, m
     names = list(timings.epochs)
     timings.taken = {name: [] for name in names}
     for turn in range(rounds):
-        shift = turn % len(names)
-        for name in names[shift:] + names[:shift]:
+        for name in rotated(names, turn):
             timings.taken[name].append(contestants[name](*timings.epochs[name]))
     return timings
+
+
+def rotated(names: list[str], turn: int) -> list[str]:
+    """Each turn begins with another one."""
+    shift = turn % len(names)
+    return names[shift:] + names[:shift]
 
 
 def in_a_line(error: Exception) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from neuromancer.problem import Problem
 
-from tests.bench.timing import Taken, Timings, in_a_line, now
+from tests.bench.timing import Taken, Timings, in_a_line, now, rotated
 
 TURN = 0.25
 """Seconds of a turn, where an epoch is not longer."""
@@ -134,8 +134,7 @@ def _round(lanes: Mapping[str, Lane], epochs: Mapping[str, int], seconds: float)
     together = dict.fromkeys(names, Taken(0.0, 0.0))
     turns, taken = 0, 0.0
     while not turns or taken * (1 + 0.5 / turns) < seconds:
-        shift = turns % len(names)
-        for name in names[shift:] + names[:shift]:
+        for name in rotated(names, turns):
             together[name] += lanes[name].go_on(epochs[name])
         turns, taken = turns + 1, sum(one.wall for one in together.values())
     return {name: together[name] / (turns * epochs[name]) for name in names}
