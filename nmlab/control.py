@@ -14,6 +14,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Protocol
+from weakref import WeakSet
 
 from nmlab.errors import BusyError
 
@@ -141,6 +143,10 @@ class Control:
 
     def __init__(self, name: str = "fit") -> None:
         self.name = name
+        self.owner: Owner | None = None
+        """Who began the fit and stops it; None for one begun without a Lab."""
+        self.blocking = False
+        """Whether a cell waits for the fit, so that only an interrupt of the kernel reaches it."""
         self.progress = Progress()
         self.phase = "starting"
         self.on_pause: Callable[[], None] = _nothing
@@ -162,6 +168,18 @@ class Control:
     def phase_seconds(self) -> float:
         """Seconds since the phase began, without pauses."""
         return self.progress.clock() - self._phase[1]
+
+    def busy(self) -> str:
+        """Return which fit holds the process and what stops it, as sentences for an error or a hint."""
+        name = self.name[:1].upper() + self.name[1:]
+        if self.owner is not None:
+            name += f" of Lab {self.owner.name!r}"
+        if self.blocking:
+            return f"{name} is running in a cell. To stop it, use ■ (interrupt the kernel)."
+        if self.owner is None:
+            return f"{name} is running. Wait until it has ended."
+        called = self.owner.called()
+        return f"{name} is running. To stop it, {f'call {called}.stop()' if called else 'press Stop in its panel'}."
 
     # --- the watchers' side ---
 
@@ -278,6 +296,25 @@ def _nothing() -> None:
     pass
 
 
+class Owner(Protocol):
+    """Who begins fits and stops them: a Lab's session."""
+
+    name: str
+
+    def called(self) -> str:
+        """Return the variable that holds the Lab in the user's notebook; '' where none does."""
+        ...
+
+
+class Watcher(Protocol):
+    """Somebody who shows whether the process is held."""
+
+    def current_changed(self) -> None:
+        """Called, in any thread, after a fit took the process or gave it back."""
+        ...
+
+
+_watchers: WeakSet[Watcher] = WeakSet()
 _claiming = threading.Lock()
 _current: Control | None = None
 
@@ -295,19 +332,32 @@ def claim(control: Control) -> None:
     global _current
     with _claiming:
         if _current is not None:
-            raise BusyError(
-                f"{_current.name} is still running in this kernel, and one fit runs at a time. "
-                "Wait for it, or stop it with lab.stop()."
-            )
+            raise BusyError(f"One fit runs at a time in a kernel. {_current.busy()}")
         _current = control
+    _announce()
 
 
 def release(control: Control) -> None:
     """Give the process back; harmless where `control` does not hold it."""
     global _current
     with _claiming:
-        if _current is control:
-            _current = None
+        if _current is not control:
+            return
+        _current = None
+    _announce()
+
+
+def watch(watcher: Watcher) -> None:
+    """Tell `watcher`, as long as it lives, of each change of `current()`."""
+    with _claiming:
+        _watchers.add(watcher)
+
+
+def _announce() -> None:
+    with _claiming:
+        told = list(_watchers)
+    for watcher in told:
+        watcher.current_changed()
 
 
 @contextmanager

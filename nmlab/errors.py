@@ -55,6 +55,16 @@ class BusyError(NmlabError, RuntimeError):
     """Another fit is running in this process."""
 
 
+class Interrupted(KeyboardInterrupt):
+    """A call that blocked was ended by an interrupt of the kernel (■), and all is in order.
+
+    A notebook shows its message in place of a traceback, by a hook of IPython's: nothing failed.
+    """
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self), *getattr(self, "__notes__", [])]
+
+
 class RunError(NmlabError, RuntimeError):
     """A run's folder is unknown, damaged or unwritable, or its weights have another shape."""
 

@@ -30,7 +30,7 @@ from nmlab.describe import (
     users_traceback,
     versions,
 )
-from nmlab.errors import FieldError, NonFiniteLossError, RunError
+from nmlab.errors import FieldError, Interrupted, NonFiniteLossError, RunError
 from nmlab.events import EventWriter, begin_events
 from nmlab.expressions import swapped_in
 from nmlab.fields import check, fields_of, takes_any_keyword
@@ -102,20 +102,16 @@ def fit(
     RunError : the runs folder cannot be written, or there is nothing to resume
     Whatever the user's own functions raise goes through, with the run's folder noted.
     """
-    return (
-        Fit(
-            problem,
-            data_setup_function,
-            options,
-            all_data_kwargs(data_kwargs, more_data_kwargs),
-            choices=choices,
-            runs_dir=runs_dir,
-            name=name,
-            resume=resume,
-        )
-        .start()
-        .wait()
-    )
+    return Fit(
+        problem,
+        data_setup_function,
+        options,
+        all_data_kwargs(data_kwargs, more_data_kwargs),
+        choices=choices,
+        runs_dir=runs_dir,
+        name=name,
+        resume=resume,
+    ).run_to_end()
 
 
 def all_data_kwargs(
@@ -202,6 +198,9 @@ class Fit:
             kwargs,
             subject=f"{place_of(data_setup_function)} cannot be called",
             extra=takes_any_keyword(data_setup_function),
+            elsewhere={
+                name: f"It is an option: options=TrainerOptions({name}=…)" for name in TrainerOptions.model_fields
+            },
         )
         if isinstance(problem, Problem):
             self.options.build_optimizer(problem)  # only to say at once what does not fit
@@ -277,6 +276,11 @@ class Fit:
             raise
         return self
 
+    def run_to_end(self) -> Run:
+        """Begin and block until the fit has ended; returns and raises as `wait`."""
+        self.control.blocking = True
+        return self.start().wait()
+
     def wait(self) -> Run:
         """Block until the fit has ended and return its run, or raise what ended it.
 
@@ -290,12 +294,18 @@ class Fit:
             raise self.interrupted() from None
         return self._job.result()
 
-    def interrupted(self) -> KeyboardInterrupt:
+    def interrupted(self) -> Interrupted:
         """Stop the fit, wait for it to close, and return what to raise; a further interrupt does not wait."""
         assert self._job is not None
         self.control.stop()
         self._job.wait()
-        return KeyboardInterrupt(f"run {self.run.id} was stopped; its best weights are in place")
+        owner = self.control.owner
+        called = owner.called() if owner is not None else ""
+        where = f"{called}.run holds it" if called else f"its folder is {self.run.folder}"
+        run = self.run
+        kept = "current" if run.best_epoch is None else "best"
+        after = f"after {run.epochs} epoch{'' if run.epochs == 1 else 's'}" if run.epochs else "before its first epoch"
+        return Interrupted(f"■ stopped run {run.id} {after}. The Problem holds its {kept} weights; {where}.")
 
     def let_go(self) -> None:
         """Let go of the data, also of those that the frames of an error hold."""

@@ -148,7 +148,7 @@ class LitTrainer:
             fit = Fit(problem, data_setup_function, options, kwargs, **given)
             self._fit, self._run, self._problem = fit, None, problem
             try:
-                return fit.start().wait()
+                return fit.run_to_end()
             finally:
                 if fit.done and fit.run.epochs:
                     self._save(fit.run)
@@ -208,7 +208,7 @@ class LitTrainer:
         """
         given = {"min_lr": min_lr, "max_lr": max_lr, "num_training": num_training, **self._searched()}
         with _in_our_words(kwargs):
-            return LRSearch(problem, data_setup_function, data_kwargs=kwargs, **given).start().wait()
+            return LRSearch(problem, data_setup_function, data_kwargs=kwargs, **given).run_to_end()
 
     def find_batch_size(
         self,
@@ -227,7 +227,7 @@ class LitTrainer:
         """
         given = {"mode": mode, "max_trials": max_trials, **self._searched()}
         with _in_our_words(kwargs):
-            return BatchSizeSearch(problem, data_setup_function, data_kwargs=kwargs, **given).start().wait()
+            return BatchSizeSearch(problem, data_setup_function, data_kwargs=kwargs, **given).run_to_end()
 
     # --- what a fit leaves ---
 

@@ -6,10 +6,11 @@ import base64
 from collections.abc import Callable
 from functools import cached_property, partial
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from neuromancer.problem import Problem
 
+from nmlab.errors import FieldError
 from nmlab.expressions import expression_of, swapped_in
 from nmlab.graph import Part, graph_of
 from nmlab.plots import EITHER, Picture, Theme, draw_graph
@@ -26,15 +27,40 @@ _NODES = ["node", "what", "reads", "gives", "parameters"]
 _TERMS = ["term", "kind", "expression", "weight"]
 
 
-def look(problem: Problem | Callable[[], Problem]) -> Look:
+class HasProblem(Protocol):
+    """What a Problem can be looked up in: a `Lab`, a `Run`."""
+
+    @property
+    def problem(self) -> Any:
+        """A Problem, or a function without arguments that builds one; None where there is none here."""
+        ...
+
+
+def look(problem: Problem | Callable[[], Problem] | HasProblem) -> Look:
     """Return a Problem's graph, nodes, terms and parameter counts; shows itself in a notebook and as text.
 
     Terms are shown as what they compute, with a warning where this is not what was written, and by the names that a
     run's metrics have. The Problem is read, not run, and no `dot` is needed on the system.
 
-    Parameters: `problem`, a NeuroMANCER `Problem`, or a function without arguments that builds one.
+    Parameters
+    ----------
+    problem : Problem or callable or Lab or Run
+        What to look at: a NeuroMANCER `Problem`, a function without arguments that builds one, or a `Lab` or `Run`
+        that has one.
+
+    Raises
+    ------
+    FieldError
+        Where `problem` is none of these.
     """
-    return Look(problem if isinstance(problem, Problem) else built_by(problem, RandomStreams(0)))
+    found = problem if isinstance(problem, Problem) or callable(problem) else getattr(problem, "problem", None)
+    if isinstance(found, Problem):
+        return Look(found)
+    if not callable(found):
+        what = f"a {type(problem).__name__} without a Problem" if found is None else f"a {type(found).__name__}"
+        wanted = "give a Problem, a function without arguments that builds one, a Lab, or a Run of this kernel"
+        raise FieldError({"problem": f"{what}; {wanted}"}, subject="nmlab.look() cannot look at this")
+    return Look(built_by(found, RandomStreams(0)))
 
 
 class Look:

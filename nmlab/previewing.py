@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -36,8 +36,27 @@ ROWS = 60
 """Rows of the table that are shown; all are in `Preview.table`."""
 
 
+class HasData(Protocol):
+    """What holds a data function with its keywords: a `Lab`."""
+
+    @property
+    def data_setup_function(self) -> Callable[..., Any]:
+        """The function that makes the data."""
+        ...
+
+    @property
+    def data_kwargs(self) -> Mapping[str, Any]:
+        """Its keywords as they stand."""
+        ...
+
+    @property
+    def choices(self) -> Mapping[str, Any] | None:
+        """Values that a keyword takes by name."""
+        ...
+
+
 def preview(
-    data: Callable[..., Any] | Splits | Sequence[Any],
+    data: Callable[..., Any] | Splits | Sequence[Any] | HasData,
     data_kwargs: Mapping[str, Any] | None = None,
     *,
     seed: int = 0,
@@ -48,7 +67,8 @@ def preview(
 
     Parameters
     ----------
-    data : a `data_setup_function`, called with its keywords, or what one returned, or `lab.splits`
+    data : a `data_setup_function`, called with its keywords; a `Lab`, whose data function is called with the values
+        that its form holds, and these keywords over them; what a data function returned; or `lab.splits`
     data_kwargs, **more_data_kwargs : keywords of the data function
     seed : the random numbers that a data function draws are those of a fit with this seed; yours stay as they are
     choices : values that a keyword takes by name, as for `nmlab.fit`
@@ -58,6 +78,10 @@ def preview(
     FieldError : a keyword is wrong
     DataError : what the function returned are no data sets. Numbers that a fit would refuse are told of as warnings
     """
+    if not callable(data) and hasattr(data, "data_setup_function"):  # a Lab
+        lab: Any = data
+        data, choices = lab.data_setup_function, choices if choices is not None else lab.choices
+        data_kwargs = {**lab.data_kwargs, **(data_kwargs or {})}
     if isinstance(data, Splits):
         data = [data.train, data.dev, data.test, data.batch_size]
     function = data if callable(data) else functools.partial(_the_same, data)

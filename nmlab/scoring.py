@@ -52,7 +52,7 @@ def score(
     """
     running = controls.current()
     if running is not None and threading.current_thread() is threading.main_thread():
-        raise BusyError(f"{running.name} is still changing weights; wait for it, or stop it, before scoring.")
+        raise BusyError(f"Scoring waits until no fit changes weights. {running.busy()}")
     dataset, called, own_size = _chosen(dataset_or_splits, split)
     with untouched(problem):
         return metrics_of(problem, dataset, called, batch_size or own_size)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from neuromancer.problem import Problem
@@ -17,8 +18,8 @@ from nmlab.crossing import Crossing, Known
 from nmlab.data import place_of
 from nmlab.describe import describe_function, describe_values, rebuild_values
 from nmlab.errors import FieldError, RunError
-from nmlab.fields import Field, check, fields_of, is_default, takes_any_keyword
-from nmlab.fields.field import unknown_name
+from nmlab.fields import Field, check, fields_of, takes_any_keyword
+from nmlab.fields.field import did_you_mean, unknown_name
 from nmlab.fitting import DataFunction, Fit
 from nmlab.form import Form, refuse_locked
 from nmlab.guessing import Points, read_guess
@@ -27,9 +28,12 @@ from nmlab.preparing import built_by
 from nmlab.presets import Presets
 from nmlab.randomness import RandomStreams
 from nmlab.runs import Run, Runs, RunStore
+from nmlab.task import Task
 from nmlab.tuning import BatchSizeSearch, LRSearch
 from nmlab.view import view_fault
 from nmlab.weights import copy_weights, fingerprint, read_weights
+
+AnyTask = TypeVar("AnyTask", bound=Task[Any])
 
 FIRST_OPTIONS = ("max_epochs", "lr", "optimizer", "patience", "seed")
 """The trainer options that matter first; the rest is folded away."""
@@ -45,7 +49,10 @@ KEPT = "kept weights"
 
 
 class Session:
-    """The state behind a Lab; parameters as for `Lab`."""
+    """The state behind a Lab.
+
+    Parameters: as for `Lab`; `called` returns the variable that holds the Lab in a notebook, '' where none does.
+    """
 
     def __init__(
         self,
@@ -57,6 +64,7 @@ class Session:
         choices: Mapping[str, Any] | None = None,
         runs_dir: str | os.PathLike[str] = "nmlab_runs",
         name: str = "lab",
+        called: Callable[[], str] = str,
         view: Callable[..., Any] | None = None,
         lock: Mapping[str, Any] | None = None,
         hide: Iterable[str] = (),
@@ -64,6 +72,7 @@ class Session:
     ) -> None:
         self.problem = problem
         self.name = name
+        self.called = called
         self.options = options or TrainerOptions()
         self.view = view
         self.store = RunStore(runs_dir)
@@ -155,28 +164,30 @@ class Session:
         data_kwargs: Mapping[str, Any] | None = None,
         choices: Mapping[str, Any] | None = None,
     ) -> None:
-        """Take other data; values that were chosen are kept where the new function has the name and takes the value."""
+        """Take other data; values given or chosen are kept where the new function has the name and takes the value.
+
+        Those that code gave stay what the form goes back to.
+        """
         if keep_weights and self.newest_problem is None:
             raise RunError("There are no weights to keep: no run has built the Problem yet.")
         fields = {field.name: field for field in fields_of(data_setup_function, choices)}
-        kept: dict[str, Any] = {}
-        for name, value in self._chosen_data_kwargs().items():
-            if name in fields and name not in (data_kwargs or {}) and name not in self._lock:
-                try:
-                    kept |= check([fields[name]], {name: value}, complete=False)
-                except FieldError:
-                    continue
-        self._take_data(data_setup_function, {**kept, **(data_kwargs or {})}, choices)
+
+        def fitting(values: Mapping[str, Any]) -> dict[str, Any]:
+            kept: dict[str, Any] = {}
+            for name, value in values.items():
+                if name in fields and name not in (data_kwargs or {}) and name not in self._lock:
+                    with suppress(FieldError):
+                        kept |= check([fields[name]], {name: value}, complete=False)
+            return kept
+
+        given = fitting({**self._beyond, **self.data_form.given})
+        changed = fitting(self.data_form.changed)
+        self._take_data(data_setup_function, {**given, **(data_kwargs or {})}, choices)
+        self.data_form.set(changed)
         self._kept = None
         self._start = (None, self._fresh)
         self._keep_pending = keep_weights
         self.keep_if_asked()
-
-    def _chosen_data_kwargs(self) -> dict[str, Any]:
-        """The current values without those that are their function's own defaults."""
-        current = self.data_kwargs
-        defaults = [f.name for f in self.data_fields if f.name in current and is_default(f, current[f.name])]
-        return {name: value for name, value in current.items() if name not in defaults}
 
     # --- start weights ---
 
@@ -259,11 +270,13 @@ class Session:
         *,
         echo: bool = True,
         step: bool = False,
+        blocking: bool = False,
     ) -> Fit:
         """Begin a fit in its thread and return it; the last one's data are let go of first.
 
         Parameters: `data_kwargs`, `options`, by default those that are chosen; `echo`, whether what the run prints
-        also goes where it would without nmlab; `step`, whether to pause after the first epoch.
+        also goes where it would without nmlab; `step`, whether to pause after the first epoch; `blocking`, whether a
+        cell waits for its end.
         """
         self._known_fingerprint()
         asked = self._as_next_run(data_kwargs, options)
@@ -275,6 +288,7 @@ class Session:
             view=self.view,
             echo=echo,
         )
+        fit.control.owner, fit.control.blocking = self, blocking
         if step:
             fit.control.step()
         self.fit = fit.start(instead_of=self.fit)
@@ -284,29 +298,32 @@ class Session:
         self._made[fit.run.folder] = Known(self.data_setup_function, fit.data_kwargs)
         return fit
 
-    def find_lr(self, *asked: Any, echo: bool = True, **settings: Any) -> LRSearch:
+    def find_lr(self, *asked: Any, echo: bool = True, blocking: bool = False, **settings: Any) -> LRSearch:
         """Begin a search for a learning rate in its thread and return it.
 
-        Parameters: `asked`, data keywords and options, by default those that are chosen; `echo` as for `start`;
-        `settings`, further ones of `LRSearch`.
+        Parameters: `asked`, data keywords and options, by default those that are chosen; `echo` and `blocking` as for
+        `start`; `settings`, further ones of `LRSearch`.
         """
-        search = LRSearch(**self._as_next_run(*asked), echo=echo, **settings)
-        search.start(instead_of=self.fit)
-        return search
+        return self._begin(LRSearch(**self._as_next_run(*asked), echo=echo, **settings), blocking)
 
     def find_batch_size(self, *asked: Any, **settings: Any) -> BatchSizeSearch:
-        """Begin a search for a batch size in its thread and return it; parameters as for `find_lr`."""
-        search = BatchSizeSearch(**self._as_next_run(*asked), **settings)
-        search.start(instead_of=self.fit)
-        return search
+        """Begin a search for a batch size, for which a cell waits, in its thread and return it; else as `find_lr`."""
+        return self._begin(BatchSizeSearch(**self._as_next_run(*asked), **settings), blocking=True)
+
+    def _begin(self, task: AnyTask, blocking: bool) -> AnyTask:
+        task.control.owner, task.control.blocking = self, blocking
+        return task.start(instead_of=self.fit)
 
     def cross(self, runs: Iterable[Run], known: Callable[[Run], Known | None], split: str, metric: str) -> Crossing:
-        """Begin to score runs on each other's data, in a thread, and return what does it; see `Crossing`."""
+        """Begin to score runs on each other's data, in a thread, and return what does it; see `Crossing`.
+
+        A cell waits for it.
+        """
         held = self.newest_problem
         if held is None:
             assert not isinstance(self.problem, Problem)
             held = built_by(self.problem, RandomStreams(0))
-        return Crossing(held, list(runs), known, split, metric).start(instead_of=self.fit)
+        return self._begin(Crossing(held, list(runs), known, split, metric), blocking=True)
 
     def known(self, run: Run) -> Known | None:
         """Return how a run's data were made, also of an earlier kernel's; None where the function is not known here."""
@@ -340,6 +357,8 @@ class Session:
     def take_over(self, other: Session) -> None:
         """Go on with the fit and the start weights of a session over the same Problem."""
         self.fit, self._fresh, self._start, self._kept = other.fit, other._fresh, other._start, other._kept
+        if self.fit is not None:
+            self.fit.control.owner = self
         self._made |= other._made
 
     def take_settings(self, run: Run) -> list[str]:
@@ -363,9 +382,9 @@ class Session:
         fields = {field.name for field in self.data_fields}
         kept = {name: value for name, value in self._beyond.items() if name in lost}
         self._beyond = {name: value for name, value in values.items() if name not in fields} | kept
-        self.data_form.reset()
+        self.data_form.clear()
         self.data_form.set({name: value for name, value in values.items() if name not in self._lock})
-        self.options_form.reset()
+        self.options_form.clear()
         shown = {name: getattr(options, name) for name in options.model_fields_set if name not in self._lock}
         self.options_form.set({name: value for name, value in shown.items() if name not in lost_options})
         # what code gives this Lab, and gave that run, is there all the same
@@ -413,8 +432,8 @@ class Session:
         }
         extra = takes_any_keyword(self.data_setup_function)
         faults |= {
-            name: "neither a parameter of the data function "
-            f"({', '.join(sorted(data)) or 'it has none'}) nor a trainer option ({', '.join(sorted(known))})"
+            name: f"{did_you_mean(name, data | known)} It is neither a parameter of the data function "
+            f"({', '.join(sorted(data)) or 'it has none'}) nor a trainer option ({', '.join(sorted(known))})".lstrip()
             for name in given
             if name not in data | known and not extra
         }

@@ -7,7 +7,7 @@ from typing import Generic, Self, TypeVar
 
 from nmlab import control as controls
 from nmlab.control import Control, StopRequested
-from nmlab.errors import NmlabError
+from nmlab.errors import Interrupted, NmlabError
 from nmlab.fitting import Fit
 from nmlab.launch import Job
 
@@ -55,6 +55,11 @@ class Task(ABC, Generic[T]):
         """Whether it was stopped before it had come to an end."""
         return isinstance(self._job.error, StopRequested)
 
+    def run_to_end(self) -> T:
+        """Begin, block until it has ended, and return what came of it; an interrupt as in `wait`."""
+        self.control.blocking = True
+        return self.start().wait()
+
     def wait(self) -> T:
         """Block until it has ended and return what came of it, or raise what ended it.
 
@@ -68,11 +73,11 @@ class Task(ABC, Generic[T]):
             raise NmlabError(f"{self.control.name} {self.unfinished}; all is as it was before")
         return self._job.result()
 
-    def interrupted(self) -> KeyboardInterrupt:
+    def interrupted(self) -> Interrupted:
         """Stop it, wait until all is as it was, and return what to raise; a further interrupt does not wait."""
         self.control.stop()
         self._job.wait()
-        return KeyboardInterrupt(f"{self.control.name} was stopped; all is as it was before")
+        return Interrupted(f"■ stopped {self.control.name}. Everything is as it was before.")
 
     @abstractmethod
     def _perform(self) -> T:

@@ -275,7 +275,7 @@ def test_an_interrupt_ends_it_and_leaves_all_as_it_was(lab: Lab, monkeypatch: py
     problem: Any = lab.problem
     before = copy_weights(problem)
     monkeypatch.setitem(globals(), "interrupt_now", True)
-    with pytest.raises(KeyboardInterrupt, match="all is as it was"):
+    with pytest.raises(KeyboardInterrupt, match="Everything is as it was before"):
         lab.cross()
     assert all(torch.equal(value, before[name]) for name, value in copy_weights(problem).items())
     lab._await_screen()

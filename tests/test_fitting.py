@@ -531,7 +531,9 @@ def test_an_interrupt_of_a_fit_that_has_just_begun_waits_until_it_is_closed(
 
     problem = built(rosenbrock)
     monkeypatch.setattr(Job, "start", interrupted)
-    with pytest.raises(KeyboardInterrupt, match="was stopped; its best weights are in place"):
+    with pytest.raises(
+        KeyboardInterrupt, match=r"■ stopped run .*The Problem holds its (best|current) weights; its folder is "
+    ):
         nmlab.fit(problem, rosenbrock_data, TrainerOptions(max_epochs=10**6), runs_dir=runs_dir)
     [run] = RunStore(runs_dir).runs()
     assert run.status == "stopped"

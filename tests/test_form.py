@@ -191,7 +191,7 @@ def test_what_is_entered_wrong_stands_beside_its_field(name: str, typed: str, pa
     assert part in some.faults[name]
     assert shown(some)[name] == typed, "what was typed is not taken away"
     some.reset(name)
-    assert set(some.faults) == ({"count"} if name == "count" else set())
+    assert some.faults == {}
 
 
 def test_an_edit_of_a_field_that_is_gone_does_nothing() -> None:
@@ -342,7 +342,7 @@ def test_an_option_that_only_code_can_give_survives_the_form(name: str, make: Ca
     assert getattr(options.replace(**some.values), name) is None  # it can be chosen away
     some.enter(name, label)
     assert some.values[name] is given_value  # and back
-    assert (some.faults, some.state()["changed"][name]) == ({}, True)
+    assert (some.faults, some.state()["changed"][name]) == ({}, False)
 
 
 def test_every_option_round_trips() -> None:
@@ -497,21 +497,35 @@ def test_every_stop_is_a_value_of_the_field(
 # Back to the defaults, locks, hidden fields -----------------------------------------------------------------
 
 
+def marked(some: Form) -> set[str]:
+    return {name for name, changed in some.state()["changed"].items() if changed}
+
+
 def test_changed_fields_are_marked_and_reset() -> None:
     some = form(count=1, rate=0.5)
-    marked = {name for name, changed in some.state()["changed"].items() if changed}
-    assert marked == {"count", "rate"}
-    assert some.chosen == {"count": 1, "rate": 0.5}
+    assert marked(some) == set(), "what the author gave is where the form begins"
+    assert some.chosen == some.given == {"count": 1, "rate": 0.5}
+    assert described(some)["rate"]["default_text"] == "0.5"
     some.enter("rate", "1e-3")
     some.enter("word", "new")
-    assert some.chosen == {"count": 1, "word": "new"}
+    assert marked(some) == {"rate", "word"}
+    assert some.changed == {"rate": 1e-3, "word": "new"}
+    assert some.chosen == {"count": 1, "rate": 1e-3, "word": "new"}, "the field's own default was chosen too"
     some.reset("word")
     assert (shown(some)["word"], some.values["word"]) == ("abc", "abc")
     some.enter("kind", "a")
     some.reset()
-    assert some.chosen == {}
-    assert set(some.faults) == {"count"}, "it has no default to go back to"
-    assert not any(some.state()["changed"].values())
+    assert some.chosen == {"count": 1, "rate": 0.5}
+    assert (some.faults, marked(some)) == ({}, set())
+
+
+def test_a_form_goes_to_the_fields_own_defaults_whatever_it_began_with() -> None:
+    some = form(count=1, rate=0.5)
+    some.clear()
+    assert (shown(some)["count"], some.values["rate"]) == ("", 1e-3)
+    assert set(some.faults) == {"count"}, "it has no default of its own"
+    assert marked(some) == {"count", "rate"}
+    assert form().chosen == {}
 
 
 def test_a_locked_value_is_shown_and_kept() -> None:
@@ -580,7 +594,16 @@ def test_a_preset_brings_back_what_was_chosen_and_defaults_elsewhere() -> None:
     another = form(rate=0.5)
     assert another.from_json(stored) == []
     assert check(FIELDS, another.values) == check(FIELDS, some.values)
-    assert another.state() == some.state()
+    assert another.state()["shown"] == some.state()["shown"]
+
+
+def test_a_preset_brings_back_an_own_default_where_the_author_gave_another_value() -> None:
+    some = form(count=1, rate=0.5)
+    some.enter("rate", "1e-3")
+    stored = some.to_json()
+    some.reset()
+    assert some.from_json(stored) == []
+    assert some.values["rate"] == 1e-3
 
 
 @settings(max_examples=30, deadline=None)

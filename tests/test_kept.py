@@ -30,7 +30,8 @@ def published(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_every_place_it_was_shown_at_is_kept_alike(published: Any, tmp_path: Path) -> None:
     run = nmlab.fit(rosenbrock, rosenbrock_data, TrainerOptions(max_epochs=2), nsim=20, runs_dir=tmp_path)
-    kept = Kept("key")
+    saved: list[tuple[str, Any]] = []
+    kept = Kept("key", lambda *told: saved.append(told))
     kept.show()
     threading.Thread(target=kept.update, args=(run, [], RunStore(tmp_path).runs())).run()
     kept.show()
@@ -40,6 +41,7 @@ def test_every_place_it_was_shown_at_is_kept_alike(published: Any, tmp_path: Pat
         ("key", False),
     ]
     assert published[1][0] == published[2][0]
+    assert saved == [("key", published[1][0])]
     html = published[-1][0]["text/html"]
     assert "nmlab-kept-key" in html  # by which the living panel hides it
     assert "data:image/png;base64," in html
@@ -47,9 +49,13 @@ def test_every_place_it_was_shown_at_is_kept_alike(published: Any, tmp_path: Pat
     assert "<script" not in html
 
 
+def never(*_given: Any) -> None:
+    raise AssertionError
+
+
 def test_before_it_is_shown_nothing_is_sent(published: Any, tmp_path: Path) -> None:
     run = nmlab.fit(rosenbrock, rosenbrock_data, TrainerOptions(max_epochs=1), nsim=20, runs_dir=tmp_path)
-    Kept("key").update(run, [], RunStore(tmp_path).runs())
+    Kept("key", never).update(run, [], RunStore(tmp_path).runs())
     assert published == []
 
 
@@ -57,7 +63,7 @@ def test_many_runs_stay_small(published: Any, tmp_path: Path) -> None:
     store = RunStore(tmp_path)
     for number in range(RUNS + 20):
         store.create(f"a run with a name {number}", {"data_kwargs": {"nsim": number}}).close("finished")
-    kept = Kept("key")
+    kept = Kept("key", lambda _key, _bundle: None)
     kept.show()
     runs = store.runs()
     kept.update(runs[-1], [], runs)

@@ -190,15 +190,16 @@ def test_an_interrupt_before_the_waiting_stops_the_fit_and_frees_the_panel(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     screen = Screen(lab)
-    begun = Bench.begun
+    refresh = Bench.refresh
 
-    def interrupted(*arguments: Any, **keywords: Any) -> None:
-        begun(*arguments, **keywords)
+    def interrupted(bench: Bench) -> None:
+        patch.undo()
+        refresh(bench)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Bench, "begun", interrupted)
-        with pytest.raises(KeyboardInterrupt, match="its best weights are in place"):
+        patch.setattr(Bench, "refresh", interrupted)
+        with pytest.raises(KeyboardInterrupt, match=r"■ stopped run 0001-rosenbrock_data .*The Problem holds its"):
             lab.fit(max_epochs=1_000_000)
     assert lab.run is not None
     assert lab.run.status == "stopped"

@@ -151,7 +151,7 @@ def test_nothing_is_restored_into_weights_that_are_being_trained(lab: Lab, scree
     screen.edit("options", max_epochs="100000")
     screen.send("run")
     screen.send("restore", runs=[first.id])
-    assert "stop it first" in screen.message
+    assert f"Run {lab.runs[-1].id} of Lab &#x27;lab&#x27; is running. To stop it" in screen.message
 
 
 # --- runs ---
@@ -248,6 +248,44 @@ def test_presets(lab: Lab, screen: Screen) -> None:
     assert screen.panel.presets == []
     lab.save_preset("again")
     assert screen.panel.presets == ["again"]
+
+
+def test_reset_goes_back_to_what_the_author_gave_and_can_be_undone(problem: Any, tmp_path: Path) -> None:
+    options = QUICK.replace(max_epochs=7, optimizer="SGD")
+    lab = Lab(problem, rosenbrock_data, options=options, data_kwargs={"nsim": 33}, runs_dir=tmp_path / "runs")
+    screen = Screen(lab)
+
+    def changed() -> set[str]:
+        return {n for which in ("data", "options") for n, on in screen.panel.entries[which]["changed"].items() if on}
+
+    assert changed() == set()
+    screen.edit("data", nsim="44", p_low="many")
+    screen.edit("options", max_epochs="8", lr="0.5")
+    assert changed() == {"nsim", "p_low", "max_epochs", "lr"}
+    edited = screen.panel.entries
+    screen.send("reset")
+    assert (changed(), screen.shown("data")["nsim"]) == (set(), "33")
+    assert (screen.shown("options")["max_epochs"], screen.shown("options")["optimizer"]) == ("7", "SGD")
+    screen.send("undo")
+    assert screen.panel.entries == edited
+    screen.send("reset")
+    assert (fitted(lab).epochs, lab.runs[-1].settings["data_kwargs"]["nsim"]) == (7, 33)
+
+    # other data: what the author gave stays the default, what the user changed stays changed
+    screen.edit("data", p_low="0.7")
+    lab.swap(sized_data)
+    assert (screen.shown("data"), changed()) == ({"p_low": "0.7", "nsim": "33"}, {"p_low"})
+    screen.send("reset")
+    assert screen.shown("data") == {"p_low": "0.5", "nsim": "33"}
+
+    # a run made with other values shows those, not the author's
+    run = lab.fit(options=TrainerOptions(max_epochs=2, seed=1))
+    screen.send("settings", runs=[run.id])
+    assert (screen.shown("options")["max_epochs"], screen.shown("options")["optimizer"]) == ("2", "default")
+
+
+def sized_data(p_low: float = 0.5, nsim: int = 1000) -> Any:
+    return rosenbrock_data(nsim, p_low=p_low)
 
 
 def test_reset_of_one_field(screen: Screen) -> None:

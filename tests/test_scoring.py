@@ -117,7 +117,7 @@ def test_it_waits_for_no_fit_but_a_view_may_score(tmp_path: Path) -> None:
         problem, rosenbrock_data, TrainerOptions(max_epochs=100000, seed=1), runs_dir=tmp_path, view=view
     ).start()
     try:
-        with pytest.raises(BusyError, match="before scoring"):
+        with pytest.raises(BusyError, match="Scoring waits until"):
             score(problem, rosenbrock_data())
         while not fit.run.epochs and not fit.done:
             time.sleep(0.01)

@@ -24,6 +24,7 @@ def check(
     subject: str | None = None,
     extra: bool = False,
     complete: bool = True,
+    elsewhere: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Return the values converted to what their fields take, defaults filled in, in the order of the fields.
 
@@ -36,6 +37,7 @@ def check(
     subject : first line of the error, saying whose values these are
     extra : whether other names are well too (a function with `**kwargs`); they are passed through
     complete : whether defaults are filled in and required values demanded, or only what is given checked
+    elsewhere : names that are given in another place, and how to give them there, for who mistypes one here
 
     Raises
     ------
@@ -57,7 +59,7 @@ def check(
             checked[name] = field.default if fault_of(field, field.default) else _converted(field, field.default)
     others = {name: value for name, value in values.items() if name not in known}
     if not extra:
-        faults |= {name: unknown_name(name, list(known)) for name in others}
+        faults |= {name: unknown_name(name, list(known), elsewhere) for name in others}
     if faults:
         raise FieldError(faults, subject)
     return checked | others

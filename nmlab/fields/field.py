@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, Literal
@@ -121,11 +121,22 @@ def _length_text(field: Field) -> str:
     return "" if most is None else f"at most {most} "
 
 
-def unknown_name(name: str, known: Sequence[str]) -> str:
-    """Say that a name is unknown, which one may be meant, and which there are."""
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]!r}? Known are" if near else "known are"
+def unknown_name(name: str, known: Sequence[str], elsewhere: Mapping[str, str] | None = None) -> str:
+    """Say that a name is unknown, which one may be meant, and which there are.
+
+    Parameters: `elsewhere`, names that are given in another place, and how.
+    """
+    others = elsewhere or {}
+    meant = did_you_mean(name, [*known, *others])
+    near = next((how for other, how in others.items() if other not in known and repr(other) in meant), "")
+    hint = f"{meant} {f'{near}. ' if near else ''}Known {'here ' if near else ''}are" if meant else "known are"
     return f"unknown name; {hint}: {', '.join(known) or 'none'}"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Ask whether the nearest of the known names is meant; '' where none is near."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean {near[0]!r}?" if near else ""
 
 
 def is_bool(value: Any) -> bool:

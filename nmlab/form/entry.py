@@ -15,16 +15,15 @@ class Entry:
 
     `shown`, `value`, `fault` and `changed` (from what `reset` brings) are settled once, by `set` or `enter`.
 
-    Parameters: `field`; `value`, the first one, or REQUIRED for nothing; `locked` and `hidden`, whether a user can
-    only see it, or not even that.
+    Parameters: `field`; `value`, the first one, to which `reset` goes back, or REQUIRED for nothing; `locked` and
+    `hidden`, whether a user can only see it, or not even that.
     """
 
     def __init__(self, field: Field, value: Any, *, locked: bool = False, hidden: bool = False) -> None:
         self.field = field
         self.locked = locked
         self.hidden = hidden
-        # What nobody can enter again goes back to what code gave.
-        self._home = replace(field, default=value if locked or field.kind == "any" else field.default)
+        self._home = field if value is REQUIRED else replace(field, default=value)
         self._in_code: dict[str, Any] = {}
         self.set(value)
 
@@ -40,8 +39,8 @@ class Entry:
             shown = free_label(f"{_code_name(value)} (given in code)", options_of(self.field))
             self._in_code = {shown: value}
         given = read(self.field, shown) if value is REQUIRED else value  # such as the choice that stands on screen
-        default = self.field.default
-        known = [(shown, given)] + ([] if default is REQUIRED else [(show(self.field, default), default)])
+        defaults = [each for each in (self._home.default, self.field.default) if each is not REQUIRED]
+        known = [(shown, given), *((show(self.field, default), default) for default in defaults)]
         self._known = [*known, *self._in_code.items()]
         self._judge(shown)
 
@@ -50,8 +49,12 @@ class Entry:
         self._judge(shown)
 
     def reset(self) -> None:
-        """Go back to the default; a field without one becomes empty."""
+        """Go back to the first value; a field that began empty becomes empty."""
         self.set(self._home.default)
+
+    def clear(self) -> None:
+        """Go to the field's own default, whatever the first value was; a value that only code can make stays."""
+        self.set(self._home.default if self.field.kind == "any" else self.field.default)
 
     def _judge(self, shown: Any) -> None:
         self.shown: Shown = shown
@@ -66,7 +69,8 @@ class Entry:
             return f"no widget can make this value; give it in data_kwargs={{'{self.field.name}': …}} or choices"
         if self.value is REQUIRED:
             return f"missing; give {expected(self.field)}"
-        if self.value is self.field.default or self.shown in self._in_code:  # the author's word, and code's
+        # the function's own default and what code gave are as they are
+        if self.value is self.field.default or self.value is self._home.default or self.shown in self._in_code:
             return None
         return fault_of(self.field, self.value)
 
@@ -76,9 +80,15 @@ class Entry:
         return is_default(self._home, self.value)
 
     @property
+    def given(self) -> Any:
+        """The first value where it was not the field's own default; else REQUIRED."""
+        home = self._home.default
+        return REQUIRED if is_default(self.field, home) else home
+
+    @property
     def chosen(self) -> bool:
-        """Whether the entry holds a value, and not the function's own default."""
-        return self.value is not REQUIRED and not is_default(self.field, self.value)
+        """Whether the entry holds a value that somebody chose: a user, or code that gave the first one."""
+        return self.value is not REQUIRED and (self.changed or not is_default(self.field, self.value))
 
     def describe(self) -> dict[str, Any]:
         """Return what a screen needs to know of the field; see `Form.describe`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -24,7 +24,8 @@ class Form:
     Parameters
     ----------
     fields : what may be entered
-    values : shown first, by name, before the fields' defaults; the caller has checked them
+    values : shown first, by name, in place of the fields' own defaults, and what `reset` goes back to; the caller has
+        checked them
     title : a heading
     first : names that are not folded away; default: all
     lock : values that can be seen and not changed, by name
@@ -76,7 +77,7 @@ class Form:
         }
 
     def state(self) -> dict[str, Any]:
-        """Return what is shown, as JSON: 'shown', 'faults' and 'changed' (from the default), each by name."""
+        """Return what is shown, as JSON: 'shown', 'faults' and 'changed' (from the first value), each by name."""
         entries = self._shown_entries()
         return {
             "shown": {name: entry.shown for name, entry in entries.items()},
@@ -103,13 +104,33 @@ class Form:
         entry.enter(shown)
 
     def reset(self, name: str | None = None) -> None:
-        """Go back to one field's default, or to those of all fields (None); a field without default becomes empty.
-
-        Locked and hidden values stay, and those that only code can give go back to what the form began with.
-        """
+        """Go back to what the form began with, for one field or for all (None); locked and hidden values stay."""
         for entry in self._entries.values() if name is None else self._open(name):
             if not entry.fixed:
                 entry.reset()
+
+    def reset_all(self) -> Callable[[], None]:
+        """Go back to what the form began with; returns what takes this back."""
+        before = {name: (entry.shown, entry.value) for name, entry in self._entries.items() if entry.changed}
+
+        def back() -> None:
+            for name, (shown, value) in before.items():
+                for entry in self._open(name):
+                    entry.set(value)
+                    if entry.shown != shown:  # it was wrong, or not written as nmlab writes it
+                        entry.enter(shown)
+
+        self.reset()
+        return back
+
+    def clear(self) -> None:
+        """Go to all fields' own defaults; a field without one becomes empty.
+
+        Locked and hidden values stay, and those that only code can give go back to what the form began with.
+        """
+        for entry in self._entries.values():
+            if not entry.fixed:
+                entry.clear()
 
     def _open(self, name: str) -> list[Entry]:
         entry = self._entries.get(name)
@@ -123,8 +144,18 @@ class Form:
         return {name: entry.value for name, entry in self._entries.items() if entry.value is not REQUIRED}
 
     @property
+    def given(self) -> Values:
+        """What the form began with, where this was not the field's own default."""
+        return {name: entry.given for name, entry in self._entries.items() if entry.given is not REQUIRED}
+
+    @property
+    def changed(self) -> Values:
+        """The values that are not what the form began with."""
+        return {name: entry.value for name, entry in self._entries.items() if entry.changed and not entry.fault}
+
+    @property
     def chosen(self) -> Values:
-        """The values that are not their function's own defaults."""
+        """The values that are not their field's own defaults, or not what the form began with."""
         return {name: entry.value for name, entry in self._entries.items() if entry.chosen}
 
     @property
@@ -145,7 +176,7 @@ class Form:
         return describe_values([entry.field for entry in entries], fitting)
 
     def from_json(self, stored: Mapping[str, Any]) -> list[str]:
-        """Show what `to_json` wrote and defaults elsewhere; return the names of values that could not be set.
+        """Show what `to_json` wrote, and own defaults elsewhere; return the names of values that could not be set.
 
         Such values are of fields that are gone, do not fit any more, or only code can make; what the fields hold
         stays. Locked and hidden values stay as well.
@@ -154,7 +185,7 @@ class Form:
         values, lost = rebuild_values([entry.field for entry in self._entries.values()], stored)
         for name, entry in self._entries.items():
             if name not in stored and not entry.fixed:
-                entry.reset()
+                entry.clear()
         other = [name for name in stored if name not in self._entries or stored[name] != here.get(name)]
         self.set({name: values[name] for name in other if name in values})
         fixed = [name for name, entry in self._entries.items() if entry.fixed]

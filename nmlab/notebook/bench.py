@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
+from nmlab import control as controls
 from nmlab.fitting import Fit
 from nmlab.guessing import decades, guess_text
 from nmlab.notebook.board import Board
@@ -41,7 +42,6 @@ class Bench:
         self._changing = threading.RLock()
         self._shown: tuple[Fit | None, object] = (None, None)
         self._ended: Fit | None = None
-        self._blocking: Fit | None = None
         self._earlier: Sequence[Run] = ()
         self._answers = 0
         self._seen: dict[str, Run] = {}
@@ -52,11 +52,12 @@ class Bench:
         self._stage = Stage(self.panel.change)
         self.painter = Painter(self._look)
         self._memory = MemoryLine(self.panel.change)
-        self.kept = Kept(self.panel.key)
+        self.kept = Kept(self.panel.key, self.save)
         self.board = Board(session.store.folder, self.panel.change)
         self.panel.observe(lambda _change: self.painter.wake(), names=["tab", "scales", "screen", "ticked"])
         self.show_forms()
         self.show_presets()
+        controls.watch(self)
 
     # --- what stands on screen ---
 
@@ -96,14 +97,18 @@ class Bench:
         with self._changing:
             session, faults = self._session, self._session.faults
             fit = session.fit
-            busy = self.searching.going or (fit is not None and self._ended is not fit)
+            running = controls.current()
+            other = running if running is not None and running.owner is not session else None
+            busy = self.searching.going or (fit is not None and self._ended is not fit) or other is not None
             before = self.panel.controls
             enabled: list[str] = []
             hint = ""
             if self.searching.going:
                 enabled, hint = self.searching.enabled, self.searching.hint
-            elif busy and fit is self._blocking:
-                hint = "A cell is waiting for this run: stop it with ■ (Interrupt the kernel)."
+            elif other is not None:
+                hint = other.busy()
+            elif busy and fit is not None and fit.control.blocking:
+                hint = fit.control.busy()
             elif busy and fit is not None:
                 going = not (fit.control.stopping or fit.done)
                 enabled = ["pause", "step", "stop"] if going else []
@@ -119,6 +124,7 @@ class Bench:
                 controls={
                     "enabled": enabled,
                     "busy": busy,
+                    "run": fit.run.id if busy and fit is not None and self._ended is not fit else "",
                     "paused": bool(busy and fit is not None and fit.control.pausing),
                     "turn": before["turn"] + (busy != before["busy"]),
                     "answers": self._answers,
@@ -158,6 +164,10 @@ class Bench:
         """Show a message below the buttons, with a button to undo what it tells of; '' for none."""
         self.show_message(f"<div class='nm-told' role='status'>{escape(text)}</div>" if text else "", undo)
 
+    def say_of_runs(self, text: str) -> None:
+        """Show a message above the table of runs, with a button to undo what it tells of."""
+        self.panel.change(message={"html": escape(text), "text": text, "undo": True, "at": "runs"})
+
     def show_message(self, html: str, undo: bool = False) -> None:
         """Show HTML where messages stand; '' for none."""
         self.panel.change(message={"html": html, "undo": undo} if html else {})
@@ -166,22 +176,28 @@ class Bench:
         """Show an error where messages stand."""
         self.panel.change(message={"html": error_html(title, text)})
 
+    def save(self, key: str, bundle: dict[str, Any]) -> None:
+        """Let the page put into a saved notebook what a display shows, by its key.
+
+        Besides the panel's own only the newest is held: earlier ones do not change any more.
+        """
+        own = {self.panel.key: self.panel.saved[self.panel.key]} if self.panel.key in self.panel.saved else {}
+        self.panel.change(saved={**own, key: bundle})
+
     def retire(self) -> None:
         """Put a note in place of everything."""
         self.panel.retired = "This panel was replaced by one that was made later; its run goes on there."
 
     # --- the run ---
 
-    def begun(self, fit: Fit, blocking: bool = False) -> None:
-        """Follow a fit that has begun; `blocking`, whether a cell waits for it, so that no button can be heard."""
-        with self._changing:
-            self._blocking = fit if blocking else None
-        self.refresh()
+    def current_changed(self) -> None:
+        """Show what can be done now that a fit, of whichever Lab, holds the kernel or holds it no more."""
+        self.painter.wake()
 
-    def searches(self, search: Task[Any], blocking: bool = False) -> None:
-        """Follow a search that has begun; `blocking` as for `begun`."""
+    def searches(self, search: Task[Any]) -> None:
+        """Follow a search that has begun."""
         with self._changing:
-            self.searching.begun(search, blocking)
+            self.searching.begun(search)
         self.refresh()
 
     def changed_runs(self) -> None:
@@ -234,8 +250,10 @@ class Bench:
             logging.getLogger(__name__).exception("Run %s could not be drawn", fit.run.id)
         if done and self._ended is not fit:
             with self._changing:
-                self._ended, self._blocking = fit, None
+                self._ended = fit
         self.show_controls()
+        if not done and not fit.control.paused:  # a server may take a kernel whose fit is paused for idle
+            self.panel.show_life()
         return searching or not done
 
     def _show_run(self, fit: Fit, done: bool) -> None:

@@ -9,7 +9,6 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import traitlets
 from IPython import get_ipython
 from IPython.display import display
@@ -17,7 +16,7 @@ from IPython.display import display
 from nmlab import tensorboard
 from nmlab.errors import RunError, TensorBoardError
 from nmlab.notebook.live import error_html, picture_html
-from nmlab.notebook.panel import front, synced
+from nmlab.notebook.widget import Widget, front, synced
 from nmlab.plots import Picture, alt_text, draw_overlay, panel
 from nmlab.runs import Run, RunStore
 
@@ -30,7 +29,7 @@ RUNS = 8
 LEFT = "TensorBoard stood here while its kernel ran. Run the cell again to open it."
 
 
-class Frame(anywidget.AnyWidget):
+class Frame(Widget):
     """TensorBoard in a cell's output."""
 
     _esm = front("dom.js", "page.js", "board.js", "frame.js")

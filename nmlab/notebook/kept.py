@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
 
@@ -20,11 +20,13 @@ RUNS = 50
 class Kept:
     """A display beside the panel that the living panel hides.
 
-    Parameters: `key`, the panel's.
+    Parameters: `key`, the panel's; `save`, called with the key and what it shows now, for a page that was loaded anew
+    and does not know the display any more.
     """
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, save: Callable[[str, dict[str, Any]], None]) -> None:
         self._key = key
+        self._save = save
         self._picture = Picture(640, 280)
         self._bundle: dict[str, Any] = {}
         self._shown = False
@@ -51,6 +53,12 @@ class Kept:
         )
         if self._shown:
             update_display(self._bundle, raw=True, display_id=self._key)
+            self._save(self._key, self._bundle)
 
     def _made(self, html: str, text: str) -> dict[str, Any]:
-        return {"text/html": f"<div class='nmlab-kept-{self._key}'>{html}</div>", "text/plain": text}
+        return kept_bundle(self._key, html, text)
+
+
+def kept_bundle(key: str, html: str, text: str) -> dict[str, Any]:
+    """Return what a cell's output shows, so that the page finds it again by its key."""
+    return {"text/html": f"<div class='nmlab-kept-{key}'>{html}</div>", "text/plain": text}

@@ -21,12 +21,12 @@ from nmlab.archive import export_runs
 from nmlab.crossed import Cross
 from nmlab.crossing import Known
 from nmlab.data import Splits
-from nmlab.errors import FieldError, RunError
+from nmlab.errors import FieldError, Interrupted, RunError
 from nmlab.fitting import Fit
 from nmlab.gallery import Example, get
 from nmlab.notebook import board, labs
 from nmlab.notebook.bench import Bench
-from nmlab.notebook.live import CellView
+from nmlab.notebook.cell_view import CellView
 from nmlab.notebook.requests import Requests
 from nmlab.options import TrainerOptions
 from nmlab.plots import paper_figure
@@ -111,6 +111,7 @@ class Lab:
             lock=lock,
             hide=hide,
             guess=guess,
+            called=self._variable,
         )
         self._bench: Bench | None = None
         if get_ipython() is not None:
@@ -159,6 +160,21 @@ class Lab:
         return self._session.problem
 
     @property
+    def data_setup_function(self) -> Callable[..., Any]:
+        """The function that makes the data of the next run."""
+        return self._session.data_setup_function
+
+    @property
+    def data_kwargs(self) -> dict[str, Any]:
+        """Its keywords for the next run, as the form holds them."""
+        return self._session.data_kwargs
+
+    @property
+    def choices(self) -> Mapping[str, Any] | None:
+        """Values that its keywords take by name, as they were given."""
+        return self._session.choices
+
+    @property
     def run(self) -> Run | None:
         """The newest run of this Lab in this kernel, or None before the first."""
         return self._session.fit.run if self._session.fit is not None else None
@@ -184,11 +200,11 @@ class Lab:
         labs.use(self)
         data_kwargs, options = self._session.sort_out(kwargs)
         cell = CellView() if get_ipython() is not None else None
-        fit = self._session.start(data_kwargs, options)
+        fit = self._session.start(data_kwargs, options, blocking=True)
         watcher: threading.Thread | None = None
         try:
             if self._bench is not None:
-                self._bench.begun(fit, blocking=True)
+                self._bench.refresh()
             if cell is not None:
                 watcher = self._follow(fit, cell)
             return fit.wait()
@@ -215,7 +231,8 @@ class Lab:
         Returns what shows itself as a picture and has a `.suggestion`. Raises what `nmlab.find_lr` raises.
         """
         asked = self._session.sort_out(kwargs, "lab.find_lr")
-        return self._wait_for(self._session.find_lr(*asked, min_lr=min_lr, max_lr=max_lr, num_training=num_training))
+        settings: dict[str, Any] = {"min_lr": min_lr, "max_lr": max_lr, "num_training": num_training}
+        return self._wait_for(self._session.find_lr(*asked, blocking=True, **settings))
 
     def find_batch_size(
         self, *, mode: Literal["power", "binsearch"] = "power", max_trials: int = 6, **kwargs: Any
@@ -251,7 +268,7 @@ class Lab:
         labs.use(self)
         try:
             if self._bench is not None:
-                self._bench.searches(search, blocking=True)
+                self._bench.searches(search)
             return search.wait()
         except KeyboardInterrupt:
             if search.control.stopping:
@@ -278,6 +295,8 @@ class Lab:
                     logging.getLogger(__name__).exception("Run %s could not be drawn", fit.run.id)
                 if not done:
                     time.sleep(0.2)
+            if self._bench is not None:
+                self._bench.save(cell.key, cell.bundle)
 
         thread = threading.Thread(target=context.run, args=(watch,), name="nmlab cell", daemon=True)
         thread.start()
@@ -290,9 +309,15 @@ class Lab:
             time.sleep(0.05)
 
     def stop(self) -> None:
-        """Ask the running fit to stop at its next batch; harmless where none runs."""
-        if (running := controls.current()) is not None:
+        """Ask this Lab's running fit, or search, to stop at its next batch.
+
+        Without effect where nothing runs. Another Lab's fit goes on, and a line says whose it is and what stops it.
+        """
+        running = controls.current()
+        if running is not None and running.owner is self._session:
             running.stop()
+        elif running is not None:
+            print(f"Lab {self.name!r} is not running. {running.busy()}")
         self._show_controls()
 
     def pause(self) -> None:
@@ -319,14 +344,18 @@ class Lab:
     def wait(self) -> Run | None:
         """Block until the run that was begun by the button has ended; return it, or raise what ended it.
 
-        An interrupt ends the waiting, not the run.
+        ■ (an interrupt) ends the waiting, not the run.
         """
         fit = self._session.fit
         if fit is None:
             return None
-        while not fit.done:
-            time.sleep(0.05)
-        self._await_screen()
+        try:
+            while not fit.done:
+                time.sleep(0.05)
+            self._await_screen()
+        except KeyboardInterrupt:
+            stop = f"{self._variable() or 'lab'}.stop()"
+            raise Interrupted(f"■ ended the waiting; run {fit.run.id} goes on. To stop it, call {stop}.") from None
         if fit.error is not None:
             raise fit.error
         return fit.run
@@ -503,6 +532,10 @@ class Lab:
     def __repr__(self) -> str:
         run = f"; newest run {self.run.id}: {self.run.status}" if self.run is not None else "; no run yet"
         return self._called + run
+
+    def _variable(self) -> str:
+        shell = get_ipython()
+        return "" if shell is None else labs.variable_of(self, shell.user_ns)
 
     @property
     def _called(self) -> str:

@@ -48,6 +48,11 @@ def find(name: str | None, variables: Mapping[str, Any]) -> Any:
     return labs[name]
 
 
+def variable_of(lab: Any, variables: Mapping[str, Any]) -> str:
+    """Return the variable that holds this Lab; '' where none does."""
+    return next((name for name, value in list(variables.items()) if value is lab and not name.startswith("_")), "")
+
+
 def called(lab: Any, variables: Mapping[str, Any]) -> str:
     """Return by what `find` gives this Lab: its own name, or a variable's where another Lab has that name too."""
     own = str(lab.name)

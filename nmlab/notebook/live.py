@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Sequence
 from html import escape
-from typing import Any
-
-from IPython.display import display
 
 from nmlab.control import Control
-from nmlab.fitting import Fit
-from nmlab.plots import Picture, alt_text, draw_losses, panel
 from nmlab.runs import Run
 
 SHARE = 0.03
@@ -163,40 +157,3 @@ def picture_html(png: bytes, width: int, alt: str) -> str:
     data = base64.b64encode(png).decode()
     style = f"max-width:{width}px;width:100%"
     return f"<img alt='{escape(alt, quote=True)}' style='{style}' src='data:image/png;base64,{data}'>"
-
-
-class CellView:
-    """A run in the output of the cell that fits it; it stays there for ever, in a saved notebook too.
-
-    One display that is updated in place: a picture and words, which need no kernel to be seen again. It takes its place
-    when it is made, before all that the run prints.
-    """
-
-    def __init__(self) -> None:
-        self.earlier: Sequence[Run] = ()
-        """The runs drawn faint behind it."""
-        self._handle: Any = display({"text/html": "", "text/plain": ""}, raw=True, display_id=True)
-        self._picture = Picture(560, 260)
-        self._pace = Pace()
-        self._html = ""
-        self._image = ""
-        self._epochs = 0
-
-    def show(self, fit: Fit, last: bool = False) -> None:
-        """Bring the cell's output up to date, where it is time or the `last` look."""
-        if not (last or self._pace.due()):
-            return
-        started = time.perf_counter()
-        run = fit.run
-        if run.epochs != self._epochs:
-            self._epochs = run.epochs
-            png = self._picture.png(lambda figure: draw_losses(panel(figure), run, self.earlier), scale=1.5)
-            self._image = picture_html(png, self._picture.width, alt_text(run))
-        html = progress_html(run, fit.control, last) + self._image
-        if html != self._html:
-            self._handle.update({"text/html": html, "text/plain": repr(run)}, raw=True)
-            self._html = html
-        seconds = time.perf_counter() - started
-        if not last:
-            fit.control.progress.drawn_beside.append(seconds)
-        self._pace.drew(seconds, len(self._image))

@@ -86,7 +86,7 @@ class OwnFile:
         if faults := session.data_form.faults:
             raise FieldError(faults, subject="The data cannot be made")
         if (running := controls.current()) is not None:
-            raise RunError(f"{running.name} draws random numbers of its own; look at the data when it has ended.")
+            raise RunError(f"A preview draws random numbers, so it waits for the fit. {running.busy()}")
         seed = session.options_form.values.get("seed")
         seen = preview(session.data_setup_function, session.data_kwargs, choices=session.choices, seed=seed or 0)
         width = min(max(int(screen.get("width") or 640) - 60, 260), 900)

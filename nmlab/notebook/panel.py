@@ -7,29 +7,32 @@ command-mode keys through, cut labels short and have no tables, and each of a hu
 from __future__ import annotations
 
 import threading
-from importlib.resources import files
+import time
 from typing import Any
 
-import anywidget
 import traitlets
 
-_FRONT = files("nmlab.notebook") / "front"
+from nmlab.notebook.widget import Widget, front, synced
+
+LIFE = 3.0
+"""Seconds after which a run that goes on shows that the kernel lives, where nothing else changed."""
 
 
-def front(*names: str) -> str:
-    """Return files of `front/` joined into one text, in this order."""
-    return "\n".join((_FRONT / name).read_text(encoding="utf-8") for name in names)
-
-
-def synced(trait: Any) -> Any:
-    """Return a trait that the page has too."""
-    return trait.tag(sync=True)
-
-
-class Panel(anywidget.AnyWidget):
+class Panel(Widget):
     """The bench on screen; any number of views share it."""
 
-    _esm = front("dom.js", "page.js", "form.js", "files.js", "guess.js", "stage.js", "runs.js", "board.js", "panel.js")
+    _esm = front(
+        "dom.js",
+        "page.js",
+        "kernel.js",
+        "form.js",
+        "files.js",
+        "guess.js",
+        "stage.js",
+        "runs.js",
+        "board.js",
+        "panel.js",
+    )
     _css = front("panel.css")
 
     # what Python says
@@ -45,6 +48,7 @@ class Panel(anywidget.AnyWidget):
     memory = synced(traitlets.Dict())
     """Memory in use and a warning, in words; empty where there is no limit."""
     message = synced(traitlets.Dict())
+    """What is said below the buttons as HTML, or, `at` 'runs', as text where the action on runs was asked for."""
     takes = synced(traitlets.Dict())
     """What files the page sends: their endings, and their bytes at most."""
     guess = synced(traitlets.Dict())
@@ -55,6 +59,8 @@ class Panel(anywidget.AnyWidget):
     runs = synced(traitlets.List())
     board = synced(traitlets.Dict())
     """TensorBoard below the table, where it was asked for; see `notebook/board.py`."""
+    saved = synced(traitlets.Dict())
+    """What a saved notebook keeps beside the panel, by key: bundles of MIME types."""
     retired = synced(traitlets.Unicode())
 
     # what a user chose on screen
@@ -67,18 +73,36 @@ class Panel(anywidget.AnyWidget):
 
     def __init__(self) -> None:
         self._changing = threading.RLock()  # the painter and the main thread both have something to say
+        self._sent = 0.0
         super().__init__(
-            controls={"enabled": [], "turn": 0, "busy": False, "paused": False, "hint": "", "starts": [], "start": ""},
+            controls={
+                "enabled": [],
+                "turn": 0,
+                "busy": False,
+                "run": "",
+                "paused": False,
+                "hint": "",
+                "starts": [],
+                "start": "",
+            },
             scales={"log": True, "zoom": ""},
             screen={"width": 0, "ratio": 1.5, "dark": False},
         )
         self.key = self.model_id
+
+    def show_life(self) -> None:
+        """Let a page that does not know the kernel's state know that it is there, where nothing else does."""
+        with self._changing:
+            if time.monotonic() - self._sent > LIFE:
+                self._sent = time.monotonic()
+                self.send({"alive": True})
 
     def change(self, **traits: Any) -> None:
         """Set those traits that differ, in one message."""
         with self._changing:
             changed = {name: value for name, value in traits.items() if getattr(self, name) != value}
             if changed:
+                self._sent = time.monotonic()
                 with self.hold_sync():
                     for name, value in changed.items():
                         setattr(self, name, value)

@@ -57,7 +57,8 @@ class Requests:
             self._bench.say(GUESS_FIRST)
             return
         self._bench.say("")
-        self._bench.begun(self._session.start(echo=False, step=step))
+        self._session.start(echo=False, step=step)
+        self._bench.refresh()
 
     def _of(self, what: str) -> None:
         """Stop, pause, resume or step the running fit; a step without one begins a run."""
@@ -92,8 +93,15 @@ class Requests:
         if "name" in message:
             self._form(message).reset(str(message["name"]))
         else:
-            for form in self._session.forms.values():
-                form.reset()
+            undone = [form.reset_all() for form in self._session.forms.values()]
+
+            def back() -> None:
+                for each in undone:
+                    each()
+                self._bench.show_entries()
+
+            self._take_back = back
+            self._bench.say("All fields have their defaults again.", undo=True)
         self._bench.show_entries()
 
     def _form(self, message: Message) -> Form:
@@ -127,7 +135,7 @@ class Requests:
         if (problem := self._session.newest_problem) is None:
             raise RunError("There is no Problem to put weights into yet: its builder was not called. Run once.")
         if (running := controls.current()) is not None:
-            raise RunError(f"{running.name} may be training these weights; stop it first.")
+            raise RunError(f"Weights cannot be restored while a fit may change them. {running.busy()}")
         run = self._asked(message["runs"][0])
         run.restore(problem)
         self._bench.say(f"The Problem holds the best weights of run {run.id}.")
@@ -156,7 +164,7 @@ class Requests:
             self._bench.changed_runs()
             if deleted:
                 self._take_back = back
-                self._bench.say(f"In the trash: {', '.join(run.id for run in deleted)}.", undo=True)
+                self._bench.say_of_runs(f"Moved to the trash: {', '.join(run.id for run in deleted)}")
 
     def _undo(self, _message: Message) -> None:
         back, self._take_back = self._take_back, None

@@ -17,11 +17,10 @@ class Searching:
 
     def __init__(self) -> None:
         self._search: Task[Any] | None = None
-        self._blocking = False
 
-    def begun(self, search: Task[Any], blocking: bool) -> None:
-        """Follow a search; `blocking`, whether a cell waits for it, which then tells what it found."""
-        self._search, self._blocking = search, blocking
+    def begun(self, search: Task[Any]) -> None:
+        """Follow a search; where a cell waits for it, the cell tells what it found."""
+        self._search = search
 
     @property
     def going(self) -> bool:
@@ -32,7 +31,7 @@ class Searching:
     def enabled(self) -> list[str]:
         """The buttons that a search can hear."""
         search = self._search
-        heard = search is not None and not (self._blocking or search.done or search.control.stopping)
+        heard = search is not None and not (search.control.blocking or search.done or search.control.stopping)
         return ["stop"] if heard else []
 
     @property
@@ -40,9 +39,9 @@ class Searching:
         """How the search goes, in words."""
         if self._search is None:
             return ""
-        if self._blocking:
-            return f"A cell is waiting for {self._search.control.name}: stop it with ■ (Interrupt the kernel)."
         control = self._search.control
+        if control.blocking:
+            return control.busy()
         if control.stopping:
             return "stopping the search"
         steps = control.progress
@@ -59,7 +58,7 @@ class Searching:
         if search is None or not search.done:
             return None
         self._search = None
-        if self._blocking:
+        if search.control.blocking:
             return None
         try:
             return message_of(search.wait())

@@ -170,6 +170,7 @@ class _Trials:
             trial = self._plan.trial(draws)
             said += f" ({', '.join(f'{name} {_text(value)}' for name, value in trial.parameters.items())})"
             fit = self._fit_of(trial, number)
+            fit.control.blocking = True
             try:
                 fit.start(instead_of=self._fit)
             except KeyboardInterrupt:

@@ -94,4 +94,4 @@ def find_batch_size(
     search = BatchSizeSearch(
         problem, data_setup_function, options, kwargs, choices=choices, mode=mode, max_trials=max_trials
     )
-    return search.start().wait()
+    return search.run_to_end()

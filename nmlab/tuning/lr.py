@@ -166,4 +166,4 @@ def find_lr(
         max_lr=max_lr,
         num_training=num_training,
     )
-    return search.start().wait()
+    return search.run_to_end()

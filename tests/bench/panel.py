@@ -97,7 +97,7 @@ def fit_in_lab(problem: Any, data: Callable[..., Any], epochs: int, on_screen: b
         return
     bench = Bench(lab._session)
     bench.panel.set_state({"screen": {"width": 900, "ratio": 2.0, "dark": False}})
-    bench.begun(fit)
+    bench.refresh()
     fit.wait()
     while not bench.settled():  # it reads the run's folder, which is about to go
         time.sleep(0.01)

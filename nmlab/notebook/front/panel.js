@@ -18,11 +18,13 @@ function render({ model, el }) {
   const heard = h("div", { class: "nm-hidden", role: "status" });
   const memory = h("div", { class: "nm-full", role: "alert" });
   const message = h("div", { class: "nm-message" });
+  const lost = h("div", { class: "nm-full", role: "alert", hidden: true });
   const guess = makeGuess(model, prefix, send);
   const stage = makeStage(model, prefix, send);
   const board = makeBoard(model, send, () => isDark(el));
   const runs = makeRuns(model, prefix, send, board.open);
-  root.append(forms, h("div", { class: "nm-folds" }, presets.root, files.root), controls.root, guess.root, memory, message, progress, heard, stage.root, runs.root, board.root);
+  const folds = h("div", { class: "nm-folds" }, presets.root, files.root);
+  root.append(forms, folds, controls.root, guess.root, lost, memory, message, progress, heard, stage.root, runs.root, board.root);
   // where the page listens for plain keys, as VS Code does for its cells
   root.addEventListener("keydown", (event) => {
     if (!event.ctrlKey && !event.metaKey && !event.altKey) event.stopPropagation();
@@ -50,7 +52,8 @@ function render({ model, el }) {
     memory.hidden = memory.textContent === "";
   }
   function showMessage() {
-    const { html = "", undo = false, lr = "" } = model.get("message");
+    const { html: any = "", undo = false, lr = "", at = "" } = model.get("message");
+    const html = at ? "" : any; // else it stands elsewhere
     message.innerHTML = html;
     if (html && lr) message.append(button(`Use ${lr}`, () => send({ do: "edit", form: "options", name: "lr", value: lr })));
     if (html && undo) message.append(button("Undo", () => send({ do: "undo" })));
@@ -84,6 +87,17 @@ function render({ model, el }) {
   for (const node of [document.body, document.documentElement]) {
     switched.observe(node, { attributes: true, attributeFilter: ["class", "theme", "data-jp-theme-light", "data-jp-theme-name", "style"] });
   }
+  // Without a kernel nothing can be pressed, and nothing says that a run goes on.
+  function showKernel(state) {
+    lost.hidden = state === "";
+    setText(lost, state === "" ? "" : kernelWords(state, model.get("controls").run, el));
+    for (const part of [forms, folds, controls.root, guess.root, message, stage.bar, runs.root]) part.inert = state !== "";
+    progress.hidden = !["", "away"].includes(state);
+    runs.lose(!["", "away", "silent"].includes(state));
+  }
+  const running = () => model.get("controls").run !== "" && !model.get("controls").paused;
+  const unwatch = watchKernel(model, running, showKernel);
+  const keep = () => keepInNotebook(model);
   const release = hideKept(model.get("key"));
   isAlone(model).then((alone) => {
     if (!alone) return;
@@ -109,6 +123,7 @@ function render({ model, el }) {
   model.on("change:memory", showMemory);
   model.on("change:message", showMessage);
   model.on("change:retired", showRetired);
+  model.on("change:saved", keep);
   model.on("msg:custom", offer);
   showForms();
   showProgress();
@@ -116,8 +131,11 @@ function render({ model, el }) {
   showMessage();
   showRetired();
   draw();
+  keep();
 
   return () => {
+    unwatch();
+    model.off("change:saved", keep);
     resized.disconnect();
     switched.disconnect();
     stage.close();
@@ -126,7 +144,7 @@ function render({ model, el }) {
   };
 }
 
-const UNHEARD = "No answer yet: the kernel is busy with a cell. If it was restarted, run the bench's cell again.";
+const UNHEARD = "No answer yet: the kernel is busy with a cell, or was restarted.";
 
 function makeControls(model, prefix, send) {
   let pressed = null; // shown as heard until Python says what came of it

@@ -40,11 +40,19 @@ function makeRuns(model, prefix, send, openBoard) {
     h("thead", {}, h("tr", {}, h("td", {}), heads, h("td", {}))), body,
   );
   const scroll = h("div", { class: "nm-table", tabindex: "0", role: "region", "aria-label": "Table of runs" }, table);
-  const actions = makeActions(send, ticked);
+  const actions = makeActions(model, send, ticked);
   const exports = button("Export all", () => send({ do: "export" }), { title: "A zip of all runs, code and figures" });
   const board = button("TensorBoard", () => openBoard(ticked()), { title: "TensorBoard below, of the ticked runs or of all" });
   const bar = h("div", { class: "nm-row" }, h("h3", {}, "Runs"), filter, count, h("span", { class: "nm-gap" }), board, exports);
   const root = h("section", { class: "nm-runs", "aria-label": "Runs" }, bar, actions.root, scroll);
+
+  let lost = false; // whether the kernel is gone, and no run goes on
+  function lose(now) {
+    if (lost === now) return;
+    lost = now;
+    show();
+  }
+  const known = () => model.get("runs").map((run) => (lost && run.status === "running" ? { ...run, status: "interrupted" } : run));
 
   function ticked() {
     const there = new Set(model.get("runs").map((run) => run.id));
@@ -66,7 +74,7 @@ function makeRuns(model, prefix, send, openBoard) {
   }
 
   function show() {
-    const runs = model.get("runs"), table = model.get("table"), chosen = ticked();
+    const runs = known(), table = model.get("table"), chosen = ticked();
     root.hidden = runs.length === 0;
     if (document.activeElement !== filter) filter.value = table.filter || "";
     const words = (table.filter || "").toLowerCase().split(/\s+/).filter(Boolean);
@@ -116,14 +124,14 @@ function makeRuns(model, prefix, send, openBoard) {
     return h("tr", { class: on ? "nm-on" : null }, h("td", {}, box), cells, h("td", {}, again));
   }
 
-  for (const trait of ["runs", "table", "ticked"]) model.on(`change:${trait}`, show);
+  for (const trait of ["runs", "table", "ticked", "message"]) model.on(`change:${trait}`, show);
   let busy = model.get("controls").busy;
   model.on("change:controls", () => { // which comes with every edit of a field
     if (busy !== model.get("controls").busy) show();
     busy = model.get("controls").busy;
   });
   show();
-  return { root };
+  return { root, lose };
 }
 
 // What can be done with the ticked runs: [label, for how many, message]; `ask` wants a word first.
@@ -138,7 +146,8 @@ const ACTIONS = [
 ];
 const ALTERS = new Set(["restore"]); // what would disturb a run that goes
 
-function makeActions(send, ticked) {
+// After a deletion, Undo stands where Delete was, until other runs are ticked or another message comes.
+function makeActions(model, send, ticked) {
   let answered = () => {};
   const ask = formOf(() => answered());
   ask.hidden = true;
@@ -146,8 +155,12 @@ function makeActions(send, ticked) {
     const press = () => (what === "rename" || what === "note" ? question(label, what) : send({ do: what, runs: ticked() }));
     return button(label, press, { title, "data-key": `do-${what}` });
   });
+  const remove = buttons[ACTIONS.findIndex(([, , what]) => what === "delete")];
+  const undo = button("Undo", () => send({ do: "undo" }), { "data-key": "do-undo", title: "Bring the deleted runs back" });
+  undo.addEventListener("click", (event) => { if (event.detail > 1) event.stopImmediatePropagation(); }, true); // of a double click on Delete
+  const told = h("span", { role: "status" });
   const hint = h("span", { class: "nm-soft" });
-  const root = h("div", { class: "nm-row nm-actions", role: "group", "aria-label": "Ticked runs" }, hint, buttons, ask);
+  const root = h("div", { class: "nm-row nm-actions", role: "group", "aria-label": "Ticked runs" }, hint, buttons, undo, told, ask);
   let chosen = [];
 
   function question(label, what) {
@@ -165,12 +178,18 @@ function makeActions(send, ticked) {
 
   function update(runs, busy) {
     chosen = runs;
-    setText(hint, runs.length === 0 ? "Tick runs to overlay their curves, compare and restore them." : `${runs.length} ticked:`);
+    const message = model.get("message"), deleted = message.at === "runs" && runs.length === 0;
+    const had = document.activeElement;
+    setText(told, deleted ? message.text : "");
+    undo.hidden = !deleted;
+    setText(hint, runs.length === 0 && !deleted ? "Tick runs to overlay their curves, compare and restore them." : `${runs.length} ticked:`);
     buttons.forEach((node, place) => {
       const [, count, what] = ACTIONS[place];
       node.disabled = !(count === Infinity ? runs.length >= 1 : runs.length === count) || (busy && ALTERS.has(what));
-      node.hidden = runs.length === 0;
+      node.hidden = deleted ? node === remove : runs.length === 0;
     });
+    if (deleted && had === remove) undo.focus({ preventScroll: true });
+    if (!deleted && had === undo) (root.parentElement.querySelector("tbody input") ?? root).focus({ preventScroll: true });
     if (runs.length !== 1 && !ask.hidden) { ask.hidden = true; ask.replaceChildren(); }
   }
   return { root, update };

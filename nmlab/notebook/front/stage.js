@@ -16,7 +16,8 @@ function makeStage(model, prefix, send) {
   const scales = h("div", { class: "nm-scales" }, h("label", { for: `${prefix}log` }, log, " log scale"), zoom);
   const copy = button("Copy", () => copyText(words.querySelector("pre"), copy), { title: "Copy the code" });
   const file = button("Download", () => send({ do: "log file" }), { title: "The whole log as a file" });
-  const root = h("section", { class: "nm-stage", "aria-label": "Run" }, h("div", { class: "nm-tabbar" }, tablist, scales, copy, file), panel);
+  const bar = h("div", { class: "nm-tabbar" }, tablist, scales, copy, file);
+  const root = h("section", { class: "nm-stage", "aria-label": "Run" }, bar, panel);
   let tabs = [];
   let address = null;
   let asked = null, seen = null; // numbers of the pictures on their way and on screen
@@ -124,7 +125,7 @@ function makeStage(model, prefix, send) {
   model.on("change:scales", showScales);
   showTabs();
   showScales();
-  return { root, panel, close: () => address && URL.revokeObjectURL(address) };
+  return { root, bar, panel, close: () => address && URL.revokeObjectURL(address) };
 }
 
 // Lets a click on a column's head sort a table's rows: the largest number or the first word on top, then the other way.

@@ -1,0 +1,56 @@
+"""A run in the output of the cell that fits it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+from uuid import uuid4
+
+from IPython.display import display
+
+from nmlab.fitting import Fit
+from nmlab.notebook.kept import kept_bundle
+from nmlab.notebook.live import Pace, picture_html, progress_html
+from nmlab.plots import Picture, alt_text, draw_losses, panel
+from nmlab.runs import Run
+
+
+class CellView:
+    """A run in the output of the cell that fits it; it stays there for ever, in a saved notebook too.
+
+    One display that is updated in place: a picture and words, which need no kernel to be seen again. It takes its place
+    when it is made, before all that the run prints.
+    """
+
+    def __init__(self) -> None:
+        self.earlier: Sequence[Run] = ()
+        """The runs drawn faint behind it."""
+        self.key = f"cell-{uuid4().hex}"
+        self.bundle = kept_bundle(self.key, "", "")
+        """What it shows now."""
+        self._handle: Any = display(self.bundle, raw=True, display_id=True)
+        self._picture = Picture(560, 260)
+        self._pace = Pace()
+        self._html = ""
+        self._image = ""
+        self._epochs = 0
+
+    def show(self, fit: Fit, last: bool = False) -> None:
+        """Bring the cell's output up to date, where it is time or the `last` look."""
+        if not (last or self._pace.due()):
+            return
+        started = time.perf_counter()
+        run = fit.run
+        if run.epochs != self._epochs:
+            self._epochs = run.epochs
+            png = self._picture.png(lambda figure: draw_losses(panel(figure), run, self.earlier), scale=1.5)
+            self._image = picture_html(png, self._picture.width, alt_text(run))
+        html = progress_html(run, fit.control, last) + self._image
+        if html != self._html:
+            self._html, self.bundle = html, kept_bundle(self.key, html, repr(run))
+            self._handle.update(self.bundle, raw=True)
+        seconds = time.perf_counter() - started
+        if not last:
+            fit.control.progress.drawn_beside.append(seconds)
+        self._pace.drew(seconds, len(self._image))
