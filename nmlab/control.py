@@ -337,6 +337,12 @@ def claim(control: Control) -> None:
     _announce()
 
 
+def rename(control: Control, name: str) -> None:
+    """Give the fit that holds the process the name that is known by now."""
+    control.name = name
+    _announce()
+
+
 def release(control: Control) -> None:
     """Give the process back; harmless where `control` does not hold it."""
     global _current

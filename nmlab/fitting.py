@@ -264,7 +264,7 @@ class Fit:
                 self._writer.describe(**{key: settings[key] for key in ("options", "data_kwargs", "sources")})
             else:
                 self._writer = self._store.create(self._name, self._settings())
-            self.control.name = f"run {self.run.id}"
+            controls.rename(self.control, f"run {self.run.id}")
             self._job = Job(self._perform, name=f"nmlab {self.run.id}")
             self._job.start()
         except BaseException as error:  # an interrupt too

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -34,11 +35,24 @@ def remedy() -> str:
     return f"The browser tests need Chromium. Install it with:\n    {command}"
 
 
+def apt_get(*arguments: str, patience: float = 600.0) -> None:
+    """Run apt-get; while another one holds its locks, wait for up to `patience` seconds."""
+    command = ["apt-get", "-o", f"DPkg::Lock::Timeout={patience:.0f}", *arguments]
+    end = time.monotonic() + patience
+    while True:
+        done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
+        sys.stderr.write(done.stderr)
+        # of the lists' lock, which `update` takes, apt knows no patience of its own
+        if done.returncode == 0 or "Could not get lock" not in done.stderr or time.monotonic() > end:
+            return
+        time.sleep(2)
+
+
 def install() -> None:
     """Install Debian's Chromium where that is allowed, else Playwright's own."""
     if hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get"):
-        subprocess.run(["apt-get", "update"])
-        subprocess.run(["apt-get", "install", "-y", "--no-install-recommends", "chromium"])
+        apt_get("update")
+        apt_get("install", "-y", "--no-install-recommends", "chromium")
     if find() is None:  # not allowed, or Ubuntu, whose chromium is only a pointer to a snap
         subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"])
 

@@ -181,8 +181,8 @@ class Bench:
 
         Besides the panel's own only the newest is held: earlier ones do not change any more.
         """
-        own = {self.panel.key: self.panel.saved[self.panel.key]} if self.panel.key in self.panel.saved else {}
-        self.panel.change(saved={**own, key: bundle})
+        held = self.panel.saved if key == self.panel.key else {self.panel.key: self.panel.saved.get(self.panel.key)}
+        self.panel.change(saved={**{k: each for k, each in held.items() if each}, key: bundle})
 
     def retire(self) -> None:
         """Put a note in place of everything."""

@@ -237,6 +237,10 @@ class NotebookPage:
             [timeout * 1e3, "run all cells"],
         )
 
+    def run_all_soon(self) -> None:
+        """Run the cells from first to last without waiting for their end."""
+        self._panel("(window.jupyterapp.commands.execute('notebook:run-all-cells'), true)")
+
     def is_running(self, index: int) -> bool:
         """Whether the cell shows [*]: sent, and not answered yet."""
         return (self.cell(index).locator(".jp-InputPrompt").text_content() or "").strip() == PROMPT_RUNNING

@@ -2,12 +2,13 @@
 
 import re
 
+import nbformat
 import pytest
 from playwright.sync_api import Browser, Error, Locator, expect
 
 from nmlab.notebook.widget import front
 
-from .bench_page import button, field, opened, rows, run_to_its_end, says
+from .bench_page import KEPT, PROBLEM, button, field, opened, rows, run_to_its_end, says
 from .notebook_page import NotebookPage
 
 AT_ONCE_MS = 5000  # a click is answered in a fraction of this; a deaf panel never answers
@@ -126,3 +127,119 @@ def test_where_the_page_does_not_know_the_kernel_its_silence_is_told_of(browser:
     words = page.evaluate("kernelWords('silent', '0001-data', document.body)")
     assert words.startswith("The kernel has sent nothing for 10 s. If it was restarted, run the notebook's cells again")
     page.close()
+
+
+def test_an_interrupt_of_a_blocking_fit_is_one_sentence_and_halts_run_all(notebook: NotebookPage) -> None:
+    lab = (
+        "lab = nmlab.Lab(problem, random_parameters)\nother = nmlab.Lab(problem, random_parameters, name='other')\nlab"
+    )
+    notebook.open([PROBLEM, lab, "other", "run = lab.fit(max_epochs=1000000)", "print('went on')"])
+    for cell in range(3):
+        assert notebook.run_cell(cell), notebook.output_text(cell)
+    notebook.run_all_soon()
+    notebook.expect_running(3)
+    says(notebook.output(3), r"running · \d+ of 1000000 epochs")
+    for cell in (1, 2):  # its own panel and another Lab's: nothing can be pressed, and both say what stops it
+        bench = notebook.output(cell)
+        expect(bench).to_contain_text("Run 0001-random_parameters of Lab 'lab' is running in a cell. To stop it, use ■")
+        for name in ("Run", "Pause", "Step one epoch", "Stop", "Find lr"):
+            expect(button(bench, name)).to_be_disabled()
+    notebook.interrupt()
+    cell = notebook.output(3)
+    expect(cell).to_contain_text("■ stopped run 0001-random_parameters after")
+    notebook.wait_idle()
+    said = notebook.output_text(3)
+    assert "The Problem holds its best weights; lab.run holds it." in said
+    assert "Traceback" not in said
+    assert "line" not in said
+    assert notebook.output_text(4) == ""
+    notebook.screenshot("interrupted", notebook.cell(3))
+    notebook.set_source(4, "print(lab.run.status)")
+    assert notebook.run_cell(4)
+    assert notebook.output_text(4) == "stopped"
+    for cell_number in (1, 2):
+        expect(button(notebook.output(cell_number), "Run")).to_be_enabled()
+
+
+def test_a_labs_stop_leaves_another_labs_run_alone(notebook: NotebookPage) -> None:
+    other = "other = nmlab.Lab(problem, random_parameters, name='other')\nother"
+    bench = opened(notebook, other, "other.stop()", "other.fit()", "lab.stop()")
+    assert notebook.run_cell(2)
+    begin(bench)
+    beside = notebook.output(2)
+    words = "Run 0001-random_parameters of Lab 'lab' is running. To stop it, call lab.stop()."
+    expect(beside).to_contain_text(words)
+    expect(button(beside, "Run")).to_be_disabled()
+    assert notebook.run_cell(3)
+    assert notebook.output_text(3) == f"Lab 'other' is not running. {words}"
+    assert not notebook.run_cell(4)
+    assert f"BusyError: One fit runs at a time in a kernel. {words}" in notebook.output_text(4)
+    heard(bench)
+    assert notebook.run_cell(5)
+    says(bench, "stopped")
+    expect(button(beside, "Run")).to_be_enabled()
+    expect(beside).not_to_contain_text(words)
+
+
+def test_a_saved_notebook_keeps_the_newest_run_also_after_reloads(notebook: NotebookPage) -> None:
+    bench = opened(notebook, "lab.fit(max_epochs=400, wait=8.0)")
+    run_to_its_end(bench, 3)
+    notebook.save()
+    notebook.reload()
+    run_to_its_end(bench, 3)
+    expect(bench.locator(KEPT)).to_contain_text("0002-random_parameters")
+    # a fit that a cell waits for, reloaded meanwhile: the cell shows its end too
+    notebook.run_cell(2, wait=False)
+    says(notebook.output(2), "making the data")
+    notebook.save()
+    notebook.reload(kernel_answers=False)
+    expect(rows(bench)).to_have_count(3)
+    says(notebook.output(2), "finished · 400 of 400 epochs", seconds=60)
+    expect(bench.locator(KEPT)).to_contain_text("0003-random_parameters")
+    notebook.save()
+    cells = nbformat.read(notebook.notebook, as_version=4).cells
+    saved = "".join(str(cells[1].outputs))
+    assert "0003-random_parameters" in saved
+    assert "400 of 400 epochs" in str(cells[2].outputs)
+
+    notebook.server.stop_kernels(notebook.folder.name)
+    notebook.page.goto("about:blank")
+    notebook._goto()
+    expect(bench.locator(KEPT)).to_be_visible()
+    expect(bench.locator(KEPT).locator("tbody tr")).to_have_count(3)
+
+
+def _place(control: Locator) -> tuple[float, float]:
+    """Left and top within the section of runs, in pixels."""
+    box, around = control.bounding_box(), control.locator("xpath=ancestor::section").bounding_box()
+    assert box is not None
+    assert around is not None
+    return box["x"] - around["x"], box["y"] - around["y"]
+
+
+def test_undo_stands_where_delete_was_and_keeps_the_focus(notebook: NotebookPage) -> None:
+    bench = opened(notebook)
+    run_to_its_end(bench, 2)
+    run_to_its_end(bench, 2)
+    bench.get_by_role("checkbox", name="Choose run 0002-random_parameters").check()
+    delete = button(bench, "Delete").last
+    there = _place(delete)
+    delete.focus()
+    notebook.page.keyboard.press("Enter")
+    undo = button(bench, "Undo")
+    expect(undo).to_be_focused()
+    assert _place(undo) == pytest.approx(there, abs=20)
+    expect(rows(bench)).to_have_count(1)
+    expect(bench.get_by_role("status").filter(has_text="Moved to the trash: 0002-random_parameters")).to_be_visible()
+    notebook.screenshot("undo", bench)
+    notebook.page.keyboard.press("Enter")
+    expect(rows(bench)).to_have_count(2)
+    focused = "document.activeElement.closest('.nm-runs') !== null"
+    assert notebook.page.evaluate(focused)
+
+    # nothing hidden for the eye makes the output scroll beside the table
+    sizes = """node => [node, ...node.querySelectorAll('.jp-OutputArea-child, .jp-OutputArea-output, .nmlab')]
+        .every((each) => each.scrollHeight <= each.clientHeight + 1)"""
+    for _ in range(12):
+        run_to_its_end(bench, 1)
+    assert bench.evaluate(sizes)

@@ -52,7 +52,7 @@ function makeRuns(model, prefix, send, openBoard) {
     lost = now;
     show();
   }
-  const known = () => model.get("runs").map((run) => (lost && run.status === "running" ? { ...run, status: "interrupted" } : run));
+  const known = () => model.get("runs").map((run) => (lost && run.status === "running" ? { ...run, status: "interrupted", stale: true } : run));
 
   function ticked() {
     const there = new Set(model.get("runs").map((run) => run.id));
@@ -105,7 +105,7 @@ function makeRuns(model, prefix, send, openBoard) {
       onchange: (event) => tick(run.id, event.target.checked),
     });
     box.checked = on;
-    const going = run.status === "running"; // then its numbers stand above, where they move
+    const going = run.status === "running" || run.stale; // then its numbers stand above, where they move, or are of its begin
     const cells = COLUMNS.map(([title, shown]) => {
       const text = going && NUMBERS.has(title) ? "" : shown(run);
       if (title === "run") {
@@ -159,6 +159,8 @@ function makeActions(model, send, ticked) {
   const undo = button("Undo", () => send({ do: "undo" }), { "data-key": "do-undo", title: "Bring the deleted runs back" });
   undo.addEventListener("click", (event) => { if (event.detail > 1) event.stopImmediatePropagation(); }, true); // of a double click on Delete
   const told = h("span", { role: "status" });
+  let leaves = false; // whether Delete was pressed and takes the focus along to Undo
+  remove.addEventListener("click", () => { leaves = true; });
   const hint = h("span", { class: "nm-soft" });
   const root = h("div", { class: "nm-row nm-actions", role: "group", "aria-label": "Ticked runs" }, hint, buttons, undo, told, ask);
   let chosen = [];
@@ -179,7 +181,7 @@ function makeActions(model, send, ticked) {
   function update(runs, busy) {
     chosen = runs;
     const message = model.get("message"), deleted = message.at === "runs" && runs.length === 0;
-    const had = document.activeElement;
+    const undoing = document.activeElement === undo;
     setText(told, deleted ? message.text : "");
     undo.hidden = !deleted;
     setText(hint, runs.length === 0 && !deleted ? "Tick runs to overlay their curves, compare and restore them." : `${runs.length} ticked:`);
@@ -188,8 +190,9 @@ function makeActions(model, send, ticked) {
       node.disabled = !(count === Infinity ? runs.length >= 1 : runs.length === count) || (busy && ALTERS.has(what));
       node.hidden = deleted ? node === remove : runs.length === 0;
     });
-    if (deleted && had === remove) undo.focus({ preventScroll: true });
-    if (!deleted && had === undo) (root.parentElement.querySelector("tbody input") ?? root).focus({ preventScroll: true });
+    if (deleted && leaves) undo.focus({ preventScroll: true });
+    if (deleted) leaves = false;
+    if (!deleted && undoing) (root.parentElement.querySelector("tbody input") ?? root).focus({ preventScroll: true });
     if (runs.length !== 1 && !ask.hidden) { ask.hidden = true; ask.replaceChildren(); }
   }
   return { root, update };
