@@ -175,8 +175,8 @@ SHORTER: dict[Path, dict[str, str]] = {
     KOOPMAN: {"max_epochs=25": "max_epochs=15"},
     PHYSICS_INFORMED: {
         "nmlab.fit(builder, everywhere, options,": "nmlab.fit(builder, everywhere, options.replace(max_epochs=30),",
-        "early_run = lab.fit()": "early_run = lab.fit(max_epochs=30)",
-        "wave_run = wave.fit()": "wave_run = wave.fit(max_epochs=3)",  # the gallery's tests check the whole fit
+        'lab.swap(example.data["early"])\nlab.fit()': 'lab.swap(example.data["early"])\nlab.fit(max_epochs=30)',
+        "wave.fit()": "wave.fit(max_epochs=3)",  # the gallery's tests check the whole fit
     },
 }
 
