@@ -1,5 +1,8 @@
 """The notebooks are examples that run: each is executed, and its own cells are tried on another seed."""
 
+import ast
+import asyncio
+import copy
 import functools
 import inspect
 import logging
@@ -7,10 +10,11 @@ import math
 import re
 import runpy
 import shutil
+import symtable
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import nbformat
 import neuromancer.trainer
@@ -18,6 +22,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from jupyter_core.utils import ensure_async
 from nbclient import NotebookClient
 
 import nmlab
@@ -175,8 +180,8 @@ SHORTER: dict[Path, dict[str, str]] = {
     KOOPMAN: {"max_epochs=25": "max_epochs=15"},
     PHYSICS_INFORMED: {
         "nmlab.fit(builder, everywhere, options,": "nmlab.fit(builder, everywhere, options.replace(max_epochs=30),",
-        "early_run = lab.fit()": "early_run = lab.fit(max_epochs=30)",
-        "wave_run = wave.fit()": "wave_run = wave.fit(max_epochs=3)",  # the gallery's tests check the whole fit
+        'lab.swap(example.data["early"])\nlab.fit()': 'lab.swap(example.data["early"])\nlab.fit(max_epochs=30)',
+        "wave.fit()": "wave.fit(max_epochs=3)",  # the gallery's tests check the whole fit
     },
 }
 
@@ -223,6 +228,148 @@ def test_lesson_runs_whole_and_its_answers_too(path: Path, tmp_path: Path) -> No
     failing = {PHYSICS_INFORMED: 1, COMING_FROM_LITTRAINER: 1, WHERE_THE_TIME_GOES: int(not torch.cuda.is_available())}
     assert states.count("failed") == failing.get(path, 0)
     assert set(states) <= {"finished", "failed"}
+
+
+# After a stop --------------------------------------------------------------------------------------------------
+# ■ ends its cell, and an assertion that wants a whole fit may end one later: what such a cell would have bound next is
+# missing, or is that of an earlier fit.
+
+WAITED_FOR = {"fit", "sweep", "hyperparameter_sweep", "cross", "find_lr", "find_batch_size"}
+
+
+class Piece(NamedTuple):
+    """A statement, or of one that holds others the head."""
+
+    reads: set[str]
+    binds: set[str]
+    may_end: bool
+    """Whether its cell may end here, by ■ or by an assertion."""
+
+
+def names_in(node: ast.AST) -> tuple[set[str], set[str]]:
+    """The names of the kernel that this code reads, in its functions too, and those that it binds."""
+    reads, binds = set[str](), set[str]()
+    tables = [symtable.symtable(ast.unparse(node), "cell", "exec")]
+    for table in tables:
+        tables += table.get_children()
+        in_kernel = table is tables[0]
+        for symbol in table.get_symbols():
+            if symbol.is_referenced() and (in_kernel or symbol.is_global()):
+                reads.add(symbol.get_name())
+            if in_kernel and (symbol.is_assigned() or symbol.is_imported()):
+                binds.add(symbol.get_name())
+    return reads | binds if isinstance(node, ast.AugAssign) else reads, binds
+
+
+def waits(node: ast.AST, helpers: set[str]) -> bool:
+    """Whether this code calls what ■ stops, or a function of the lesson's own that does."""
+    called = [part.func for part in ast.walk(node) if isinstance(part, ast.Call)]
+    methods = {name.attr for name in called if isinstance(name, ast.Attribute)}
+    functions = {name.id for name in called if isinstance(name, ast.Name)}
+    return bool(methods & WAITED_FOR or functions & helpers)
+
+
+def pieces(body: Sequence[ast.AST], helpers: set[str]) -> Iterator[Piece]:
+    """The code in its order; a function or a class is one piece, which waits for nothing."""
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield Piece(*names_in(node), may_end=False)
+            continue
+        blocks = [getattr(node, name, []) for name in ("body", "handlers", "orelse", "finalbody")]
+        if not isinstance(node, ast.Try | ast.ExceptHandler):
+            head: Any = copy.copy(node)
+            if any(blocks):
+                head.body, head.orelse = [ast.Pass()], []
+            yield Piece(*names_in(head), may_end=isinstance(node, ast.Assert) or waits(head, helpers))
+        for block in blocks:
+            yield from pieces(block, helpers)
+
+
+def missed_after_a_stop(cells: Mapping[str, str]) -> list[tuple[str, str, set[str]]]:
+    """Which cell may end before it has bound names that which later cell reads; of cells by their id."""
+    trees = {cell: ast.parse(source) for cell, source in cells.items()}
+    helpers = set[str]()
+    for tree in trees.values():
+        helpers |= {node.name for node in tree.body if isinstance(node, ast.FunctionDef) and waits(node, helpers)}
+    missed: dict[tuple[str, str], set[str]] = {}
+    unsure: dict[str, str] = {}  # names, and the cell that may not have come to bind them
+    for cell, tree in trees.items():
+        ended, bound = False, set[str]()
+        for piece in pieces(tree.body, helpers):
+            for name in piece.reads & unsure.keys() - bound:
+                missed.setdefault((unsure[name], cell), set()).add(name)
+            ended |= piece.may_end
+            bound |= piece.binds
+            unsure = {name: by for name, by in unsure.items() if by == cell or name not in piece.binds}
+            if ended:
+                unsure |= dict.fromkeys(piece.binds, cell)
+    return [(by, reader, names) for (by, reader), names in missed.items()]
+
+
+def test_what_a_stop_leaves_unbound_is_found() -> None:
+    cells = {
+        "names": "def train(epochs):\n    return nmlab.fit(problem, data, max_epochs=epochs)",
+        "late": "runs = {}\nfor size in 1, 2:\n    runs[size] = train(size)\n    last = runs[size]\nbest = min(runs)",
+        "safe": "run = lab.run\nprint(run, runs, size, [best for best in runs])",
+        "reader": "def shown():\n    return last\n\n\nbest.restore(problem)",
+        "again": "run = lab.fit()",
+        "cut": "print(run)\nassert run.epochs == 3\nrows = 1",
+        "loop": "for run in lab.runs:\n    rows += 1",
+    }
+    assert missed_after_a_stop(cells) == [
+        ("late", "reader", {"last", "best"}),
+        ("again", "cut", {"run"}),
+        ("cut", "loop", {"rows"}),
+    ]
+    mended = {"fit": "lab.fit(max_epochs=60)", "run": "run = lab.run\nrun", "plot": "plot(run)"}
+    assert missed_after_a_stop(mended) == []
+
+
+@pytest.mark.parametrize("path", [FIRST_FIT, *LESSONS], ids=lambda path: path.name)
+def test_no_cell_needs_what_a_stop_leaves_unbound(path: Path) -> None:
+    """Each hidden answer is a cell of its own here."""
+    cells = (nbformat.read(path, as_version=4) if path == FIRST_FIT else with_answers(path)).cells
+    missed = missed_after_a_stop({cell.id: cell.source for cell in cells if cell.cell_type == "code"})
+    assert not missed, "\n".join(
+        f"{path.name}: the cell {by!r} may be stopped before it binds {', '.join(sorted(names))}; {reader!r} reads them"
+        for by, reader, names in missed
+    )
+
+
+def test_the_first_lesson_goes_on_after_a_stop(tmp_path: Path) -> None:
+    """■ in the cell of the first fit: the cells below take the stopped run, and none lacks a name."""
+    notebook = nbformat.read(FIRST_FIT, as_version=4)
+    for cell_id, epochs in {"fit": 100_000, "corner-fit": 3}.items():
+        (cell,) = (cell for cell in notebook.cells if cell.id == cell_id)
+        cell.source = cell.source.replace("max_epochs=60", f"max_epochs={epochs}")
+        assert str(epochs) in cell.source
+    place = [cell.id for cell in notebook.cells].index("fit")
+    status = nbformat.v4.new_code_cell('assert lab.run.status == "stopped", lab.run', id="status")
+    notebook.cells.insert(place + 1, status)
+    client = NotebookClient(notebook, timeout=60, allow_errors=True, resources={"metadata": {"path": str(tmp_path)}})
+    store = RunStore(tmp_path / "nmlab_runs")
+
+    async def stopped_once() -> None:
+        async with client.async_setup_kernel():
+            for index, cell in enumerate(notebook.cells):
+                running = asyncio.create_task(client.async_execute_cell(cell, index))
+                if index == place:
+                    while not running.done() and not any(run.epochs >= 5 for run in store.runs()):
+                        await asyncio.sleep(0.1)
+                    assert client.km is not None
+                    await ensure_async(client.km.interrupt_kernel())
+                await running
+
+    asyncio.run(stopped_once())
+    outputs = [(cell.id, output) for cell in notebook.cells for output in cell.get("outputs", ())]
+    errors = {cell_id: output.ename for cell_id, output in outputs if output.output_type == "error"}
+    assert errors.pop("fit")  # the interrupt
+    assert errors.keys() <= {"verdict"}, errors  # whose assertion wants a whole fit
+    assert errors.get("verdict", "AssertionError") == "AssertionError"
+    said = {cell_id: output.text for cell_id, output in outputs if output.get("name") == "stderr" and cell_id != "fit"}
+    assert not said  # an automagic's UsageError among it
+    assert [run.status for run in store.runs()] == ["stopped", "finished"]
+    assert len(store.runs()[0].metrics) >= 5
 
 
 # Your own data ------------------------------------------------------------------------------------------------
