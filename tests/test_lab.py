@@ -16,6 +16,7 @@ from nmlab.notebook.bench import Bench
 from nmlab.weights import copy_weights
 from tests.problems import rosenbrock, rosenbrock_data
 from tests.screen import GOING, IDLE, Screen
+from tests.waiting import until
 
 QUICK = TrainerOptions(max_epochs=3, seed=1)
 
@@ -101,6 +102,41 @@ def test_keywords_that_nobody_knows_or_both_know_are_said_at_once(problem: Any, 
     assert "data_kwargs" in caught.value.faults["lr"]
     run = lab.fit(data_kwargs={"lr": 0.25}, options=QUICK.replace(lr=0.02))
     assert (run.settings["data_kwargs"]["lr"], run.column("lr")[0]) == (0.25, 0.02)
+
+
+def test_a_mistyped_option_is_met_with_the_one_that_is_meant_first(lab: Lab, problem: Any) -> None:
+    with pytest.raises(FieldError) as caught:
+        lab.fit(max_epoch=20, nsmi=3, quite_other=1)
+    assert caught.value.faults["max_epoch"].startswith("did you mean 'max_epochs'? It is neither a parameter")
+    assert caught.value.faults["nsmi"].startswith("did you mean 'nsim'? It is neither a parameter")
+    assert caught.value.faults["quite_other"].startswith("It is neither a parameter")
+    told = "unknown name; did you mean 'max_epochs'? It is an option: options=TrainerOptions(max_epochs=…). Known here"
+    for call in (nmlab.fit, nmlab.find_lr):
+        with pytest.raises(FieldError) as caught:
+            call(problem, rosenbrock_data, max_epoch=20)
+        assert caught.value.faults["max_epoch"].startswith(told)
+
+
+def test_a_labs_stop_is_for_its_own_fits(lab: Lab, problem: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    other = Lab(rosenbrock(), rosenbrock_data, options=QUICK, runs_dir=lab._session.store.folder, name="other")
+    beside = Screen(other)
+    long_run(lab)
+    run = lab.run
+    assert run is not None
+    capsys.readouterr()
+    other.stop()
+    assert capsys.readouterr().out.startswith(f"Lab 'other' is not running. Run {run.id} of Lab 'lab' is running.")
+    assert run.status == "running"
+    with pytest.raises(BusyError, match=f"Run {run.id} of Lab .lab. is running"):
+        other.fit()
+    until(lambda: run.id in beside.panel.controls["hint"])
+    assert beside.can()
+    lab.stop()
+    lab.wait()
+    until(lambda: beside.can(*IDLE))
+    capsys.readouterr()
+    lab.stop()  # harmless
+    assert capsys.readouterr().out == ""
 
 
 def test_wrong_values_of_data_and_options_are_said_at_once(lab: Lab) -> None:

@@ -102,3 +102,15 @@ def test_the_tab_details_shows_the_problem(tmp_path: Path) -> None:
     assert "x[:, [0]] ≥ x[:, [1]]" in page()
     screen.choose(ticked=runs)
     assert "The Problem</b>" not in page()  # two runs compared
+
+
+def test_a_lab_and_a_run_are_looked_at_by_their_problem(tmp_path: Path) -> None:
+    problem = rosenbrock()
+    for given in (problem, rosenbrock):
+        lab = Lab(given, rosenbrock_data, options=TrainerOptions(max_epochs=1), runs_dir=tmp_path)
+        assert look(lab).head == look(problem).head
+    assert look(lab.fit(nsim=10)).head == look(problem).head
+    [recorded] = lab.runs
+    for wrong, what in ((recorded, "a Run without a Problem"), (7, "a int without a Problem"), ("lab", "a str")):
+        with pytest.raises(FieldError, match=f"{what}.*give a Problem, a function .*, a Lab, or a Run of this kernel"):
+            look(wrong)

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from neuromancer.dataset import DictDataset, SequenceDataset
 from PIL import Image
 
-from nmlab import DataError, FieldError, TrainerOptions, preview
+from nmlab import DataError, FieldError, Lab, TrainerOptions, preview
 from nmlab.data import make_splits
 from nmlab.fitting import Fit
 from nmlab.plots import Picture, SampleColumn, Theme, draw_samples
@@ -208,3 +208,13 @@ def test_it_shows_itself_in_a_notebook_and_as_a_figure(tmp_path: Path) -> None:
     seen.plot().savefig(tmp_path / "samples.pdf")
     assert (tmp_path / "samples.pdf").stat().st_size > 1000
     assert isinstance(seen.columns[0], SampleColumn)
+
+
+def test_a_lab_is_previewed_with_what_its_form_holds(tmp_path: Path) -> None:
+    def chosen(n: int = 20, wide: Any = 1.0) -> Any:
+        return drawing(n, wide)
+
+    lab = Lab(rosenbrock, chosen, data_kwargs={"n": 12}, choices={"wide": {"far": 3.0, "near": 1.0}}, runs_dir=tmp_path)
+    seen = preview(lab, wide="far", seed=5)
+    assert seen.table.equals(preview(chosen, n=12, wide=3.0, seed=5).table)
+    assert not seen.table.equals(preview(chosen, n=12, wide=1.0, seed=5).table)

@@ -145,8 +145,7 @@ def test_an_interrupt_of_a_blocking_fit_is_one_sentence_and_halts_run_all(notebo
         for name in ("Run", "Pause", "Step one epoch", "Stop", "Find lr"):
             expect(button(bench, name)).to_be_disabled()
     notebook.interrupt()
-    cell = notebook.output(3)
-    expect(cell).to_contain_text("■ stopped run 0001-random_parameters after")
+    expect(notebook.output(3)).to_contain_text("■ stopped run 0001-random_parameters after")
     notebook.wait_idle()
     said = notebook.output_text(3)
     assert "The Problem holds its best weights; lab.run holds it." in said
