@@ -19,7 +19,7 @@ from nmlab import FieldError, TrainerOptions
 from nmlab.data import make_splits
 from nmlab.gallery import Check, Example
 from nmlab.gallery.example import KINDS
-from nmlab.gallery.samples import over_and_over
+from nmlab.gallery.samples import repeat_first_samples
 from nmlab.trial import try_out
 from tests.test_fitting import built, same
 from tests.test_imports import fresh
@@ -197,7 +197,7 @@ def test_a_check_reads_as_text() -> None:
 
 
 def test_a_few_samples_make_as_many_steps() -> None:
-    few = over_and_over(DictDataset({"a": torch.arange(7.0), "b": torch.zeros(7, 2)}, name="train"), 3)
+    few = repeat_first_samples(DictDataset({"a": torch.arange(7.0), "b": torch.zeros(7, 2)}, name="train"), 3)
     assert few.name == "train"
     assert few.datadict["a"].tolist() == [0, 1, 2, 0, 1, 2, 0]
     assert few.datadict["b"].shape == (7, 2)

@@ -15,9 +15,9 @@ from neuromancer.system import Node, SystemPreview
 from pydantic import Field
 
 from nmlab.data import Splits
-from nmlab.gallery.canvas import THEME, canvas, legend
-from nmlab.gallery.example import Answer, Example, by_name
-from nmlab.gallery.samples import Made, Samples, three
+from nmlab.gallery.canvas import THEME, add_legend, create_figure
+from nmlab.gallery.example import Answer, Example, functions_by_name
+from nmlab.gallery.samples import DataSetup, SampleCount, train_dev_test
 from nmlab.options import TrainerOptions
 
 AHEAD, MOST, WEEK = {"low": 6, "d": 6}, 5.0, 168  # hours, kW, hours; temperatures inside count from 20 °C
@@ -58,7 +58,7 @@ def hours(n: int, count: int, cold: float, mild: float) -> dict[str, Any]:
     return {"low": 3 * awake[..., None] - 3, "d": torch.stack(d, -1)}
 
 
-def winter(nsim: Samples = 200, cold: Mean = -6.0, mild: Mean = 9.0) -> Made:
+def winter(nsim: SampleCount = 200, cold: Mean = -6.0, mild: Mean = 9.0) -> DataSetup:
     """Draw winter days, each from any hour on, and temperatures of the building as they may be then."""
 
     def split(name: str) -> DictDataset:
@@ -67,10 +67,10 @@ def winter(nsim: Samples = 200, cold: Mean = -6.0, mild: Mean = 9.0) -> Made:
         x[..., 2] = 9 * known["d"][:, :1, 0]  # the outer wall is nearly as cold as it is outside
         return DictDataset({"x": x, **known}, name=name)
 
-    return three(split, nsim)
+    return train_dev_test(split, nsim)
 
 
-def spring(nsim: Samples = 200, cold: Mean = 9.0, mild: Mean = 18.0) -> Made:
+def spring(nsim: SampleCount = 200, cold: Mean = 9.0, mild: Mean = 18.0) -> DataSetup:
     """Draw mild days, on which little is heated. What will the network do in frost?"""
     return winter(nsim, cold, mild)
 
@@ -101,12 +101,14 @@ def thermostat() -> tuple[Any, Any, Any]:
 
 def view(problem: Problem, splits: Splits) -> Figure:
     """Draw the air's temperature and the heat over three days, the thermostat's beside the network's."""
-    figure, (left, right) = canvas("air in °C; dotted: the lowest that is comfortable", "heat in kW, by the hour")
+    figure, (left, right) = create_figure(
+        "air in °C; dotted: the lowest that is comfortable", "heat in kW, by the hour"
+    )
     left.step(range(72), 20 + weeks()["low"][0, :72, 0], ":", where="post", color=THEME.ink, linewidth=1)
     for name, (air, heat, _) in {"network": lived(problem.nodes[0]), "thermostat": thermostat()}.items():
         left.plot(20 + air[0, :72])
         right.step(range(72), heat[0, :72], where="post", label=name)
-    legend(right, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.05))
+    add_legend(right, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.05))
     return figure
 
 
@@ -138,7 +140,7 @@ example = Example(
     source="Differentiable predictive control for buildings: Drgoňa et al., arXiv:2107.11843; a zone like psl’s "
     "SimpleSingleZone, which psl downloads. Least heat by cvxpy (Diamond and Boyd, JMLR 17, 2016)",
     problem=building,
-    data=by_name(winter, spring),
+    data=functions_by_name(winter, spring),
     options=TrainerOptions(max_epochs=120, lr=0.01, optimizer="Adam", lr_scheduler="CosineAnnealingLR"),
     seconds=5,
     view=view,

@@ -12,8 +12,8 @@ from pydantic import Field
 
 from nmlab.data import Splits
 from nmlab.gallery import diffusion
-from nmlab.gallery.example import Answer, by_name
-from nmlab.gallery.samples import BatchSize, Made, Samples, three
+from nmlab.gallery.example import Answer, functions_by_name
+from nmlab.gallery.samples import BatchSize, DataSetup, SampleCount, train_dev_test
 
 VISCOSITY = 0.1 / math.pi
 """Ten times the paper's, whose front is too narrow for a fit of seconds."""
@@ -38,9 +38,9 @@ def burgers() -> Problem:
     return diffusion.solution(lambda x: -torch.sin(math.pi * x), equation)
 
 
-def crowded(nsim: Samples = 600, part: Part = 0.5, batch_size: BatchSize = 200) -> Made:
+def crowded(nsim: SampleCount = 600, part: Part = 0.5, batch_size: BatchSize = 200) -> DataSetup:
     """Crowd points about the middle, where the front will be. What does it gain there, and what is lost elsewhere?"""
-    return three(lambda name: diffusion.points(name, nsim, crowded=part), batch_size)
+    return train_dev_test(lambda name: diffusion.points(name, nsim, crowded=part), batch_size)
 
 
 def view(problem: Problem, splits: Splits) -> Figure:
@@ -61,7 +61,7 @@ example = replace(
     source="Raissi, Perdikaris and Karniadakis, Journal of Computational Physics 378 (2019), 686, with ten times their "
     "viscosity; exact solution by Cole, Quarterly of Applied Mathematics 9 (1951), 225, and Hopf (1950)",
     problem=burgers,
-    data=by_name(diffusion.everywhere, crowded, diffusion.early, diffusion.few_points),
+    data=functions_by_name(diffusion.everywhere, crowded, diffusion.early, diffusion.few_points),
     view=view,
     options=diffusion.example.options.replace(max_epochs=240),
     seconds=6,

@@ -16,9 +16,9 @@ from neuromancer.system import Node
 from pydantic import Field
 
 from nmlab.data import Splits
-from nmlab.gallery.canvas import THEME, canvas, legend
-from nmlab.gallery.example import Answer, Example, by_name
-from nmlab.gallery.samples import BatchSize, Few, Made, Samples, over_and_over, three
+from nmlab.gallery.canvas import THEME, add_legend, create_figure
+from nmlab.gallery.example import Answer, Example, functions_by_name
+from nmlab.gallery.samples import BatchSize, DataSetup, FewSamples, SampleCount, repeat_first_samples, train_dev_test
 from nmlab.options import TrainerOptions
 
 Latest = Annotated[float, Field(gt=0, le=1, description="Latest time of all points.")]
@@ -58,20 +58,20 @@ def diffusion() -> Problem:
     return solution(lambda x: torch.sin(math.pi * x), equation)
 
 
-def everywhere(nsim: Samples = 600, latest: Latest = 1.0, batch_size: BatchSize = 200) -> Made:
+def everywhere(nsim: SampleCount = 600, latest: Latest = 1.0, batch_size: BatchSize = 200) -> DataSetup:
     """Draw points evenly along the rod and in time, others at the start, and others at both ends."""
-    return three(lambda name: points(name, nsim, latest), batch_size)
+    return train_dev_test(lambda name: points(name, nsim, latest), batch_size)
 
 
-def early(nsim: Samples = 600, latest: Latest = 0.5, batch_size: BatchSize = 200) -> Made:
+def early(nsim: SampleCount = 600, latest: Latest = 0.5, batch_size: BatchSize = 200) -> DataSetup:
     """Draw points of the first half of the time only. Does the network go on as the equation would?"""
     return everywhere(nsim, latest, batch_size)
 
 
-def few_points(few: Few = 15, latest: Latest = 1.0) -> Made:
+def few_points(few: FewSamples = 15, latest: Latest = 1.0) -> DataSetup:
     """Ask for the equation at few points over and over, and test at many. How few does the network need?"""
     train, *others = everywhere(latest=latest)
-    return over_and_over(train, few), *others
+    return repeat_first_samples(train, few), *others
 
 
 def points(name: str, nsim: int, latest: float = 1.0, crowded: float = 0.0) -> DictDataset:
@@ -94,7 +94,9 @@ def learnt(problem: Problem, x: Any, t: Any) -> Any:
 
 def view(problem: Problem, splits: Splits, exact: Callable[[Any, Any], Any] = exact) -> Figure:
     """Draw y over place and time, the points of the equation on it, and four moments beside the exact ones, dotted."""
-    figure, (plane, moments) = canvas("y over time and place; dots: the equation", "y at four times; dotted: exact")
+    figure, (plane, moments) = create_figure(
+        "y over time and place; dots: the equation", "y at four times; dotted: exact"
+    )
     x, t = np.meshgrid(np.linspace(-1, 1, 81), np.linspace(0, 1, 41))
     plane.pcolormesh(t, x, learnt(problem, x, t), cmap="coolwarm", vmin=-1, vmax=1, shading="gouraud")
     inside = (splits.train.datadict[key].detach()[:300] for key in ("t", "x"))
@@ -104,7 +106,7 @@ def view(problem: Problem, splits: Splits, exact: Callable[[Any, Any], Any] = ex
         moments.plot(x[moment], exact(x[moment], t[moment]), ":", color=THEME.faint)
     plane.set(xlabel="time t", ylabel="place x", xlim=(0, 1), ylim=(-1, 1))
     moments.set(xlabel="place x", ylim=(-1.2, 1.2))
-    legend(moments)
+    add_legend(moments)
     return figure
 
 
@@ -134,7 +136,7 @@ example = Example(
     source="Raissi, Perdikaris and Karniadakis, Journal of Computational Physics 378 (2019), 686; equation as in "
     "NeuroMANCER’s and DeepXDE’s examples of diffusion, its source made from the solution exp(-t) sin(πx)",
     problem=diffusion,
-    data=by_name(everywhere, early, few_points),
+    data=functions_by_name(everywhere, early, few_points),
     options=TrainerOptions(max_epochs=160, lr=0.02, optimizer="Adam", lr_scheduler="CosineAnnealingLR"),
     seconds=6,
     view=view,

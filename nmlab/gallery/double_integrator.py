@@ -14,9 +14,9 @@ from neuromancer.system import Node, System
 from pydantic import Field
 
 from nmlab.data import Splits
-from nmlab.gallery.canvas import THEME, canvas
-from nmlab.gallery.example import Answer, Example, by_name
-from nmlab.gallery.samples import BatchSize, Few, Made, Samples, over_and_over, three
+from nmlab.gallery.canvas import THEME, create_figure
+from nmlab.gallery.example import Answer, Example, functions_by_name
+from nmlab.gallery.samples import BatchSize, DataSetup, FewSamples, SampleCount, repeat_first_samples, train_dev_test
 from nmlab.options import TrainerOptions
 
 A, B = np.array([[1.0, 1.0], [0.0, 1.0]]), np.array([[0.5], [1.0]])
@@ -42,25 +42,27 @@ def double_integrator() -> Problem:
     return Problem([System([policy, cart], name="loop", nsteps=HORIZON)], PenaltyLoss([state, force], [fast]))
 
 
-def everywhere(nsim: Samples = 300, far: Far = 4.5, fast: Fast = 1.0, batch_size: BatchSize = 300) -> Made:
+def everywhere(nsim: SampleCount = 300, far: Far = 4.5, fast: Fast = 1.0, batch_size: BatchSize = 300) -> DataSetup:
     """Start anywhere within these limits, and more often near the origin, where costs are small and soon forgotten."""
 
     def split(name: str) -> DictDataset:
         share = torch.where(torch.rand(nsim, 1, 1) < 0.5, torch.rand(nsim, 1, 1), 1.0)
         return DictDataset({"x": share * torch.tensor([far, fast]) * (2 * torch.rand(nsim, 1, 2) - 1)}, name=name)
 
-    return three(split, batch_size)
+    return train_dev_test(split, batch_size)
 
 
-def near_the_origin(nsim: Samples = 300, far: Far = 0.8, fast: Fast = 0.4, batch_size: BatchSize = 300) -> Made:
+def near_the_origin(
+    nsim: SampleCount = 300, far: Far = 0.8, fast: Fast = 0.4, batch_size: BatchSize = 300
+) -> DataSetup:
     """Start where no limit is ever met. What will the network do further out?"""
     return everywhere(nsim, far, fast, batch_size)
 
 
-def few_starts(starts: Few = 5, far: Far = 4.5, fast: Fast = 1.0) -> Made:
+def few_starts(starts: FewSamples = 5, far: Far = 4.5, fast: Fast = 1.0) -> DataSetup:
     """Train on a few starts over and over and test on many. How few does the network need?"""
     train, *others = everywhere(far=far, fast=fast)
-    return over_and_over(train, starts), *others
+    return repeat_first_samples(train, starts), *others
 
 
 def ways(problem: Problem, starts: Any, steps: int = 31) -> tuple[Any, Any]:
@@ -83,7 +85,7 @@ def starts(far: float, fast: float) -> Any:
 
 def view(problem: Problem, splits: Splits) -> Figure:
     """Draw ways from eight starts in the plane of position and speed, and their forces; limits are dotted."""
-    figure, (plane, time) = canvas("ways to the origin; dotted: the limit", "force on the way")
+    figure, (plane, time) = create_figure("ways to the origin; dotted: the limit", "force on the way")
     states, forces = ways(problem, [(-4, -1), (-4, 1), (-2, 0), (-1, 1), (1, -1), (2, 0), (4, -1), (4, 1)], 15)
     for way, force in zip(states, forces, strict=True):
         plane.plot(*way.T, marker=".")
@@ -133,7 +135,7 @@ example = Example(
     source="Differentiable predictive control: Drgoňa, Tuor and Vrabie, arXiv:2004.11184; reference by the discrete "
     "algebraic Riccati equation (Bertsekas, Dynamic Programming and Optimal Control, vol. 1) through SciPy",
     problem=double_integrator,
-    data=by_name(everywhere, near_the_origin, few_starts),
+    data=functions_by_name(everywhere, near_the_origin, few_starts),
     options=TrainerOptions(
         max_epochs=300, lr=0.01, optimizer="Adam", lr_scheduler="CosineAnnealingLR", gradient_clip_val=10
     ),

@@ -16,9 +16,9 @@ from neuromancer.system import Node, System
 from pydantic import Field
 
 from nmlab.data import Splits
-from nmlab.gallery.canvas import THEME, canvas, legend
-from nmlab.gallery.example import Answer, Example, by_name
-from nmlab.gallery.samples import BatchSize, Made, Samples, three
+from nmlab.gallery.canvas import THEME, add_legend, create_figure
+from nmlab.gallery.example import Answer, Example, functions_by_name
+from nmlab.gallery.samples import BatchSize, DataSetup, SampleCount, train_dev_test
 from nmlab.options import TrainerOptions
 
 LATENT, STEP, HORIZON, BOUND = 8, 0.1, 20, 0.99
@@ -74,14 +74,14 @@ def windows(name: str, nsim: int, low: float, high: float, noise: float) -> Dict
     return DictDataset({"seen": seen, "start": seen[:, :1].clone(), "u": u[:, -HORIZON:] / 3}, name=name)
 
 
-def around(nsim: Samples = 300, swing: Swing = 3.0, noise: Noise = 0.0, batch_size: BatchSize = 50) -> Made:
+def around(nsim: SampleCount = 300, swing: Swing = 3.0, noise: Noise = 0.0, batch_size: BatchSize = 50) -> DataSetup:
     """Let the jacket's temperature jump about 300 K, up and down alike."""
-    return three(lambda name: windows(name, nsim, -swing, swing, noise), batch_size)
+    return train_dev_test(lambda name: windows(name, nsim, -swing, swing, noise), batch_size)
 
 
-def cold(nsim: Samples = 300, swing: Swing = 3.0, noise: Noise = 0.0, batch_size: BatchSize = 50) -> Made:
+def cold(nsim: SampleCount = 300, swing: Swing = 3.0, noise: Noise = 0.0, batch_size: BatchSize = 50) -> DataSetup:
     """Keep the jacket below 300 K, where the reaction sleeps. What does the model expect of a warm one?"""
-    return three(lambda name: windows(name, nsim, -swing, 0.0, noise), batch_size)
+    return train_dev_test(lambda name: windows(name, nsim, -swing, 0.0, noise), batch_size)
 
 
 def predicted(problem: Problem, start: Any, u: Any) -> Any:
@@ -97,7 +97,7 @@ def predicted(problem: Problem, start: Any, u: Any) -> Any:
 
 def view(problem: Problem, splits: Splits) -> Figure:
     """Draw ten minutes of one run beside the model's, both outputs, and the eigenvalues within their circle."""
-    figure, (time, plane) = canvas("an unseen run, scaled; dotted: true", "eigenvalues; dotted: the bound")
+    figure, (time, plane) = create_figure("an unseen run, scaled; dotted: true", "eigenvalues; dotted: the bound")
     true, u = (values[:1] for values in reference().values())
     expected, minutes, angle = predicted(problem, true[:, 0], u), STEP * np.arange(101), np.linspace(0, 2 * np.pi, 100)
     for output, name in enumerate(("concentration", "temperature")):
@@ -107,7 +107,7 @@ def view(problem: Problem, splits: Splits) -> Figure:
     plane.plot(BOUND * np.cos(angle), BOUND * np.sin(angle), ":", color=THEME.faint)
     plane.set(aspect="equal", xlabel="real", ylabel="imaginary")
     time.set(ylim=(-3, 3), xlabel="minutes")
-    legend(time)
+    add_legend(time)
     return figure
 
 
@@ -138,7 +138,7 @@ example = Example(
     source="Deep Koopman: Lusch, Kutz and Brunton, Nature Communications 9 (2018), 4950; stability as in NeuroMANCER’s "
     "Koopman examples; reactor: NeuroMANCER’s psl, after APMonitor (Hedengren)",
     problem=koopman_cstr,
-    data=by_name(around, cold),
+    data=functions_by_name(around, cold),
     options=TrainerOptions(max_epochs=50, lr=0.02, optimizer="Adam", lr_scheduler="CosineAnnealingLR"),
     seconds=6,
     view=view,

@@ -15,9 +15,9 @@ from neuromancer.system import Node, System
 from pydantic import Field
 
 from nmlab.data import Splits
-from nmlab.gallery.canvas import THEME, canvas, legend
-from nmlab.gallery.example import Answer, Example, by_name
-from nmlab.gallery.samples import Made, three
+from nmlab.gallery.canvas import THEME, add_legend, create_figure
+from nmlab.gallery.example import Answer, Example, functions_by_name
+from nmlab.gallery.samples import DataSetup, train_dev_test
 from nmlab.options import TrainerOptions
 
 HARES = "30 47.2 70.2 77.4 36.3 20.6 18.1 21.4 22 25.4 27.1 40.3 57 76.6 52.3 19.5 11.2 7.6 14.6 16.2 24.7"
@@ -65,22 +65,22 @@ def record(name: str, years: Any, species: Any = (1, 1), seen: Any = PELTS) -> D
     return DictDataset({"seen": both[0], "counts": both[1]}, name=name)
 
 
-def hudson_bay(every: Left = 5, last: Last = 1920) -> Made:
+def hudson_bay(every: Left = 5, last: Last = 1920) -> DataSetup:
     """Learn from the record, but for some years, and all after the last, which are kept for dev and test in turn."""
     left = (YEARS % every == every // 2) | (last < YEARS)
     turn = np.cumsum(left)[:, None] % 2 == 1
     return record("train", ~left), record("dev", left & turn), record("test", left & ~turn), 1
 
 
-def hares_only(every: Every = 1) -> Made:
+def hares_only(every: Every = 1) -> DataSetup:
     """Learn from hares alone. What becomes of the lynx, and of which of the four numbers?"""
     return record("train", YEARS % every == 0, (1, 0)), record("dev", 1, (1, 0)), record("test", 1, (0, 1)), 1
 
 
-def made_up(noise: Noise = 0.0, every: Every = 1) -> Made:
+def made_up(noise: Noise = 0.0, every: Every = 1) -> DataSetup:
     """Learn from a record made with the published numbers. Are they found again? How much noise hides them?"""
     seen = follow(np.log([*PUBLISHED, 34.0, 5.9])) + noise * torch.randn(PELTS.shape).numpy()
-    return three(lambda name: record(name, YEARS % every == 0 if name == "train" else 1, seen=seen), 1)
+    return train_dev_test(lambda name: record(name, YEARS % every == 0 if name == "train" else 1, seen=seen), 1)
 
 
 def follow(logs: Any, times: Any = YEARS) -> Any:
@@ -101,7 +101,7 @@ def view(problem: Problem, splits: Splits) -> Figure:
     """Draw the equations' way through the record, and round the plane of both species; rings were left out."""
     logs, (seen, counts) = found(problem), (splits.train.datadict[key][0].numpy() for key in ("seen", "counts"))
     numbers = "alpha {:.3f}, beta {:.3f}, gamma {:.3f}, delta {:.3f}".format(*np.exp(logs[:4]))
-    figure, (time, plane) = canvas("thousand pelts by year; rings: left out", numbers)
+    figure, (time, plane) = create_figure("thousand pelts by year; rings: left out", numbers)
     way = np.exp(follow(logs, times := np.linspace(1900, 1920, 201)))
     for species, color in enumerate(THEME.curves[:2]):
         time.plot(times, way[:, species], color=color, label=("hares", "lynx")[species])
@@ -110,7 +110,7 @@ def view(problem: Problem, splits: Splits) -> Figure:
     plane.plot(*way.T, color=THEME.curves[2])
     plane.plot(*np.exp(seen.T), "o", color=THEME.faint, markersize=3)
     time.set(ylim=(0, 100), xticks=YEARS[::5, 0])
-    legend(time)
+    add_legend(time)
     plane.set(xlabel="hares", ylabel="lynx", xlim=(0, 100), ylim=(0, 80))
     return figure
 
@@ -138,7 +138,7 @@ example = Example(
     source="Hewitt, The Conservation of the Wild Life of Canada (1921), as tabled by Howard (2009); Carpenter, "
     "Predator-Prey Population Dynamics: the Lotka-Volterra model in Stan (2018)",
     problem=lotka_volterra,
-    data=by_name(hudson_bay, hares_only, made_up),
+    data=functions_by_name(hudson_bay, hares_only, made_up),
     options=TrainerOptions(max_epochs=6, lr=0.3, optimizer="LBFGS", gradient_clip_val=None, monitor="train_loss"),
     seconds=4,
     view=view,

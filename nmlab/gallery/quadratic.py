@@ -14,9 +14,9 @@ from neuromancer.system import Node
 from pydantic import Field
 
 from nmlab.data import Splits
-from nmlab.gallery.canvas import THEME, canvas
-from nmlab.gallery.example import Answer, Example, by_name
-from nmlab.gallery.samples import BatchSize, Few, Made, Samples, over_and_over, three
+from nmlab.gallery.canvas import THEME, create_figure
+from nmlab.gallery.example import Answer, Example, functions_by_name
+from nmlab.gallery.samples import BatchSize, DataSetup, FewSamples, SampleCount, repeat_first_samples, train_dev_test
 from nmlab.options import TrainerOptions
 
 Reach = Annotated[float, Field(gt=0, le=2, description="Largest absolute value of both parameters.")]
@@ -64,20 +64,22 @@ def quadratic(n: int = 2) -> Problem:
     return Problem([answer, terms], PenaltyLoss([variable("cost").minimize(name="cost")], [within]))
 
 
-def everywhere(nsim: Samples = 1000, reach: Reach = 1.1, batch_size: BatchSize = 100) -> Made:
+def everywhere(nsim: SampleCount = 1000, reach: Reach = 1.1, batch_size: BatchSize = 100) -> DataSetup:
     """Draw parameters evenly from a square, a bit larger than the check's: a network is worst at its edge."""
-    return three(lambda name: DictDataset({"p": reach * (2 * torch.rand(nsim, 2) - 1)}, name=name), batch_size)
+    return train_dev_test(lambda name: DictDataset({"p": reach * (2 * torch.rand(nsim, 2) - 1)}, name=name), batch_size)
 
 
-def a_corner(nsim: Samples = 1000, least: Least = 0.0, batch_size: BatchSize = 100) -> Made:
+def a_corner(nsim: SampleCount = 1000, least: Least = 0.0, batch_size: BatchSize = 100) -> DataSetup:
     """Draw parameters from the upper right corner of the square. What does the network say of the rest?"""
-    return three(lambda name: DictDataset({"p": least + (1 - least) * torch.rand(nsim, 2)}, name=name), batch_size)
+    return train_dev_test(
+        lambda name: DictDataset({"p": least + (1 - least) * torch.rand(nsim, 2)}, name=name), batch_size
+    )
 
 
-def few_problems(problems: Few = 10, reach: Reach = 1.1) -> Made:
+def few_problems(problems: FewSamples = 10, reach: Reach = 1.1) -> DataSetup:
     """Train on a few parameters over and over and test on many. How few does the network need?"""
     train, *others = everywhere(reach=reach)
-    return over_and_over(train, problems), *others
+    return repeat_first_samples(train, problems), *others
 
 
 def answers(problem: Problem, p: Any) -> Any:
@@ -88,7 +90,7 @@ def answers(problem: Problem, p: Any) -> Any:
 
 def view(problem: Problem, splits: Splits) -> Figure:
     """Draw the answer, and what it is beyond the constraints, while p goes round a circle: few are met, and bend it."""
-    figure, (left, right) = canvas("answer x by the direction of p, in degrees", "excess; dotted: the most")
+    figure, (left, right) = create_figure("answer x by the direction of p, in degrees", "excess; dotted: the most")
     angle = np.linspace(-180, 180, 181)
     p = 0.9 * np.stack([np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))], -1)
     x = answers(problem, p)
@@ -138,7 +140,7 @@ example = Example(
     source="Multiparametric quadratic programming: Bemporad, Morari, Dua and Pistikopoulos, Automatica 38 (2002), 3; "
     "the matrices are drawn from a fixed seed. Reference by cvxpy (Diamond and Boyd, JMLR 17, 2016)",
     problem=quadratic,
-    data=by_name(everywhere, a_corner, few_problems),
+    data=functions_by_name(everywhere, a_corner, few_problems),
     options=TrainerOptions(max_epochs=100, lr=5e-3, optimizer="Adam", lr_scheduler="CosineAnnealingLR"),
     seconds=3,
     view=view,

@@ -14,9 +14,9 @@ from neuromancer.system import Node
 from pydantic import Field
 
 from nmlab.data import Splits
-from nmlab.gallery.canvas import THEME, canvas
-from nmlab.gallery.example import Answer, Example, by_name
-from nmlab.gallery.samples import BatchSize, Few, Made, Samples, over_and_over, three
+from nmlab.gallery.canvas import THEME, create_figure
+from nmlab.gallery.example import Answer, Example, functions_by_name
+from nmlab.gallery.samples import BatchSize, DataSetup, FewSamples, SampleCount, repeat_first_samples, train_dev_test
 from nmlab.options import TrainerOptions
 
 Low = Annotated[float, Field(gt=0, le=2, description="Least outer radius p of the ring.")]
@@ -51,25 +51,27 @@ def rosenbrock() -> Problem:
     return Problem([answer], PenaltyLoss([objective(x, y, a).minimize(name="rosenbrock")], constraints))
 
 
-def whole_region(nsim: Samples = 1000, p_low: Low = 0.5, p_high: High = 2.0, batch_size: BatchSize = 100) -> Made:
+def whole_region(
+    nsim: SampleCount = 1000, p_low: Low = 0.5, p_high: High = 2.0, batch_size: BatchSize = 100
+) -> DataSetup:
     """Draw problems evenly, with curvatures a from 0.2 to 1.2."""
 
     def split(name: str) -> DictDataset:
         a, p = torch.rand(2, nsim, 1)
         return DictDataset({"a": 0.2 + a, "p": p_low + (p_high - p_low) * p}, name=name)
 
-    return three(split, batch_size)
+    return train_dev_test(split, batch_size)
 
 
-def small_rings(nsim: Samples = 1000, p_high: High = 1.0, batch_size: BatchSize = 100) -> Made:
+def small_rings(nsim: SampleCount = 1000, p_high: High = 1.0, batch_size: BatchSize = 100) -> DataSetup:
     """Draw the hard problems only, whose ring does not reach (1, 1). What will the network say of the others?"""
     return whole_region(nsim, p_high=p_high, batch_size=batch_size)
 
 
-def few_problems(problems: Few = 20, p_low: Low = 0.5, p_high: High = 2.0) -> Made:
+def few_problems(problems: FewSamples = 20, p_low: Low = 0.5, p_high: High = 2.0) -> DataSetup:
     """Train on a few problems over and over and test on many. How few does the network need?"""
     train, *others = whole_region(p_low=p_low, p_high=p_high)
-    return over_and_over(train, problems), *others
+    return repeat_first_samples(train, problems), *others
 
 
 def answers(problem: Problem, a: Any, p: Any) -> Any:
@@ -81,7 +83,7 @@ def answers(problem: Problem, a: Any, p: Any) -> Any:
 
 def view(problem: Problem, splits: Splits) -> Figure:
     """Draw the answers for a = 0.7 as the ring grows: a line that should reach (1, 1), the star, and stay there."""
-    figure, (plane,) = canvas("answers for a = 0.7, p from 0.5 to 2")
+    figure, (plane,) = create_figure("answers for a = 0.7, p from 0.5 to 2")
     side, p = np.linspace(0, 2, 100), np.linspace(0.5, 2, 100)
     plane.contour(side, side, objective(*np.meshgrid(side, side), 0.7), np.geomspace(0.01, 3, 8), colors=THEME.grid)
     plane.plot(side, side, ":", color=THEME.faint)
@@ -135,7 +137,7 @@ example = Example(
     source="Rosenbrock, Computer Journal 3 (1960), 175, with constraints as in NeuroMANCER’s example Part_1_basics; "
     "reference by IPOPT (Wächter and Biegler, Mathematical Programming 106, 2006) through CasADi",
     problem=rosenbrock,
-    data=by_name(whole_region, small_rings, few_problems),
+    data=functions_by_name(whole_region, small_rings, few_problems),
     options=TrainerOptions(max_epochs=60, lr=5e-3, optimizer="Adam", lr_scheduler="CosineAnnealingLR"),
     seconds=4,
     view=view,

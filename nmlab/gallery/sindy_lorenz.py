@@ -14,9 +14,9 @@ from pydantic import Field
 from scipy.integrate import solve_ivp
 
 from nmlab.data import Splits
-from nmlab.gallery.canvas import THEME, canvas, legend
-from nmlab.gallery.example import Answer, Example, by_name
-from nmlab.gallery.samples import BatchSize, Few, Made, over_and_over, three
+from nmlab.gallery.canvas import THEME, add_legend, create_figure
+from nmlab.gallery.example import Answer, Example, functions_by_name
+from nmlab.gallery.samples import BatchSize, DataSetup, FewSamples, repeat_first_samples, train_dev_test
 from nmlab.options import TrainerOptions
 
 POWERS = np.array([(i, j, k) for i in range(3) for j in range(3) for k in range(3) if i + j + k < 3])
@@ -65,7 +65,9 @@ def sindy_lorenz() -> Problem:
     return Problem([terms], PenaltyLoss([off, few], []))
 
 
-def trajectory(nsim: Points = 1000, seconds: Seconds = 20.0, noise: Noise = 0.1, batch_size: BatchSize = 1000) -> Made:
+def trajectory(
+    nsim: Points = 1000, seconds: Seconds = 20.0, noise: Noise = 0.1, batch_size: BatchSize = 1000
+) -> DataSetup:
     """Follow the attractor for a while, and measure the derivatives on the way."""
 
     def split(name: str) -> DictDataset:
@@ -75,23 +77,25 @@ def trajectory(nsim: Points = 1000, seconds: Seconds = 20.0, noise: Noise = 0.1,
         both = torch.tensor(np.stack([way, slope(way, truth())]), dtype=torch.float32)
         return DictDataset({"x": both[0], "seen": both[1] + noise * torch.randn(nsim, 3)}, name=name)
 
-    return three(split, batch_size)
+    return train_dev_test(split, batch_size)
 
 
-def noisy(nsim: Points = 1000, seconds: Seconds = 20.0, noise: Noise = 3.0, batch_size: BatchSize = 1000) -> Made:
+def noisy(nsim: Points = 1000, seconds: Seconds = 20.0, noise: Noise = 3.0, batch_size: BatchSize = 1000) -> DataSetup:
     """Measure with much noise. Which terms are lost first, which appear?"""
     return trajectory(nsim, seconds, noise, batch_size)
 
 
-def one_turn(nsim: Points = 1000, seconds: Seconds = 0.5, noise: Noise = 0.1, batch_size: BatchSize = 1000) -> Made:
+def one_turn(
+    nsim: Points = 1000, seconds: Seconds = 0.5, noise: Noise = 0.1, batch_size: BatchSize = 1000
+) -> DataSetup:
     """See one turn about one wing, with as many points. Do they tell the terms apart?"""
     return trajectory(nsim, seconds, noise, batch_size)
 
 
-def few_points(points: Few = 20, noise: Noise = 0.1) -> Made:
+def few_points(points: FewSamples = 20, noise: Noise = 0.1) -> DataSetup:
     """Measure at few points: the first of a trajectory that takes long between them."""
     train, *others = trajectory(seconds=100.0, noise=noise)
-    return over_and_over(train, points), *others
+    return repeat_first_samples(train, points), *others
 
 
 def found(problem: Problem) -> Any:
@@ -102,7 +106,7 @@ def found(problem: Problem) -> Any:
 
 def view(problem: Problem, splits: Splits) -> Figure:
     """Draw four seconds from a point by the equations as found, and their coefficients; the true ones are rings."""
-    figure, (plane, bars) = canvas("states by the equations found; dots: seen", "coefficients; rings: true")
+    figure, (plane, bars) = create_figure("states by the equations found; dots: seen", "coefficients; rings: true")
     x = way = np.array([[1.0, 1.0, 2.0]])
     for _ in range(800):
         middle = x + 0.0025 * slope(x, found(problem))
@@ -114,7 +118,7 @@ def view(problem: Problem, splits: Splits) -> Figure:
         bars.plot(truth()[:, derivative], range(len(NAMES)), "o", color=color, mfc="none")
     plane.set(xlim=(-3, 3), ylim=(-1, 6), xlabel="x", ylabel="z")
     bars.set(xscale="symlog", yticks=range(len(NAMES)), yticklabels=NAMES)
-    legend(bars)
+    add_legend(bars)
     return figure
 
 
@@ -138,7 +142,7 @@ example = Example(
     source="SINDy: Brunton, Proctor and Kutz, PNAS 113 (2016), 3932; Lorenz, Journal of the Atmospheric Sciences 20 "
     "(1963), 130; the price is the lasso’s (Tibshirani, JRSS B 58, 1996)",
     problem=sindy_lorenz,
-    data=by_name(trajectory, noisy, one_turn, few_points),
+    data=functions_by_name(trajectory, noisy, one_turn, few_points),
     options=TrainerOptions(max_epochs=20, lr=0.5, optimizer="LBFGS", gradient_clip_val=None),
     seconds=1,
     view=view,

@@ -14,9 +14,9 @@ from neuromancer.system import Node, System
 from pydantic import Field
 
 from nmlab.data import Splits
-from nmlab.gallery.canvas import THEME, canvas, legend
-from nmlab.gallery.example import Answer, Example, by_name
-from nmlab.gallery.samples import BatchSize, Few, Made, Samples, over_and_over, three
+from nmlab.gallery.canvas import THEME, add_legend, create_figure
+from nmlab.gallery.example import Answer, Example, functions_by_name
+from nmlab.gallery.samples import BatchSize, DataSetup, FewSamples, SampleCount, repeat_first_samples, train_dev_test
 from nmlab.options import TrainerOptions
 
 STEP, HORIZON = 4.0, 10  # seconds; steps that network and reference look ahead
@@ -44,7 +44,7 @@ def two_tanks() -> Problem:
     return Problem([System([policy, tanks], name="loop", nstep_key="r")], PenaltyLoss([track, last], []))
 
 
-def references(nsim: Samples = 300, least: Least = 0.0, batch_size: BatchSize = 300) -> Made:
+def references(nsim: SampleCount = 300, least: Least = 0.0, batch_size: BatchSize = 300) -> DataSetup:
     """Draw references that can be held, the upper tank's never above the lower's, and levels around them."""
 
     def split(name: str) -> DictDataset:
@@ -53,18 +53,18 @@ def references(nsim: Samples = 300, least: Least = 0.0, batch_size: BatchSize = 
         x = r + torch.rand(nsim, 1, 1) * (0.05 + 0.9 * torch.rand(nsim, 1, 2) - r)
         return DictDataset({"x": x, "r": r.repeat(1, HORIZON, 1)}, name=name)
 
-    return three(split, batch_size)
+    return train_dev_test(split, batch_size)
 
 
-def tanks_alike(nsim: Samples = 300, batch_size: BatchSize = 300) -> Made:
+def tanks_alike(nsim: SampleCount = 300, batch_size: BatchSize = 300) -> DataSetup:
     """Draw one reference for both levels, as NeuroMANCER's example does. What if they shall differ?"""
     return references(nsim, 1.0, batch_size)
 
 
-def few_references(samples: Few = 5, least: Least = 0.0) -> Made:
+def few_references(samples: FewSamples = 5, least: Least = 0.0) -> DataSetup:
     """Train on a few levels and references over and over and test on many. How few does the network need?"""
     train, *others = references(least=least)
-    return over_and_over(train, samples), *others
+    return repeat_first_samples(train, samples), *others
 
 
 def ways(problem: Problem, wanted: Any) -> tuple[Any, Any]:
@@ -84,7 +84,7 @@ def minutes() -> Any:
 
 def view(problem: Problem, splits: Splits) -> Figure:
     """Draw levels after three references, and what pump and valve do for it."""
-    figure, (left, right) = canvas("levels; dotted: their references", "inputs")
+    figure, (left, right) = create_figure("levels; dotted: their references", "inputs")
     wanted, seconds = minutes()[:1], STEP * np.arange(45)
     levels, inputs = ways(problem, wanted)
     left.step(seconds, wanted[0], ":", where="post", color=THEME.ink, linewidth=1)
@@ -92,7 +92,7 @@ def view(problem: Problem, splits: Splits) -> Figure:
     right.step(seconds, inputs[0], where="post", label=("pump", "valve"))
     for axes in (left, right):
         axes.set(xlabel="second", ylim=(-0.05, 1.05))
-        legend(axes)
+        add_legend(axes)
     return figure
 
 
@@ -138,7 +138,7 @@ example = Example(
     source="psl’s TwoTank in NeuroMANCER, after APMonitor’s level control (Hedengren), and its example "
     "Part_3_ref_tracking_ODE; MPC by IPOPT (Wächter and Biegler, Mathematical Programming 106, 2006) through CasADi",
     problem=two_tanks,
-    data=by_name(references, tanks_alike, few_references),
+    data=functions_by_name(references, tanks_alike, few_references),
     options=TrainerOptions(max_epochs=200, lr=0.01, optimizer="Adam", lr_scheduler="CosineAnnealingLR"),
     seconds=5,
     view=view,

@@ -15,9 +15,9 @@ from neuromancer.system import Node, System
 from pydantic import Field
 
 from nmlab.data import Splits
-from nmlab.gallery.canvas import THEME, canvas
-from nmlab.gallery.example import Answer, Example, by_name
-from nmlab.gallery.samples import BatchSize, Few, Made, Samples, over_and_over, three
+from nmlab.gallery.canvas import THEME, create_figure
+from nmlab.gallery.example import Answer, Example, functions_by_name
+from nmlab.gallery.samples import BatchSize, DataSetup, FewSamples, SampleCount, repeat_first_samples, train_dev_test
 from nmlab.options import TrainerOptions
 
 STEP, HORIZON, LONG = 0.1, 5, 100
@@ -59,25 +59,27 @@ def van_der_pol() -> Problem:
     return Problem([System([step], name="model", nsteps=HORIZON)], PenaltyLoss([way], []))
 
 
-def everywhere(nsim: Samples = 500, far: Far = 2.5, noise: Noise = 0.0, batch_size: BatchSize = 50) -> Made:
+def everywhere(nsim: SampleCount = 500, far: Far = 2.5, noise: Noise = 0.0, batch_size: BatchSize = 50) -> DataSetup:
     """Follow the oscillator for half a second from starts all over a square."""
-    return three(lambda name: windows(name, far * (2 * torch.rand(nsim, 2) - 1), noise), batch_size)
+    return train_dev_test(lambda name: windows(name, far * (2 * torch.rand(nsim, 2) - 1), noise), batch_size)
 
 
-def on_the_cycle(nsim: Samples = 500, waited: Waited = 100, noise: Noise = 0.0, batch_size: BatchSize = 50) -> Made:
+def on_the_cycle(
+    nsim: SampleCount = 500, waited: Waited = 100, noise: Noise = 0.0, batch_size: BatchSize = 50
+) -> DataSetup:
     """Come late, when the oscillator has long gone round its cycle. What will the network say of the inside?"""
-    return three(lambda name: windows(name, 5 * torch.rand(nsim, 2) - 2.5, noise, waited), batch_size)
+    return train_dev_test(lambda name: windows(name, 5 * torch.rand(nsim, 2) - 2.5, noise, waited), batch_size)
 
 
-def noisy(nsim: Samples = 500, far: Far = 2.5, noise: Noise = 0.1, batch_size: BatchSize = 50) -> Made:
+def noisy(nsim: SampleCount = 500, far: Far = 2.5, noise: Noise = 0.1, batch_size: BatchSize = 50) -> DataSetup:
     """Measure all states with noise, the first too, from which the model starts. How much of it is learnt?"""
     return everywhere(nsim, far, noise, batch_size)
 
 
-def few_trajectories(trajectories: Few = 10, far: Far = 2.5, noise: Noise = 0.0) -> Made:
+def few_trajectories(trajectories: FewSamples = 10, far: Far = 2.5, noise: Noise = 0.0) -> DataSetup:
     """Train on a few trajectories over and over and test on many. How few does the network need?"""
     train, *others = everywhere(far=far, noise=noise)
-    return over_and_over(train, trajectories), *others
+    return repeat_first_samples(train, trajectories), *others
 
 
 def windows(name: str, start: torch.Tensor, noise: float, waited: int = 0) -> DictDataset:
@@ -95,7 +97,7 @@ def predicted(problem: Problem, start: Any, steps: int = LONG) -> Any:
 
 def view(problem: Problem, splits: Splits) -> Figure:
     """Draw ways over ten seconds from three starts, the oscillator's own dotted, over the states to learn from."""
-    figure, (plane, time) = canvas("states; dots: to learn from", "first state by seconds; dotted: true")
+    figure, (plane, time) = create_figure("states; dots: to learn from", "first state by seconds; dotted: true")
     start = np.array([[0.1, 0.0], [-2.5, 2.5], [2.5, -1.0]])
     plane.plot(*splits.train.datadict["seen"][:100].reshape(-1, 2).T, ".", markersize=2, color=THEME.grid)
     true = rollout(Truth(), torch.tensor(start, dtype=torch.float32), LONG).numpy()
@@ -136,7 +138,7 @@ example = Example(
     source="Van der Pol, Philosophical Magazine 2 (1926), 978; neural ODEs: Chen et al., NeurIPS 2018, "
     "arXiv:1806.07366; reference by DOP853 (Hairer, Nørsett and Wanner, Solving ODEs I, 1993) through SciPy",
     problem=van_der_pol,
-    data=by_name(everywhere, on_the_cycle, noisy, few_trajectories),
+    data=functions_by_name(everywhere, on_the_cycle, noisy, few_trajectories),
     options=TrainerOptions(max_epochs=45, lr=0.03, optimizer="Adam", lr_scheduler="CosineAnnealingLR"),
     seconds=6,
     view=view,
