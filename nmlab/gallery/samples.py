@@ -7,13 +7,13 @@ import torch
 from neuromancer.dataset import DictDataset
 from pydantic import Field
 
-SampleCount = Annotated[int, Field(ge=1, le=10000, description="Samples in each of train, dev and test.")]
+SampleCount = Annotated[int, Field(ge=1, le=10000)]
 """Number of samples in each of train, dev and test."""
 
-FewSamples = Annotated[int, Field(ge=1, le=300, description="Samples to train on, over and over.")]
+FewSamples = Annotated[int, Field(ge=1, le=300)]
 """Number of different training samples of a data function that repeats a few of them."""
 
-BatchSize = Annotated[int, Field(ge=1, le=10000, description="Samples in one training step.")]
+BatchSize = Annotated[int, Field(ge=1, le=10000)]
 """Number of samples in a training step."""
 
 DataSetup = tuple[DictDataset, DictDataset, DictDataset, int]
