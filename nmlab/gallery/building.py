@@ -64,12 +64,15 @@ def zone_matrices() -> tuple[Any, Any, Any]:
     e : array of shape (4, 3)
         Disturbance matrix E.
     """
-    a = np.array([[9950, 17, 0, 31], [7, 9957, 3, 31], [0, 3, 9834, 0], [2015, 4877, 100, 2571]]) / 1e4
-    b = np.array([[1.7586e-6], [1.7584e-6], [1.8390e-10], [5.0563e-4]]) * 1e3
-    e = np.array([[2, 0, 0], [2, 0, 0], [163, 0, 0], [536, 5, 1]]) / 1e4 * [10, 1e3, 1e3]
+    a5 = np.array([[9950, 17, 0, 31], [7, 9957, 3, 31], [0, 3, 9834, 0], [2015, 4877, 100, 2571]]) / 1e4
+    b5 = np.array([[1.7586e-6], [1.7584e-6], [1.8390e-10], [5.0563e-4]]) * 1e3
+    e5 = np.array([[2, 0, 0], [2, 0, 0], [163, 0, 0], [536, 5, 1]]) / 1e4 * [10, 1e3, 1e3]
     steps_per_hour = 12
-    sum_of_powers = sum(np.linalg.matrix_power(a, step) for step in range(steps_per_hour))
-    return np.linalg.matrix_power(a, steps_per_hour), sum_of_powers @ b, sum_of_powers @ e
+    sum_of_powers = sum(np.linalg.matrix_power(a5, step) for step in range(steps_per_hour))
+    a = np.linalg.matrix_power(a5, steps_per_hour)
+    b = sum_of_powers @ b5
+    e = sum_of_powers @ e5
+    return a, b, e
 
 
 def closed_loop(controller: Node) -> SystemPreview:
@@ -88,6 +91,7 @@ def closed_loop(controller: Node) -> SystemPreview:
     SystemPreview
         System with the inputs `x`, `low` and `d`, which is simulated for the length of `d`.
     """
+    # x, u and d are row vectors, one per sample, so the matrices are transposed
     a, b, e = (torch.tensor(matrix.T, dtype=torch.float32) for matrix in zone_matrices())
     zone = Node(lambda x, u, d: x @ a + u @ b + d @ e, ["x", "u", "d"], ["x"], name="zone")
     return SystemPreview(

@@ -59,7 +59,7 @@ Noise = Annotated[float, Field(ge=0, le=1)]
 
 
 class Growth(ODESystem):  # type: ignore[misc]  # NeuroMANCER has no types
-    """The equations for the logarithms x = (ln h, ln l): dx₁/dt = α - β h, dx₂/dt = δ h - γ.
+    """The equations for the logarithms x = (ln h, ln l): dx₁/dt = α - β l, dx₂/dt = δ h - γ.
 
     The trained parameters `logs` are the logarithms of α, β, γ, δ, and of hares and lynx in 1900.
     """

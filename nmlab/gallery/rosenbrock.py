@@ -260,8 +260,10 @@ def reference() -> Answer:
 
     xy = ca.SX.sym("xy", 2)
     parameters = ca.SX.sym("ap", 2)
-    x, y = xy[0], xy[1]
-    a, p = parameters[0], parameters[1]
+    x = xy[0]
+    y = xy[1]
+    a = parameters[0]
+    p = parameters[1]
     nlp = {
         "x": xy,
         "p": parameters,
