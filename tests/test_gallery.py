@@ -19,7 +19,7 @@ from nmlab import FieldError, TrainerOptions
 from nmlab.data import make_splits
 from nmlab.gallery import Check, Example
 from nmlab.gallery.example import KINDS
-from nmlab.gallery.samples import over_and_over
+from nmlab.gallery.samples import repeat_first_samples
 from nmlab.trial import try_out
 from tests.test_fitting import built, same
 from tests.test_imports import fresh
@@ -134,7 +134,6 @@ def test_every_data_function_makes_a_form_with_words(example: Example) -> None:
 def test_it_says_what_it_is(example: Example) -> None:
     file = Path(inspect.getfile(inspect.getmodule(example.problem)))  # type: ignore[arg-type]
     assert file.name == f"{example.name}.py"
-    assert len(file.read_text("utf-8").splitlines()) <= 150
     assert example.kind in KINDS
     for text in (example.title, example.summary, example.source, example.why):
         assert len(text.split()) > 1
@@ -198,7 +197,7 @@ def test_a_check_reads_as_text() -> None:
 
 
 def test_a_few_samples_make_as_many_steps() -> None:
-    few = over_and_over(DictDataset({"a": torch.arange(7.0), "b": torch.zeros(7, 2)}, name="train"), 3)
+    few = repeat_first_samples(DictDataset({"a": torch.arange(7.0), "b": torch.zeros(7, 2)}, name="train"), 3)
     assert few.name == "train"
     assert few.datadict["a"].tolist() == [0, 1, 2, 0, 1, 2, 0]
     assert few.datadict["b"].shape == (7, 2)

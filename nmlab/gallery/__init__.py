@@ -1,7 +1,8 @@
-"""Ready problems with their data, a view, and a reference answer to check a fit against; one file each.
+"""Example problems, each with data, a view, and a reference solution to check a fit against.
 
-Every other module in this folder is a problem and ends in `example = Example(...)`. None is imported before it is asked
-for, and what only a reference needs, such as a solver, not before the reference is worked out.
+Each module in this package other than the shared ones defines one problem as `example = Example(...)`. A module is
+imported when its problem is first requested. Packages that only a reference solution needs, such as solvers, are
+imported when the reference is computed.
 """
 
 from importlib import import_module
@@ -10,20 +11,42 @@ from pkgutil import iter_modules
 from nmlab.errors import FieldError
 from nmlab.fields.field import unknown_name
 from nmlab.gallery.cards import Cards
-from nmlab.gallery.example import Answer, Check, Example, by_name
+from nmlab.gallery.example import Answer, Check, Example, functions_by_name
 
-__all__ = ["Answer", "Cards", "Check", "Example", "by_name", "get", "list", "names"]
+__all__ = ["Answer", "Cards", "Check", "Example", "functions_by_name", "get", "list", "names"]
 
-_FRAME = frozenset({"canvas", "cards", "example", "samples"})
+_SHARED_MODULES = frozenset({"canvas", "cards", "example", "samples"})
 
 
 def names() -> tuple[str, ...]:
-    """Return the problems' names, without importing any."""
-    return tuple(module.name for module in iter_modules(__path__) if module.name not in _FRAME)
+    """Return the names of all problems in alphabetical order, without importing any of them.
+
+    Returns
+    -------
+    tuple of str
+        The names, as `get` takes them.
+    """
+    return tuple(module.name for module in iter_modules(__path__) if module.name not in _SHARED_MODULES)
 
 
 def get(name: str) -> Example:
-    """Return the problem of this name; raises `FieldError` where there is none."""
+    """Return the problem with the given name.
+
+    Parameters
+    ----------
+    name : str
+        One of `names()`.
+
+    Returns
+    -------
+    Example
+        The problem. Repeated calls return the same object.
+
+    Raises
+    ------
+    FieldError
+        If there is no problem with this name.
+    """
     if name not in names():
         raise FieldError(
             {str(name): unknown_name(str(name), names())}, subject="There is no such problem in the gallery"
@@ -33,5 +56,11 @@ def get(name: str) -> Example:
 
 
 def list() -> Cards:
-    """Return all problems, ordered as one learns; on screen as cards."""
+    """Return all problems, ordered by kind as a learner would take them. A notebook shows them as cards.
+
+    Returns
+    -------
+    Cards
+        Sequence of all examples.
+    """
     return Cards(map(get, names()))

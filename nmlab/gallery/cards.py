@@ -1,4 +1,4 @@
-"""The gallery on screen: a card for each problem, in the colours of the notebook around it."""
+"""The gallery as cards in a notebook, in the colours of the notebook's theme, or as text elsewhere."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import overload
 
 from nmlab.gallery.example import KINDS, Example
 
-# The class twice, so that these rules stand over JupyterLab's own for headings and code.
+# The class name is repeated so that these rules take precedence over JupyterLab's rules for headings and code.
 _STYLE = """<style>
 .nmlab-cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 330px), 1fr)); gap: 10px;
   color: var(--jp-ui-font-color1, inherit); font: 13px/1.45 var(--jp-ui-font-family, system-ui, sans-serif); }
@@ -25,9 +25,12 @@ _STYLE = """<style>
 
 
 class Cards(Sequence[Example]):
-    """Examples, in the order of their kinds; shown as cards in a notebook, as lines elsewhere.
+    """Sequence of examples, sorted by kind and name. A notebook shows it as cards; otherwise it prints as text.
 
-    Parameters: `examples`, in any order.
+    Parameters
+    ----------
+    examples : iterable of Example
+        The examples, in any order.
     """
 
     def __init__(self, examples: Iterable[Example]) -> None:
@@ -38,35 +41,43 @@ class Cards(Sequence[Example]):
     @overload
     def __getitem__(self, index: slice) -> Cards: ...
     def __getitem__(self, index: int | slice) -> Example | Cards:
-        return Cards(self._examples[index]) if isinstance(index, slice) else self._examples[index]
+        if isinstance(index, slice):
+            return Cards(self._examples[index])
+        return self._examples[index]
 
     def __len__(self) -> int:
         return len(self._examples)
 
     def _repr_html_(self) -> str:
-        return f'{_STYLE}<div class="nmlab-cards">{"".join(map(_card, self))}</div>'
+        cards = "".join(_html_card(example) for example in self)
+        return f'{_STYLE}<div class="nmlab-cards">{cards}</div>'
 
     def __repr__(self) -> str:
-        return "\n\n".join(map(_lines, self))
+        return "\n\n".join(_text_card(example) for example in self)
 
 
-def _opens(example: Example) -> str:
+def _opening_code(example: Example) -> str:
     return f"nmlab.Lab.from_gallery({example.name!r})"
 
 
-def _trains(example: Example) -> str:
+def _kind_and_duration(example: Example) -> str:
     return f"{example.kind}, trains about {example.seconds:.0f} s"
 
 
-def _card(example: Example) -> str:
+def _html_card(example: Example) -> str:
     data = ", ".join(f"<code>{escape(name)}</code>" for name in example.data)
     return (
-        f'<section><h4>{escape(example.title)}</h4><p class="nmlab-kind">{escape(_trains(example))}</p>'
+        f'<section><h4>{escape(example.title)}</h4><p class="nmlab-kind">{escape(_kind_and_duration(example))}</p>'
         f"<p>{escape(example.summary)}</p><p>Data: {data}</p>"
-        f'<code class="nmlab-open">{escape(_opens(example), quote=False)}</code></section>'
+        f'<code class="nmlab-open">{escape(_opening_code(example), quote=False)}</code></section>'
     )
 
 
-def _lines(example: Example) -> str:
-    parts = [example.summary, f"Data: {', '.join(example.data)}", _opens(example)]
-    return "\n    ".join([f"{example.title} ({_trains(example)})", *parts])
+def _text_card(example: Example) -> str:
+    lines = [
+        f"{example.title} ({_kind_and_duration(example)})",
+        example.summary,
+        f"Data: {', '.join(example.data)}",
+        _opening_code(example),
+    ]
+    return "\n    ".join(lines)

@@ -1,4 +1,17 @@
-"""A double integrator in closed loop: a network brings a cart to rest at the origin, with limited force and speed."""
+"""Learning to control: a network brings a cart to rest at the origin, with limited force and speed.
+
+The cart has a mass of 1 kg and moves without friction. With a step of 1 s, and a force that is constant during each
+step, its state x = (position in m, speed in m/s) and the force u in N satisfy ::
+
+    x[k+1] = A x[k] + B u[k],    A = [1 1; 0 1],    B = [0.5; 1]
+
+The force is limited to 1 N and the speed to 1 m/s. The cost of a trajectory is the sum of x'x + u² over all steps.
+
+A network u(x) is trained by simulating the closed loop over ten steps and differentiating the cost through all of them.
+This is differentiable predictive control (Drgoňa, Tuor and Vrabie, arXiv:2004.11184). Where no limit is reached, the
+optimal controller is the linear-quadratic regulator (LQR), which serves as the reference (Bertsekas, Dynamic
+Programming and Optimal Control, vol. 1).
+"""
 
 from typing import Annotated, Any
 
@@ -14,126 +27,292 @@ from neuromancer.system import Node, System
 from pydantic import Field
 
 from nmlab.data import Splits
-from nmlab.gallery.canvas import THEME, canvas
-from nmlab.gallery.example import Answer, Example, by_name
-from nmlab.gallery.samples import BatchSize, Few, Made, Samples, over_and_over, three
+from nmlab.gallery.canvas import THEME, create_figure
+from nmlab.gallery.example import Answer, Example, functions_by_name
+from nmlab.gallery.samples import (
+    BatchSize,
+    DataSetup,
+    FewSamples,
+    SampleCount,
+    repeat_first_samples,
+    train_dev_test,
+)
 from nmlab.options import TrainerOptions
 
-A, B = np.array([[1.0, 1.0], [0.0, 1.0]]), np.array([[0.5], [1.0]])
-"""Position and speed after a second, from those before it and from the force; the mass is one."""
-FORCE, SPEED, HORIZON = 1.0, 1.0, 10
-Far = Annotated[float, Field(gt=0, le=6, description="Largest distance from the origin at the start.")]
-Fast = Annotated[float, Field(ge=0, le=1, description="Largest speed at the start.")]
+A = np.array([[1.0, 1.0], [0.0, 1.0]])
+B = np.array([[0.5], [1.0]])
+MAX_FORCE = 1.0  # N
+MAX_SPEED = 1.0  # m/s
+HORIZON = 10  # steps of 1 s
+SPEED_WEIGHT = 200.0
+SPEED_MARGIN = 0.95  # fraction of the maximum speed, because a penalty method leaves small violations
+
+Distance = Annotated[float, Field(gt=0, le=6)]
+Speed = Annotated[float, Field(ge=0, le=1)]
 
 
 def double_integrator() -> Problem:
-    """Build the closed loop of network and cart, rolled out over ten steps and trained on the cost of the whole way."""
-    policy = Node(
-        MLP_bounds(2, 1, nonlin=torch.nn.GELU, hsizes=[64, 64], min=-FORCE, max=FORCE), ["x"], ["u"], name="policy"
-    )
-    a, b = (torch.tensor(matrix, dtype=torch.float32) for matrix in (A, B))
+    """Build the Problem: the closed loop of a network and the cart, the cost, and a penalty on high speeds.
+
+    The last layer of the network keeps the force within its limits.
+
+    Returns
+    -------
+    Problem
+        Problem with input `x`, the initial state.
+    """
+    network = MLP_bounds(2, 1, nonlin=torch.nn.GELU, hsizes=[64, 64], min=-MAX_FORCE, max=MAX_FORCE)
+    policy = Node(network, ["x"], ["u"], name="policy")
+
+    a = torch.tensor(A, dtype=torch.float32)
+    b = torch.tensor(B, dtype=torch.float32)
     cart = Node(lambda x, u: x @ a.T + u @ b.T, ["x", "u"], ["x"], name="cart")
-    x, u = variable("x"), variable("u")
-    # a term is a mean over steps and entries, LQR's cost a sum
-    state = (2.0 * (HORIZON + 1) * x**2).minimize(name="state")
-    force = (HORIZON * u**2).minimize(name="force")
-    fast: Any = 200.0 * (torch.abs(x[:, :, [1]]) <= 0.95 * SPEED)  # a margin, since a penalty is never closed whole
-    fast.name = "speed"
-    return Problem([System([policy, cart], name="loop", nsteps=HORIZON)], PenaltyLoss([state, force], [fast]))
+    loop = System([policy, cart], name="loop", nsteps=HORIZON)
+
+    x = variable("x")
+    u = variable("u")
+    # an objective is the mean over steps and entries, but the cost of the LQR is their sum
+    state_cost = (2.0 * (HORIZON + 1) * x**2).minimize(name="state")
+    force_cost = (HORIZON * u**2).minimize(name="force")
+    speed_limit: Any = SPEED_WEIGHT * (torch.abs(x[:, :, [1]]) <= SPEED_MARGIN * MAX_SPEED)
+    speed_limit.name = "speed"
+    return Problem([loop], PenaltyLoss([state_cost, force_cost], [speed_limit]))
 
 
-def everywhere(nsim: Samples = 300, far: Far = 4.5, fast: Fast = 1.0, batch_size: BatchSize = 300) -> Made:
-    """Start anywhere within these limits, and more often near the origin, where costs are small and soon forgotten."""
+def everywhere(
+    nsim: SampleCount = 300,
+    far: Distance = 4.5,
+    fast: Speed = 1.0,
+    batch_size: BatchSize = 300,
+) -> DataSetup:
+    """Draw initial positions from [-far, far] and initial speeds from [-fast, fast].
 
-    def split(name: str) -> DictDataset:
-        share = torch.where(torch.rand(nsim, 1, 1) < 0.5, torch.rand(nsim, 1, 1), 1.0)
-        return DictDataset({"x": share * torch.tensor([far, fast]) * (2 * torch.rand(nsim, 1, 2) - 1)}, name=name)
+    On average, half of the states are drawn uniformly. The others are multiplied by a random factor from 0 to 1, so
+    that states near the origin, where the cost is small, are more frequent.
 
-    return three(split, batch_size)
+    Parameters
+    ----------
+    nsim : int, default 300
+        Number of initial states in each of train, dev and test.
+    far : float, default 4.5
+        Largest initial distance to the origin, in m.
+    fast : float, default 1.0
+        Largest initial speed, in m/s.
+    batch_size : int, default 300
+        Number of initial states in a training step.
+    """
+
+    def make_split(name: str) -> DictDataset:
+        is_scaled = torch.rand(nsim, 1, 1) < 0.5
+        scale = torch.where(is_scaled, torch.rand(nsim, 1, 1), 1.0)
+        limits = torch.tensor([far, fast])
+        x = scale * limits * (2 * torch.rand(nsim, 1, 2) - 1)
+        return DictDataset({"x": x}, name=name)
+
+    return train_dev_test(make_split, batch_size)
 
 
-def near_the_origin(nsim: Samples = 300, far: Far = 0.8, fast: Fast = 0.4, batch_size: BatchSize = 300) -> Made:
-    """Start where no limit is ever met. What will the network do further out?"""
+def near_the_origin(
+    nsim: SampleCount = 300,
+    far: Distance = 0.8,
+    fast: Speed = 0.4,
+    batch_size: BatchSize = 300,
+) -> DataSetup:
+    """Draw initial states from which the optimal controller reaches no limit.
+
+    Use it to see how a network that was trained on them behaves farther away from the origin.
+
+    Parameters
+    ----------
+    nsim : int, default 300
+        Number of initial states in each of train, dev and test.
+    far : float, default 0.8
+        Largest initial distance to the origin, in m.
+    fast : float, default 0.4
+        Largest initial speed, in m/s.
+    batch_size : int, default 300
+        Number of initial states in a training step.
+    """
     return everywhere(nsim, far, fast, batch_size)
 
 
-def few_starts(starts: Few = 5, far: Far = 4.5, fast: Fast = 1.0) -> Made:
-    """Train on a few starts over and over and test on many. How few does the network need?"""
-    train, *others = everywhere(far=far, fast=fast)
-    return over_and_over(train, starts), *others
+def few_starts(starts: FewSamples = 5, far: Distance = 4.5, fast: Speed = 1.0) -> DataSetup:
+    """Train on a small number of initial states, which are repeated, and validate on 300.
+
+    Use it to find out how few initial states are sufficient.
+
+    Parameters
+    ----------
+    starts : int, default 5
+        Number of different initial states in train.
+    far : float, default 4.5
+        Largest initial distance to the origin, in m.
+    fast : float, default 1.0
+        Largest initial speed, in m/s.
+    """
+    train, dev, test, batch_size = everywhere(far=far, fast=fast)
+    return repeat_first_samples(train, starts), dev, test, batch_size
 
 
-def ways(problem: Problem, starts: Any, steps: int = 31) -> tuple[Any, Any]:
-    """Return states (start, step, 2) and forces (start, step, 1) of the closed loop from these starts."""
+def simulate(problem: Problem, initial_states: Any, steps: int = 31) -> tuple[Any, Any]:
+    """Simulate the closed loop.
+
+    Parameters
+    ----------
+    problem : Problem
+        Problem built by `double_integrator`.
+    initial_states : array of shape (n, 2)
+        Initial positions in m and speeds in m/s.
+    steps : int, default 31
+        Number of states to return, including the initial one.
+
+    Returns
+    -------
+    states : array of shape (n, steps, 2)
+        Positions in m and speeds in m/s.
+    forces : array of shape (n, steps, 1)
+        Forces in N.
+    """
     policy, cart = problem.nodes[0].nodes
-    x, states, forces = torch.as_tensor(starts, dtype=torch.float32), [], []
+    x = torch.as_tensor(initial_states, dtype=torch.float32)
+    states = []
+    forces = []
     with torch.no_grad():
         for _ in range(steps):
+            u = policy({"x": x})["u"]
             states.append(x)
-            forces.append(policy({"x": x})["u"])
-            x = cart({"x": x, "u": forces[-1]})["x"]
+            forces.append(u)
+            x = cart({"x": x, "u": u})["x"]
     return torch.stack(states, 1).numpy(), torch.stack(forces, 1).numpy()
 
 
-def starts(far: float, fast: float) -> Any:
-    """Return a grid of 49 starts up to these limits."""
-    grid = np.meshgrid(np.linspace(-far, far, 7), np.linspace(-fast, fast, 7))
-    return np.stack(grid, -1).reshape(-1, 2)
-
-
 def view(problem: Problem, splits: Splits) -> Figure:
-    """Draw ways from eight starts in the plane of position and speed, and their forces; limits are dotted."""
-    figure, (plane, time) = canvas("ways to the origin; dotted: the limit", "force on the way")
-    states, forces = ways(problem, [(-4, -1), (-4, 1), (-2, 0), (-1, 1), (1, -1), (2, 0), (4, -1), (4, 1)], 15)
-    for way, force in zip(states, forces, strict=True):
-        plane.plot(*way.T, marker=".")
-        time.step(range(15), force[:, 0], where="post")
-    for axes, limit in ((plane, SPEED), (time, FORCE)):
-        for side in (-limit, limit):
-            axes.axhline(side, linestyle=":", color=THEME.faint)
-    plane.plot(0, 0, "*", color=THEME.ink, markersize=10)
-    plane.set(xlabel="position", ylabel="speed", xlim=(-6, 6), ylim=(-2.5, 2.5))
-    time.set(xlabel="step", ylim=(-1.2, 1.2))
+    """Draw trajectories from eight initial states in the plane of position and speed, and their forces over time.
+
+    Parameters
+    ----------
+    problem : Problem
+        Problem to draw.
+    splits : Splits
+        Data of the fit; not used.
+
+    Returns
+    -------
+    Figure
+        Figure with two axes.
+    """
+    figure, (plane_axes, force_axes) = create_figure(
+        "trajectories to the origin; dotted: limits", "force over time; dotted: limits"
+    )
+    initial_states = [(-4, -1), (-4, 1), (-2, 0), (-1, 1), (1, -1), (2, 0), (4, -1), (4, 1)]
+    steps = 15
+    all_states, all_forces = simulate(problem, initial_states, steps)
+    for states, forces in zip(all_states, all_forces, strict=True):
+        plane_axes.plot(states[:, 0], states[:, 1], marker=".")
+        force_axes.step(range(steps), forces[:, 0], where="post")
+
+    for axes, limit in ((plane_axes, MAX_SPEED), (force_axes, MAX_FORCE)):
+        axes.axhline(-limit, linestyle=":", color=THEME.faint)
+        axes.axhline(limit, linestyle=":", color=THEME.faint)
+    plane_axes.plot(0, 0, "*", color=THEME.ink, markersize=10)
+    plane_axes.set(xlabel="position in m", ylabel="speed in m/s", xlim=(-6, 6), ylim=(-2.5, 2.5))
+    force_axes.set(xlabel="time in s", ylabel="force in N", ylim=(-1.2, 1.2))
     return figure
 
 
+def initial_state_grid(far: float, fast: float) -> Any:
+    """Return 49 initial states on a regular grid.
+
+    Parameters
+    ----------
+    far : float
+        Largest distance to the origin, in m.
+    fast : float
+        Largest speed, in m/s.
+
+    Returns
+    -------
+    array of shape (49, 2)
+        Positions in m and speeds in m/s.
+    """
+    positions, speeds = np.meshgrid(np.linspace(-far, far, 7), np.linspace(-fast, fast, 7))
+    return np.stack([positions, speeds], -1).reshape(-1, 2)
+
+
 def reference() -> Answer:
-    """Return the cost of the discrete LQR from starts from which it meets no limit, by Riccati's equation."""
+    """Compute the cost of the discrete-time LQR from 49 initial states near the origin.
+
+    With the solution P of the discrete algebraic Riccati equation, the force is u = -(1 + B'PB)⁻¹ B'PA x, and the cost
+    from the initial state x is x'Px. SciPy solves the equation.
+
+    Returns
+    -------
+    mapping
+        `cost`, array of shape (49,): cost from each initial state.
+
+    Raises
+    ------
+    ArithmeticError
+        If the LQR exceeds the force or the speed limit, as its cost is then not that of an admissible controller.
+    """
     from scipy.linalg import solve_discrete_are
 
     p = solve_discrete_are(A, B, np.eye(2), np.eye(1))
     gain = np.linalg.solve(np.eye(1) + B.T @ p @ B, B.T @ p @ A)
-    x = near = starts(0.8, 0.4)
+
+    initial_states = initial_state_grid(0.8, 0.4)
+    x = initial_states
     for _ in range(30):
-        force = -x @ gain.T
-        if np.abs(force).max() > FORCE or np.abs(x[:, 1]).max() > SPEED:
-            raise ArithmeticError("The LQR meets a limit from one of these starts; its cost says nothing there.")
-        x = x @ A.T + force @ B.T
-    return {"cost": np.einsum("ni,ij,nj->n", near, p, near)}
+        u = -x @ gain.T
+        if np.abs(u).max() > MAX_FORCE or np.abs(x[:, 1]).max() > MAX_SPEED:
+            raise ArithmeticError(
+                "The LQR exceeds the force or speed limit from one of these initial states. "
+                "Its cost is therefore not a valid reference."
+            )
+        x = x @ A.T + u @ B.T
+    return {"cost": np.einsum("ni,ij,nj->n", initial_states, p, initial_states)}
 
 
 def error(problem: Problem, reference: Answer) -> dict[str, float]:
-    """Return how the cost differs from LQR's, how far a speed is beyond its limit, and how far from rest a way ends."""
-    states, forces = ways(problem, starts(0.8, 0.4))
+    """Compare the network with the LQR near the origin, and check speed and final state farther away from it.
+
+    Parameters
+    ----------
+    problem : Problem
+        Trained Problem.
+    reference : mapping
+        What `reference` returns.
+
+    Returns
+    -------
+    dict
+        `cost against LQR`: relative difference to the total cost of the LQR; `speed beyond limit`: largest excess of
+        the speed over its limit in m/s; `left after 30 steps`: largest absolute position in m or speed in m/s after
+        30 s.
+    """
+    states, forces = simulate(problem, initial_state_grid(0.8, 0.4))
     cost = (states**2).sum() + (forces**2).sum()
-    states, _ = ways(problem, starts(4.0, 1.0))
+    lqr_cost = reference["cost"].sum()
+
+    states, _ = simulate(problem, initial_state_grid(4.0, 1.0))
+    largest_speed = float(np.abs(states[..., 1]).max())
     return {
-        "cost against LQR": float(abs(cost / reference["cost"].sum() - 1)),
-        "speed beyond limit": max(0.0, float(np.abs(states[..., 1]).max()) - SPEED),
+        "cost against LQR": float(abs(cost / lqr_cost - 1)),
+        "speed beyond limit": max(0.0, largest_speed - MAX_SPEED),
         "left after 30 steps": float(np.abs(states[:, -1]).max()),
     }
 
 
 example = Example(
     name="double_integrator",
-    title="A double integrator within limits",
+    title="A double integrator with limited force and speed",
     kind="learning to control",
     summary="A network learns to bring a cart to rest at the origin, with limited force and speed. Where no limit is "
-    "met, its cost is compared with the LQR’s.",
+    "reached, its cost is compared with that of the LQR.",
     source="Differentiable predictive control: Drgoňa, Tuor and Vrabie, arXiv:2004.11184; reference by the discrete "
     "algebraic Riccati equation (Bertsekas, Dynamic Programming and Optimal Control, vol. 1) through SciPy",
     problem=double_integrator,
-    data=by_name(everywhere, near_the_origin, few_starts),
+    data=functions_by_name(everywhere, near_the_origin, few_starts),
     options=TrainerOptions(
         max_epochs=300, lr=0.01, optimizer="Adam", lr_scheduler="CosineAnnealingLR", gradient_clip_val=10
     ),
@@ -142,7 +321,7 @@ example = Example(
     reference=reference,
     error=error,
     tolerance={"cost against LQR": 0.08, "speed beyond limit": 0.05, "left after 30 steps": 0.02},
-    why="Where no limit is met no policy costs less than the LQR; trained networks cost 1 to 5 % more. Elsewhere the "
-    "LQR answers nothing: there the speed must keep to its limit, as the force does by the network’s last layer, and "
-    "the cart must come to rest.",
+    why="Where no limit is reached, no controller has a lower cost than the LQR; trained networks have a cost that is "
+    "1 to 5 % higher. Elsewhere the LQR is not applicable. There, the speed must stay within its limit, and the cart "
+    "must come to rest; the last layer of the network limits the force.",
 )

@@ -1,4 +1,4 @@
-"""What a problem of the gallery is: all that a Lab needs, and an answer to check a fit against."""
+"""The class of the gallery's problems, and the result of checking a fit against a reference solution."""
 
 from __future__ import annotations
 
@@ -27,22 +27,40 @@ Kind = Literal[
     "domain example",
 ]
 KINDS: tuple[str, ...] = get_args(Kind)
-"""In the order in which one learns them."""
+"""All kinds, in the recommended order of learning."""
 
 Answer = Mapping[str, Any]
-"""A reference answer: arrays or tensors by name."""
+"""A reference solution: arrays or tensors by name."""
 
 
-def by_name(*functions: Callable[..., Any]) -> dict[str, Callable[..., Any]]:
-    """Return functions by their names, in their order."""
+def functions_by_name(*functions: Callable[..., Any]) -> dict[str, Callable[..., Any]]:
+    """Return a dictionary from function names to functions.
+
+    Parameters
+    ----------
+    *functions : callable
+        Functions with different names.
+
+    Returns
+    -------
+    dict of str to callable
+        The functions by `__name__`, in the given order.
+    """
     return {function.__name__: function for function in functions}
 
 
 @dataclass(frozen=True)
 class Check:
-    """How far a trained Problem is from the reference; true where every error is within its tolerance.
+    """Errors of a trained Problem relative to a reference solution.
 
-    Parameters: `errors`, `tolerance`, by metric; a metric that is not a number is never within.
+    A check is true if every error is within its tolerance. An error of NaN is never within its tolerance.
+
+    Parameters
+    ----------
+    errors : mapping of str to float
+        Error by name of the metric.
+    tolerance : mapping of str to float
+        Largest allowed error by name of the metric.
     """
 
     errors: Mapping[str, float]
@@ -51,39 +69,56 @@ class Check:
     @property
     def passed(self) -> bool:
         """Whether every error is within its tolerance."""
-        return all(self.errors[metric] <= most for metric, most in self.tolerance.items())
+        return all(self.errors[metric] <= largest for metric, largest in self.tolerance.items())
 
     def __bool__(self) -> bool:
         return self.passed
 
     def __repr__(self) -> str:
-        wide = max(map(len, self.tolerance))
-        lines = []
-        for metric, most in self.tolerance.items():
-            found = self.errors[metric]
-            lines.append(f"  {metric:{wide}}  {found:.4g}, {'within' if found <= most else 'beyond'} {most:g}")
-        return "\n".join(["passed" if self.passed else "not passed", *lines])
+        width = max(map(len, self.tolerance))
+        lines = ["passed" if self.passed else "not passed"]
+        for metric, largest in self.tolerance.items():
+            error = self.errors[metric]
+            verdict = "within" if error <= largest else "beyond"
+            lines.append(f"  {metric:{width}}  {error:.4g}, {verdict} {largest:g}")
+        return "\n".join(lines)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Example:
-    """A ready problem. `nmlab.Lab.from_gallery(name)` opens it.
+    """A problem of the gallery. `nmlab.Lab.from_gallery(name)` opens it in a Lab.
 
     Parameters
     ----------
-    name : its file's name
-    title, kind : what it is called, and the kind of learning that it shows
-    summary : two sentences for a card
-    source : where problem and reference come from, as one cites it
-    problem : builds the `Problem`; without arguments
-    data : `data_setup_function`s to swap between, by name (`by_name(f, g)`); the first is the default
-    options : with these a fit on the default data passes the check
-    seconds : what that fit takes on one core, about
-    view : `view(problem, splits)` draws the solution as it stands
-    reference : works the answer out anew, by a solver or a formula; `answer` keeps it
-    error : `error(problem, answer)` measures a trained Problem against an answer, by metric
-    tolerance : what each metric may be at most
-    why : why these metrics and these tolerances
+    name : str
+        Name of the module that defines the problem.
+    title : str
+        Title for people.
+    kind : str
+        Kind of learning that the problem shows, one of `KINDS`.
+    summary : str
+        Description in two sentences.
+    source : str
+        Citation of the problem and of the reference solution.
+    problem : callable
+        Function without required arguments that builds the `Problem`.
+    data : mapping of str to callable
+        Alternative `data_setup_function`s by name. The first is the default.
+    options : TrainerOptions
+        Options with which a fit on the default data passes the check.
+    seconds : float
+        Approximate duration of that fit on one CPU core, in seconds.
+    view : callable
+        Function `view(problem, splits)` that draws the current solution and returns the figure.
+    reference : callable
+        Function without arguments that computes the reference solution, by a solver or a formula.
+    error : callable
+        Function `error(problem, answer)` that returns the errors of a Problem relative to a reference solution, by name
+        of the metric.
+    tolerance : mapping of str to float
+        Largest allowed error by name of the metric.
+    why : str
+        Reason for the choice of metrics and tolerances.
     """
 
     name: str
@@ -103,36 +138,65 @@ class Example:
 
     @functools.cached_property
     def answer(self) -> Answer:
-        """The reference answer, worked out when it is first asked for."""
+        """The reference solution, computed on first access."""
         return self.reference()
 
     def data_function(self, name: str | None = None) -> Callable[..., Any]:
-        """Return the data function of this name, the default one for None; raises `FieldError` where there is none."""
+        """Return one of the data functions.
+
+        Parameters
+        ----------
+        name : str, optional
+            Name of the data function. By default the first one is returned.
+
+        Returns
+        -------
+        callable
+            The `data_setup_function`.
+
+        Raises
+        ------
+        FieldError
+            If there is no data function with this name.
+        """
         if name is not None and name not in self.data:
             raise FieldError(
-                {name: unknown_name(name, list(self.data))}, subject=f"There are no such data for {self.name!r}"
+                {name: unknown_name(name, list(self.data))}, subject=f"{self.name!r} has no such data function"
             )
         return self.data[name or next(iter(self.data))]
 
     def check(self, problem: Problem, reference: Answer | None = None) -> Check:
-        """Measure a trained Problem against the reference; the Problem and random states stay as they are.
+        """Compare a trained Problem with the reference solution.
 
-        Parameters: `problem`, as in `example.check(lab.run.problem)`; `reference`, by default `answer`.
+        The Problem and the states of the random number generators are not modified.
+
+        Parameters
+        ----------
+        problem : Problem
+            Trained Problem, for example `lab.run.problem`.
+        reference : mapping, optional
+            Reference solution to compare with. By default `answer`.
+
+        Returns
+        -------
+        Check
+            Errors and tolerances by metric.
         """
         with untouched(problem), torch.enable_grad():
             problem.eval()
-            errors = self.error(problem, self.answer if reference is None else reference)
-        return Check({metric: float(errors[metric]) for metric in self.tolerance}, self.tolerance)
+            answer = self.answer if reference is None else reference
+            all_errors = self.error(problem, answer)
+        errors = {metric: float(all_errors[metric]) for metric in self.tolerance}
+        return Check(errors, self.tolerance)
 
     def __repr__(self) -> str:
-        metrics = ", ".join(f"{metric} ≤ {most:g}" for metric, most in self.tolerance.items())
-        return "\n".join(
-            [
-                f"{self.title} ({self.kind})",
-                f"  {self.summary}",
-                f"  data: {', '.join(self.data)}",
-                f"  check: {metrics}. {self.why}",
-                f"  source: {self.source}",
-                f"  nmlab.Lab.from_gallery({self.name!r})",
-            ]
-        )
+        metrics = ", ".join(f"{metric} ≤ {largest:g}" for metric, largest in self.tolerance.items())
+        lines = [
+            f"{self.title} ({self.kind})",
+            f"  {self.summary}",
+            f"  data: {', '.join(self.data)}",
+            f"  check: {metrics}. {self.why}",
+            f"  source: {self.source}",
+            f"  nmlab.Lab.from_gallery({self.name!r})",
+        ]
+        return "\n".join(lines)

@@ -1,4 +1,17 @@
-"""A stirred tank reactor by a stable Deep Koopman model: in coordinates that networks find, its motion is linear."""
+"""Learning to model: a Koopman model of a stirred tank reactor, which is linear in latent states that networks compute.
+
+The reactor is CSTR of NeuroMANCER's psl (after APMonitor, Hedengren). Its outputs y are the concentration in mol/m³ and
+the temperature in K, its input is the temperature of the cooling jacket in K. With scaled outputs y and input u, the
+model is ::
+
+    z[0] = encoder(y[0])
+    z[k+1] = K z[k] + B u[k] + b
+    y[k] = decoder(z[k])
+
+where encoder and decoder are networks (deep Koopman: Lusch, Kutz and Brunton, Nature Communications 9 (2018), 4950).
+The matrix K is scaled such that its largest singular value is at most 0.99, so the model is stable, as in NeuroMANCER's
+Koopman examples.
+"""
 
 from functools import cache
 from typing import Annotated, Any
@@ -16,135 +29,339 @@ from neuromancer.system import Node, System
 from pydantic import Field
 
 from nmlab.data import Splits
-from nmlab.gallery.canvas import THEME, canvas, legend
-from nmlab.gallery.example import Answer, Example, by_name
-from nmlab.gallery.samples import BatchSize, Made, Samples, three
+from nmlab.gallery.canvas import THEME, add_legend, create_figure
+from nmlab.gallery.example import Answer, Example, functions_by_name
+from nmlab.gallery.samples import BatchSize, DataSetup, SampleCount, train_dev_test
 from nmlab.options import TrainerOptions
 
-LATENT, STEP, HORIZON, BOUND = 8, 0.1, 20, 0.99
-"""Latent states; minutes of a step; steps to learn from; the largest singular value, so of eigenvalues too."""
-CENTRE, SPREAD = np.array([0.87, 325.0]), np.array([0.05, 4.0])  # of concentration in mol/m³ and temperature in K
-reactor = cache(CSTR)  # which is simulated while it is made, for its statistics
-Swing = Annotated[float, Field(gt=0, le=5, description="Largest distance of the jacket to 300 K, in K.")]
-Noise = Annotated[float, Field(ge=0, le=1, description="Standard deviation of what is added to the outputs, scaled.")]
+LATENT_SIZE = 8  # latent states
+MAX_SINGULAR_VALUE = 0.99
+STEP = 0.1  # min
+HORIZON = 20  # steps of a training trajectory
+PREDICTION_STEPS = 100  # steps of a prediction in the check
+OUTPUT_CENTRE = np.array([0.87, 325.0])  # mol/m³, K
+OUTPUT_SCALE = np.array([0.05, 4.0])  # mol/m³, K
+INPUT_CENTRE = 300  # K
+INPUT_SCALE = 3  # K
+
+TemperatureDifference = Annotated[float, Field(gt=0, le=5)]
+Noise = Annotated[float, Field(ge=0, le=1)]
+
+
+@cache
+def reactor() -> CSTR:
+    """Return psl's reactor. It is created only once, because it simulates itself on creation.
+
+    Returns
+    -------
+    CSTR
+        The reactor.
+    """
+    return CSTR()
+
+
+def simulate(jacket: Any) -> Any:
+    """Simulate the reactor from its steady state, by the classical Runge-Kutta method.
+
+    Parameters
+    ----------
+    jacket : array of shape (n, steps, 1)
+        Temperature of the jacket in each step, as a difference to 300 K in K.
+
+    Returns
+    -------
+    array of shape (n, steps + 1, 2)
+        Scaled concentration and temperature, including the initial ones.
+    """
+    cstr = reactor()
+    x = np.tile([[cstr.Ca_ss], [cstr.T_ss]], len(jacket))
+    states = [x]
+    for u in INPUT_CENTRE + jacket[..., 0].T:
+        k1 = np.array(cstr.equations(0.0, x, [u]))
+        k2 = np.array(cstr.equations(0.0, x + STEP / 2 * k1, [u]))
+        k3 = np.array(cstr.equations(0.0, x + STEP / 2 * k2, [u]))
+        k4 = np.array(cstr.equations(0.0, x + STEP * k3, [u]))
+        x = x + STEP / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+        states.append(x)
+    outputs = np.moveaxis(np.array(states), 2, 0)
+    return (outputs - OUTPUT_CENTRE) / OUTPUT_SCALE
 
 
 class Koopman(torch.nn.Module):
-    """The next latent state, linear in latent state and input, and stable: no singular value is above the bound."""
+    """One step of the latent states, z[k+1] = K z[k] + B u[k] + b, with a bounded matrix K.
+
+    The trained parameters are the matrix `free`, from which K is computed by scaling, and the linear layer `inputs`
+    with the weight B and the bias b.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.free = torch.nn.Parameter(torch.eye(LATENT) + 0.1 * torch.randn(LATENT, LATENT))
-        self.inputs = torch.nn.Linear(1, LATENT)
+        self.free = torch.nn.Parameter(torch.eye(LATENT_SIZE) + 0.1 * torch.randn(LATENT_SIZE, LATENT_SIZE))
+        self.inputs = torch.nn.Linear(1, LATENT_SIZE)
 
     def operator(self) -> torch.Tensor:
-        return BOUND * self.free / torch.linalg.matrix_norm(self.free, 2).clamp(min=1.0)  # type: ignore[no-any-return]
+        """Return the matrix K, whose largest singular value is at most `MAX_SINGULAR_VALUE`.
+
+        The absolute values of the eigenvalues do not exceed the largest singular value.
+
+        Returns
+        -------
+        tensor of shape (8, 8)
+            Matrix K.
+        """
+        scaled = MAX_SINGULAR_VALUE * self.free
+        largest_singular_value = torch.linalg.matrix_norm(self.free, 2)
+        return scaled / largest_singular_value.clamp(min=1.0)  # type: ignore[no-any-return]
 
     def forward(self, x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
         return x @ self.operator().T + self.inputs(u)  # type: ignore[no-any-return]
 
 
 def koopman_cstr() -> Problem:
-    """Build encoder, linear model and decoder, trained on the outputs ahead and on the latent states between."""
-    encode, decode = (MLP(*sizes, hsizes=[32, 32], nonlin=torch.nn.ELU) for sizes in ((2, LATENT), (LATENT, 2)))
-    steps = System([Node(Koopman(), ["x", "u"], ["x"], name="koopman")], name="model", nsteps=HORIZON)
-    nodes = [Node(encode, ["start"], ["x"], name="start"), Node(encode, ["seen"], ["encoded"], name="targets"), steps]
-    outputs = ((variable("y") - variable("seen")) ** 2).minimize(weight=10.0, name="outputs")
-    latent = ((variable("x") - variable("encoded")) ** 2).minimize(name="latent")
-    return Problem([*nodes, Node(decode, ["x"], ["y"], name="decoder")], PenaltyLoss([outputs, latent], []))
+    """Build the Problem: encoder, linear model and decoder, and the prediction errors of outputs and latent states.
+
+    The latent states are compared with the encoded outputs of the same step.
+
+    Returns
+    -------
+    Problem
+        Problem with inputs `start` (first outputs), `u` (inputs) and `seen` (measured outputs).
+    """
+    encoder = MLP(2, LATENT_SIZE, hsizes=[32, 32], nonlin=torch.nn.ELU)
+    decoder = MLP(LATENT_SIZE, 2, hsizes=[32, 32], nonlin=torch.nn.ELU)
+    step = Node(Koopman(), ["x", "u"], ["x"], name="koopman")
+    nodes = [
+        Node(encoder, ["start"], ["x"], name="start"),
+        Node(encoder, ["seen"], ["encoded"], name="targets"),
+        System([step], name="model", nsteps=HORIZON),
+        Node(decoder, ["x"], ["y"], name="decoder"),
+    ]
+
+    output_error = variable("y") - variable("seen")
+    latent_error = variable("x") - variable("encoded")
+    objectives = [
+        (output_error**2).minimize(weight=10.0, name="outputs"),
+        (latent_error**2).minimize(name="latent"),
+    ]
+    return Problem(nodes, PenaltyLoss(objectives, []))
 
 
-def simulated(u: Any) -> Any:
-    """Return outputs (run, step, 2) of NeuroMANCER's reactor for inputs (run, step, 1), all scaled, by RK4."""
-    tank, way = reactor(), [x := np.tile([[reactor().Ca_ss], [reactor().T_ss]], len(u))]
-    for now in 300 + u[..., 0].T:
-        a = np.array(tank.equations(0.0, x, [now]))
-        b = np.array(tank.equations(0.0, x + STEP / 2 * a, [now]))
-        c = np.array(tank.equations(0.0, x + STEP / 2 * b, [now]))
-        d = np.array(tank.equations(0.0, x + STEP * c, [now]))
-        way.append(x := x + STEP / 6 * (a + 2 * b + 2 * c + d))
-    return (np.moveaxis(np.array(way), 2, 0) - CENTRE) / SPREAD
+def measured_trajectories(name: str, nsim: int, low: float, high: float, noise: float) -> DictDataset:
+    """Simulate runs in which the jacket temperature changes every 15 steps, and measure their last 20 steps.
 
+    Parameters
+    ----------
+    name : str
+        Name of the dataset.
+    nsim : int
+        Number of runs.
+    low, high : float
+        Limits of the jacket temperature, as differences to 300 K in K.
+    noise : float
+        Standard deviation of the noise on the scaled outputs.
 
-def windows(name: str, nsim: int, low: float, high: float, noise: float) -> DictDataset:
-    """Return stretches of runs whose jacket temperature jumps every 15 steps, between these distances to 300 K."""
-    u = low + (high - low) * torch.rand(nsim, 7, 1).repeat_interleave(15, 1)
-    seen = torch.tensor(simulated(u.numpy())[:, -HORIZON - 1 :], dtype=torch.float32)
+    Returns
+    -------
+    DictDataset
+        `seen`, of shape (nsim, 21, 2): scaled outputs; `start`, of shape (nsim, 1, 2): the first of them; `u`, of shape
+        (nsim, 20, 1): scaled inputs.
+    """
+    levels = low + (high - low) * torch.rand(nsim, 7, 1)
+    jacket = levels.repeat_interleave(15, 1)
+    outputs = simulate(jacket.numpy())[:, -HORIZON - 1 :]
+    seen = torch.tensor(outputs, dtype=torch.float32)
     seen += noise * torch.randn_like(seen)
-    return DictDataset({"seen": seen, "start": seen[:, :1].clone(), "u": u[:, -HORIZON:] / 3}, name=name)
+    return DictDataset({"seen": seen, "start": seen[:, :1].clone(), "u": jacket[:, -HORIZON:] / INPUT_SCALE}, name=name)
 
 
-def around(nsim: Samples = 300, swing: Swing = 3.0, noise: Noise = 0.0, batch_size: BatchSize = 50) -> Made:
-    """Let the jacket's temperature jump about 300 K, up and down alike."""
-    return three(lambda name: windows(name, nsim, -swing, swing, noise), batch_size)
+def around(
+    nsim: SampleCount = 300,
+    swing: TemperatureDifference = 3.0,
+    noise: Noise = 0.0,
+    batch_size: BatchSize = 50,
+) -> DataSetup:
+    """Draw jacket temperatures below and above 300 K.
+
+    Parameters
+    ----------
+    nsim : int, default 300
+        Number of runs in each of train, dev and test.
+    swing : float, default 3.0
+        Largest difference of the jacket temperature to 300 K, in K.
+    noise : float, default 0.0
+        Standard deviation of the measurement noise on the scaled outputs.
+    batch_size : int, default 50
+        Number of runs in a training step.
+    """
+    return train_dev_test(lambda name: measured_trajectories(name, nsim, -swing, swing, noise), batch_size)
 
 
-def cold(nsim: Samples = 300, swing: Swing = 3.0, noise: Noise = 0.0, batch_size: BatchSize = 50) -> Made:
-    """Keep the jacket below 300 K, where the reaction sleeps. What does the model expect of a warm one?"""
-    return three(lambda name: windows(name, nsim, -swing, 0.0, noise), batch_size)
+def cold(
+    nsim: SampleCount = 300,
+    swing: TemperatureDifference = 3.0,
+    noise: Noise = 0.0,
+    batch_size: BatchSize = 50,
+) -> DataSetup:
+    """Draw jacket temperatures below 300 K only, where the reaction is slow.
+
+    Use it to see what a model that was trained on them predicts for a warmer jacket.
+
+    Parameters
+    ----------
+    nsim : int, default 300
+        Number of runs in each of train, dev and test.
+    swing : float, default 3.0
+        Largest difference of the jacket temperature to 300 K, in K.
+    noise : float, default 0.0
+        Standard deviation of the measurement noise on the scaled outputs.
+    batch_size : int, default 50
+        Number of runs in a training step.
+    """
+    return train_dev_test(lambda name: measured_trajectories(name, nsim, -swing, 0.0, noise), batch_size)
 
 
-def predicted(problem: Problem, start: Any, u: Any) -> Any:
-    """Return the outputs (run, step, 2) that the model expects after these starts, for these inputs."""
-    encode, step, decode = (problem.nodes[at] for at in (0, 2, 3))
-    start, u = (torch.tensor(given, dtype=torch.float32) for given in (start, u))
+def predict(problem: Problem, start: Any, inputs: Any) -> Any:
+    """Predict the outputs from the first outputs and all inputs.
+
+    Parameters
+    ----------
+    problem : Problem
+        Problem built by `koopman_cstr`.
+    start : array of shape (n, 2)
+        Scaled outputs at the start.
+    inputs : array of shape (n, steps, 1)
+        Scaled inputs.
+
+    Returns
+    -------
+    array of shape (n, steps + 1, 2)
+        Predicted scaled outputs, including those at the start.
+    """
+    encoder = problem.nodes[0].callable
+    linear_model = problem.nodes[2].nodes[0].callable
+    decoder = problem.nodes[3].callable
     with torch.no_grad():
-        states = [encode.callable(start)]
-        for now in u.unbind(1):
-            states.append(step.nodes[0].callable(states[-1], now))
-        return decode.callable(torch.stack(states, 1)).numpy()
-
-
-def view(problem: Problem, splits: Splits) -> Figure:
-    """Draw ten minutes of one run beside the model's, both outputs, and the eigenvalues within their circle."""
-    figure, (time, plane) = canvas("an unseen run, scaled; dotted: true", "eigenvalues; dotted: the bound")
-    true, u = (values[:1] for values in reference().values())
-    expected, minutes, angle = predicted(problem, true[:, 0], u), STEP * np.arange(101), np.linspace(0, 2 * np.pi, 100)
-    for output, name in enumerate(("concentration", "temperature")):
-        time.plot(minutes, expected[0, :, output], color=THEME.curves[output], label=name)
-        time.plot(minutes, true[0, :, output], ":", color=THEME.curves[output])
-    plane.plot(eigenvalues(problem).real, eigenvalues(problem).imag, "o")
-    plane.plot(BOUND * np.cos(angle), BOUND * np.sin(angle), ":", color=THEME.faint)
-    plane.set(aspect="equal", xlabel="real", ylabel="imaginary")
-    time.set(ylim=(-3, 3), xlabel="minutes")
-    legend(time)
-    return figure
+        x = encoder(torch.tensor(start, dtype=torch.float32))
+        states = [x]
+        for u in torch.tensor(inputs, dtype=torch.float32).unbind(1):
+            x = linear_model(x, u)
+            states.append(x)
+        return decoder(torch.stack(states, 1)).numpy()
 
 
 def eigenvalues(problem: Problem) -> Any:
-    """Return the eigenvalues of the linear model."""
-    return np.linalg.eigvals(problem.nodes[2].nodes[0].callable.operator().detach().numpy())
+    """Return the eigenvalues of the matrix K.
+
+    Parameters
+    ----------
+    problem : Problem
+        Problem built by `koopman_cstr`.
+
+    Returns
+    -------
+    array of shape (8,)
+        Complex eigenvalues.
+    """
+    linear_model = problem.nodes[2].nodes[0].callable
+    return np.linalg.eigvals(linear_model.operator().detach().numpy())
+
+
+def view(problem: Problem, splits: Splits) -> Figure:
+    """Draw the predicted and the true outputs of a run of ten minutes, and the eigenvalues in the complex plane.
+
+    Parameters
+    ----------
+    problem : Problem
+        Problem to draw.
+    splits : Splits
+        Data of the fit; not used.
+
+    Returns
+    -------
+    Figure
+        Figure with two axes.
+    """
+    figure, (time_axes, plane_axes) = create_figure(
+        "scaled outputs of an unseen run; dotted: true", "eigenvalues; dotted: bound"
+    )
+    answer = reference()
+    true = answer["outputs"][:1]
+    inputs = answer["inputs"][:1]
+    predicted = predict(problem, true[:, 0], inputs)
+    minutes = STEP * np.arange(PREDICTION_STEPS + 1)
+    for output, name in enumerate(("concentration", "temperature")):
+        time_axes.plot(minutes, predicted[0, :, output], color=THEME.curves[output], label=name)
+        time_axes.plot(minutes, true[0, :, output], ":", color=THEME.curves[output])
+    time_axes.set(ylim=(-3, 3), xlabel="time in min")
+    add_legend(time_axes)
+
+    values = eigenvalues(problem)
+    angle = np.linspace(0, 2 * np.pi, 100)
+    plane_axes.plot(values.real, values.imag, "o")
+    plane_axes.plot(MAX_SINGULAR_VALUE * np.cos(angle), MAX_SINGULAR_VALUE * np.sin(angle), ":", color=THEME.faint)
+    plane_axes.set(aspect="equal", xlabel="real part", ylabel="imaginary part")
+    return figure
 
 
 def reference() -> Answer:
-    """Simulate ten minutes of ten unseen runs, and the inputs to them."""
-    u = np.random.default_rng(0).uniform(-3, 3, (10, 8, 1)).repeat(20, 1)
-    return {"outputs": simulated(u)[:, -101:], "inputs": u[:, -100:] / 3}
+    """Simulate ten unseen runs, in which the jacket temperature changes every 20 steps, and return ten minutes of each.
+
+    Returns
+    -------
+    mapping
+        `outputs`, array of shape (10, 101, 2): scaled outputs; `inputs`, array of shape (10, 100, 1): scaled inputs.
+    """
+    rng = np.random.default_rng(0)
+    levels = rng.uniform(-3, 3, (10, 8, 1))
+    jacket = levels.repeat(20, 1)
+    outputs = simulate(jacket)
+    return {
+        "outputs": outputs[:, -PREDICTION_STEPS - 1 :],
+        "inputs": jacket[:, -PREDICTION_STEPS:] / INPUT_SCALE,
+    }
 
 
 def error(problem: Problem, reference: Answer) -> dict[str, float]:
-    """Return the distance to the outputs over ten minutes as part of their spread, and the largest eigenvalue."""
+    """Compare predictions over ten minutes with the true outputs, and compute the largest eigenvalue.
+
+    Parameters
+    ----------
+    problem : Problem
+        Trained Problem.
+    reference : mapping
+        What `reference` returns.
+
+    Returns
+    -------
+    dict
+        `open loop`: root mean square error of the predictions relative to the standard deviation of the outputs;
+        `largest eigenvalue`: largest absolute value of the eigenvalues.
+    """
     true = reference["outputs"]
-    off = predicted(problem, true[:, 0], reference["inputs"]) - true
-    part, largest = np.sqrt((off**2).mean() / true.var((0, 1)).mean()), np.abs(eigenvalues(problem)).max()
-    return {"open loop": float(part), "largest eigenvalue": float(largest)}
+    prediction_error = predict(problem, true[:, 0], reference["inputs"]) - true
+    mean_variance = true.var((0, 1)).mean()
+    return {
+        "open loop": float(np.sqrt((prediction_error**2).mean() / mean_variance)),
+        "largest eigenvalue": float(np.abs(eigenvalues(problem)).max()),
+    }
 
 
 example = Example(
     name="koopman_cstr",
     title="A stirred tank reactor as a stable Koopman model",
     kind="learning to model",
-    summary="Networks find coordinates in which a chemical reactor’s motion is linear, and stable by construction.",
+    summary="Networks learn latent states of a chemical reactor in which its dynamics are linear. The linear model is "
+    "stable by construction.",
     source="Deep Koopman: Lusch, Kutz and Brunton, Nature Communications 9 (2018), 4950; stability as in NeuroMANCER’s "
     "Koopman examples; reactor: NeuroMANCER’s psl, after APMonitor (Hedengren)",
     problem=koopman_cstr,
-    data=by_name(around, cold),
+    data=functions_by_name(around, cold),
     options=TrainerOptions(max_epochs=50, lr=0.02, optimizer="Adam", lr_scheduler="CosineAnnealingLR"),
     seconds=6,
     view=view,
     reference=reference,
     error=error,
-    tolerance={"open loop": 0.19, "largest eigenvalue": BOUND + 1e-4},
-    why="In a few coordinates the bent reactor stays 12 % off over ten minutes; untrained models are 100 % off. The "
-    "bound holds by the way the matrix is written.",
+    tolerance={"open loop": 0.19, "largest eigenvalue": MAX_SINGULAR_VALUE + 1e-4},
+    why="The reactor is nonlinear. With eight latent states, trained models have a relative error of about 12 % over "
+    "ten minutes, untrained ones of about 100 %. The scaling of the matrix guarantees the bound on the eigenvalues.",
 )

@@ -1,4 +1,14 @@
-"""A parametric quadratic program: a network gives the point that a solver would, for every parameter at once."""
+"""Learning to optimise: a network solves a parametric quadratic program for all values of its parameters.
+
+For each parameter vector p in [-1, 1]², the problem is to find the vector x that solves ::
+
+    minimise    x'Qx / 2 + (Fp)'x
+    subject to  Gx ≤ 1 + Sp
+
+Its solution is a continuous, piecewise affine function of p (Bemporad, Morari, Dua and Pistikopoulos, Automatica 38
+(2002), 3). A network learns this function. It is trained on the cost and the constraints themselves, without any
+solutions computed by a solver. The matrices are drawn at random with a fixed seed.
+"""
 
 from typing import Annotated, Any, NamedTuple
 
@@ -14,17 +24,39 @@ from neuromancer.system import Node
 from pydantic import Field
 
 from nmlab.data import Splits
-from nmlab.gallery.canvas import THEME, canvas
-from nmlab.gallery.example import Answer, Example, by_name
-from nmlab.gallery.samples import BatchSize, Few, Made, Samples, over_and_over, three
+from nmlab.gallery.canvas import THEME, create_figure
+from nmlab.gallery.example import Answer, Example, functions_by_name
+from nmlab.gallery.samples import (
+    BatchSize,
+    DataSetup,
+    FewSamples,
+    SampleCount,
+    repeat_first_samples,
+    train_dev_test,
+)
 from nmlab.options import TrainerOptions
 
-Reach = Annotated[float, Field(gt=0, le=2, description="Largest absolute value of both parameters.")]
-Least = Annotated[float, Field(ge=-1, lt=1, description="Least value of both parameters; the largest is 1.")]
+CONSTRAINT_WEIGHT = 100.0  # per variable
+CONSTRAINT_MARGIN = 0.01  # distance to keep from each constraint, because a penalty method leaves small violations
+
+Reach = Annotated[float, Field(gt=0, le=2)]
+Least = Annotated[float, Field(ge=-1, lt=1)]
 
 
-class Program(NamedTuple):
-    """Minimise x'Qx/2 + (Fp)'x subject to Gx <= 1 + Sp; arrays or tensors alike."""
+class QuadraticProgram(NamedTuple):
+    """The matrices of the program: minimise x'Qx / 2 + (Fp)'x subject to Gx ≤ 1 + Sp.
+
+    Parameters
+    ----------
+    q : array or tensor of shape (n, n)
+        Symmetric positive definite matrix Q.
+    f : array or tensor of shape (n, 2)
+        Matrix F.
+    g : array or tensor of shape (m, n)
+        Matrix G. Its rows have length one.
+    s : array or tensor of shape (m, 2)
+        Matrix S.
+    """
 
     q: Any
     f: Any
@@ -32,100 +64,281 @@ class Program(NamedTuple):
     s: Any
 
     def cost(self, x: Any, p: Any) -> Any:
-        """Return the objective of each sample, as a column."""
-        return ((x @ self.q) * x / 2 + (p @ self.f.T) * x).sum(-1)[:, None]
+        """Return the cost of each sample.
+
+        Parameters
+        ----------
+        x : array or tensor of shape (samples, n)
+            Points.
+        p : array or tensor of shape (samples, 2)
+            Parameters.
+
+        Returns
+        -------
+        array or tensor of shape (samples, 1)
+            Cost.
+        """
+        quadratic_terms = (x @ self.q) * x / 2
+        linear_terms = (p @ self.f.T) * x
+        return (quadratic_terms + linear_terms).sum(-1)[:, None]
 
     def excess(self, x: Any, p: Any) -> Any:
-        """Return what must not be above zero: a column for each constraint, in units of the distance to it."""
+        """Return Gx - 1 - Sp, which is positive where a constraint is violated.
+
+        As the rows of G have length one, it is the signed distance of x to the boundary of each constraint.
+
+        Parameters
+        ----------
+        x : array or tensor of shape (samples, n)
+            Points.
+        p : array or tensor of shape (samples, 2)
+            Parameters.
+
+        Returns
+        -------
+        array or tensor of shape (samples, m)
+            Signed distance, negative inside.
+        """
         return x @ self.g.T - 1 - p @ self.s.T
 
 
-def program(n: int) -> Program:
-    """Return the program of `n` variables, 2 `n` constraints and two parameters; x = 0 is always allowed."""
-    draw = np.random.default_rng(n)
-    root = draw.normal(size=(n, n)) / np.sqrt(n)
-    g = draw.normal(size=(2 * n, n))
-    return Program(
-        q=np.eye(n) + root @ root.T,
-        f=2 * draw.normal(size=(n, 2)),
-        g=g / np.linalg.norm(g, axis=1, keepdims=True),
-        s=draw.uniform(-0.3, 0.3, size=(2 * n, 2)),
-    )
+def quadratic_program(n: int) -> QuadraticProgram:
+    """Create the program with `n` variables, 2 `n` constraints and two parameters.
+
+    The point x = 0 satisfies all constraints for each p in [-1, 1]².
+
+    Parameters
+    ----------
+    n : int
+        Number of variables, which is also the seed of the random numbers.
+
+    Returns
+    -------
+    QuadraticProgram
+        Program with NumPy arrays.
+    """
+    rng = np.random.default_rng(n)
+    root = rng.normal(size=(n, n)) / np.sqrt(n)
+    g = rng.normal(size=(2 * n, n))
+    f = 2 * rng.normal(size=(n, 2))
+    s = rng.uniform(-0.3, 0.3, size=(2 * n, 2))
+    q = np.eye(n) + root @ root.T
+    g = g / np.linalg.norm(g, axis=1, keepdims=True)
+    return QuadraticProgram(q, f, g, s)
 
 
 def quadratic(n: int = 2) -> Problem:
-    """Build a network from the parameters p to the point x, trained on cost and constraints of the program."""
-    here = Program(*(torch.tensor(part, dtype=torch.float32) for part in program(n)))
+    """Build the Problem: a network from p to x, the cost, and penalties on constraint violations.
+
+    Parameters
+    ----------
+    n : int, default 2
+        Number of variables x.
+
+    Returns
+    -------
+    Problem
+        Problem with input `p` and output `x`.
+    """
+    matrices = [torch.tensor(matrix, dtype=torch.float32) for matrix in quadratic_program(n)]
+    program = QuadraticProgram(*matrices)
+
     network = MLP(insize=2, outsize=n, nonlin=torch.nn.ReLU, hsizes=[128, 128])
-    answer = Node(network, ["p"], ["x"], name="answer")
-    terms = Node(lambda x, p: (here.cost(x, p), here.excess(x, p)), ["x", "p"], ["cost", "excess"], name="program")
-    within = 100.0 * n * (variable("excess") <= -0.01)  # a margin, since a penalty is never closed whole
+    solution = Node(network, ["p"], ["x"], name="answer")
+    terms = Node(
+        lambda x, p: (program.cost(x, p), program.excess(x, p)), ["x", "p"], ["cost", "excess"], name="program"
+    )
+
+    cost = variable("cost").minimize(name="cost")
+    within = CONSTRAINT_WEIGHT * n * (variable("excess") <= -CONSTRAINT_MARGIN)
     within.name = "within"
-    return Problem([answer, terms], PenaltyLoss([variable("cost").minimize(name="cost")], [within]))
+    return Problem([solution, terms], PenaltyLoss([cost], [within]))
 
 
-def everywhere(nsim: Samples = 1000, reach: Reach = 1.1, batch_size: BatchSize = 100) -> Made:
-    """Draw parameters evenly from a square, a bit larger than the check's: a network is worst at its edge."""
-    return three(lambda name: DictDataset({"p": reach * (2 * torch.rand(nsim, 2) - 1)}, name=name), batch_size)
+def everywhere(nsim: SampleCount = 1000, reach: Reach = 1.1, batch_size: BatchSize = 100) -> DataSetup:
+    """Draw parameters uniformly from the square [-reach, reach]².
+
+    By default the square is slightly larger than that of the check, because a network is least accurate near the edges
+    of its training data.
+
+    Parameters
+    ----------
+    nsim : int, default 1000
+        Number of samples in each of train, dev and test.
+    reach : float, default 1.1
+        Largest absolute value of both parameters.
+    batch_size : int, default 100
+        Number of samples in a training step.
+    """
+
+    def make_split(name: str) -> DictDataset:
+        p = reach * (2 * torch.rand(nsim, 2) - 1)
+        return DictDataset({"p": p}, name=name)
+
+    return train_dev_test(make_split, batch_size)
 
 
-def a_corner(nsim: Samples = 1000, least: Least = 0.0, batch_size: BatchSize = 100) -> Made:
-    """Draw parameters from the upper right corner of the square. What does the network say of the rest?"""
-    return three(lambda name: DictDataset({"p": least + (1 - least) * torch.rand(nsim, 2)}, name=name), batch_size)
+def a_corner(nsim: SampleCount = 1000, least: Least = 0.0, batch_size: BatchSize = 100) -> DataSetup:
+    """Draw parameters uniformly from [least, 1]², the upper right corner of the square.
+
+    Compare the network's solutions in the rest of the square with those of a network trained on `everywhere`.
+
+    Parameters
+    ----------
+    nsim : int, default 1000
+        Number of samples in each of train, dev and test.
+    least : float, default 0.0
+        Smallest value of both parameters. The largest is 1.
+    batch_size : int, default 100
+        Number of samples in a training step.
+    """
+
+    def make_split(name: str) -> DictDataset:
+        p = least + (1 - least) * torch.rand(nsim, 2)
+        return DictDataset({"p": p}, name=name)
+
+    return train_dev_test(make_split, batch_size)
 
 
-def few_problems(problems: Few = 10, reach: Reach = 1.1) -> Made:
-    """Train on a few parameters over and over and test on many. How few does the network need?"""
-    train, *others = everywhere(reach=reach)
-    return over_and_over(train, problems), *others
+def few_problems(problems: FewSamples = 10, reach: Reach = 1.1) -> DataSetup:
+    """Train on a small number of parameters, which are repeated, and validate on 1000.
+
+    Use it to find out how few training problems are sufficient.
+
+    Parameters
+    ----------
+    problems : int, default 10
+        Number of different parameters in train.
+    reach : float, default 1.1
+        Largest absolute value of both parameters.
+    """
+    train, dev, test, batch_size = everywhere(reach=reach)
+    return repeat_first_samples(train, problems), dev, test, batch_size
 
 
-def answers(problem: Problem, p: Any) -> Any:
-    """Return the network's answers x (problem, n) to the parameters p (problem, 2)."""
+def network_solution(problem: Problem, p: Any) -> Any:
+    """Evaluate the network.
+
+    Parameters
+    ----------
+    problem : Problem
+        Problem built by `quadratic`.
+    p : array of shape (samples, 2)
+        Parameters.
+
+    Returns
+    -------
+    array of shape (samples, n)
+        The network's solutions x.
+    """
+    inputs = {"p": torch.as_tensor(p, dtype=torch.float32)}
     with torch.no_grad():
-        return problem.nodes[0]({"p": torch.as_tensor(p, dtype=torch.float32)})["x"].numpy()
+        return problem.nodes[0](inputs)["x"].numpy()
 
 
 def view(problem: Problem, splits: Splits) -> Figure:
-    """Draw the answer, and what it is beyond the constraints, while p goes round a circle: few are met, and bend it."""
-    figure, (left, right) = canvas("answer x by the direction of p, in degrees", "excess; dotted: the most")
-    angle = np.linspace(-180, 180, 181)
-    p = 0.9 * np.stack([np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))], -1)
-    x = answers(problem, p)
-    left.plot(angle, x)
-    right.plot(angle, program(x.shape[1]).excess(x, p), linewidth=1)
-    right.axhline(0, linestyle=":", color=THEME.faint)
+    """Draw the network's solution and its constraint residuals while p moves along a circle of radius 0.9.
+
+    The solution bends where constraints become active.
+
+    Parameters
+    ----------
+    problem : Problem
+        Problem to draw.
+    splits : Splits
+        Data of the fit; not used.
+
+    Returns
+    -------
+    Figure
+        Figure with two axes.
+    """
+    figure, (solution_axes, constraint_axes) = create_figure(
+        "solution x by direction of p in degrees", "Gx - 1 - Sp; dotted: upper limit"
+    )
+    degrees = np.linspace(-180, 180, 181)
+    radians = np.deg2rad(degrees)
+    p = 0.9 * np.stack([np.cos(radians), np.sin(radians)], -1)
+    x = network_solution(problem, p)
+    program = quadratic_program(x.shape[1])
+
+    solution_axes.plot(degrees, x)
+    constraint_axes.plot(degrees, program.excess(x, p), linewidth=1)
+    constraint_axes.axhline(0, linestyle=":", color=THEME.faint)
     return figure
 
 
-def grid() -> Any:
-    """Return 49 parameters over the square."""
-    return np.stack(np.meshgrid(np.linspace(-1, 1, 7), np.linspace(-1, 1, 7)), -1).reshape(-1, 2)
+def parameter_grid() -> Any:
+    """Return the parameters of the 49 problems of the check, on a regular grid over [-1, 1]².
+
+    Returns
+    -------
+    array of shape (49, 2)
+        Parameters p.
+    """
+    coordinates = np.linspace(-1, 1, 7)
+    return np.stack(np.meshgrid(coordinates, coordinates), -1).reshape(-1, 2)
 
 
 def reference(n: int = 2) -> Answer:
-    """Solve the program for 49 parameters by cvxpy."""
+    """Solve the 49 problems of the check with cvxpy.
+
+    Parameters
+    ----------
+    n : int, default 2
+        Number of variables x.
+
+    Returns
+    -------
+    mapping
+        `x`, array of shape (49, n): the solutions; `cost`, array of shape (49, 1): their costs.
+    """
     import cvxpy as cp
 
-    q, f, g, s = program(n)
-    x, p = cp.Variable(n), cp.Parameter(2)
-    cost = cp.sum_squares(np.linalg.cholesky(q).T @ x) / 2 + (f @ p) @ x  # type: ignore[attr-defined]
-    problem: Any = cp.Problem(cp.Minimize(cost), [g @ x <= 1 + s @ p])
-    best = np.empty((49, n))
-    for place, p.value in enumerate(grid()):
+    program = quadratic_program(n)
+    x = cp.Variable(n)
+    p = cp.Parameter(2)
+    root = np.linalg.cholesky(program.q).T
+    cost = cp.sum_squares(root @ x) / 2 + (program.f @ p) @ x  # type: ignore[attr-defined]
+    constraints = [program.g @ x <= 1 + program.s @ p]
+    problem: Any = cp.Problem(cp.Minimize(cost), constraints)
+
+    parameters = parameter_grid()
+    solutions = np.empty((len(parameters), n))
+    for index, parameter in enumerate(parameters):
+        p.value = parameter
         problem.solve()
-        best[place] = x.value
-    return {"x": best, "cost": program(n).cost(best, grid())}
+        solutions[index] = x.value
+    return {"x": solutions, "cost": program.cost(solutions, parameters)}
 
 
 def error(problem: Problem, reference: Answer) -> dict[str, float]:
-    """Return the mean gap to the least cost, the mean distance to its point, both as parts, and the worst excess."""
-    x, best, least = answers(problem, p := grid()), reference["x"], reference["cost"]
-    here = program(x.shape[1])
+    """Compare the network's solutions with those of the solver.
+
+    Parameters
+    ----------
+    problem : Problem
+        Trained Problem.
+    reference : mapping
+        What `reference` returns.
+
+    Returns
+    -------
+    dict
+        `mean gap`: mean absolute difference to the optimal cost, relative to the mean absolute optimal cost; `mean
+        distance`: mean distance to the optimal point, relative to the mean length of the optimal points; `worst
+        violation`: largest distance by which any constraint is violated.
+    """
+    parameters = parameter_grid()
+    x = network_solution(problem, parameters)
+    program = quadratic_program(x.shape[1])
+
+    gap = np.abs(program.cost(x, parameters) - reference["cost"]).mean()
+    distance = np.linalg.norm(x - reference["x"], axis=1).mean()
     return {
-        "mean gap": float(np.abs(here.cost(x, p) - least).mean() / np.abs(least).mean()),
-        "mean distance": float(np.linalg.norm(x - best, axis=1).mean() / np.linalg.norm(best, axis=1).mean()),
-        "worst violation": max(0.0, float(here.excess(x, p).max())),
+        "mean gap": float(gap / np.abs(reference["cost"]).mean()),
+        "mean distance": float(distance / np.linalg.norm(reference["x"], axis=1).mean()),
+        "worst violation": max(0.0, float(program.excess(x, parameters).max())),
     }
 
 
@@ -133,18 +346,19 @@ example = Example(
     name="quadratic",
     title="A parametric quadratic program, 2 variables",
     kind="learning to optimise",
-    summary="A network learns the answers to a family of quadratic programs, which are linear in the parameters piece "
-    "by piece. cvxpy solves them one by one.",
+    summary="A network learns the solutions of a family of quadratic programs, which are a piecewise affine function "
+    "of the parameters. They are compared with the solutions by cvxpy.",
     source="Multiparametric quadratic programming: Bemporad, Morari, Dua and Pistikopoulos, Automatica 38 (2002), 3; "
     "the matrices are drawn from a fixed seed. Reference by cvxpy (Diamond and Boyd, JMLR 17, 2016)",
     problem=quadratic,
-    data=by_name(everywhere, a_corner, few_problems),
+    data=functions_by_name(everywhere, a_corner, few_problems),
     options=TrainerOptions(max_epochs=100, lr=5e-3, optimizer="Adam", lr_scheduler="CosineAnnealingLR"),
     seconds=3,
     view=view,
     reference=reference,
     error=error,
     tolerance={"mean gap": 0.01, "mean distance": 0.05, "worst violation": 0.01},
-    why="Gap and distance are parts of the mean cost and the mean length of the answers; costs are flat around the "
-    "least, so the point itself is the harder mark. The violation is a distance, of answers that are some units long.",
+    why="Gap and distance are relative to the mean cost and the mean length of the solutions. The cost is flat around "
+    "its minimum, so the distance is the stricter metric. The violation is an absolute distance; the solutions have a "
+    "length of a few units.",
 )

@@ -1,4 +1,7 @@
-"""The parametric quadratic program with 20 variables and 40 constraints, of which up to a dozen hold it at once."""
+"""Learning to optimise: the parametric quadratic program of `quadratic` with 20 variables and 40 constraints.
+
+Up to twelve constraints are active at the same time.
+"""
 
 from dataclasses import replace
 from functools import partial
@@ -9,7 +12,13 @@ from nmlab.gallery import quadratic
 
 
 def quadratic_20() -> Problem:
-    """Build a network from the two parameters p to the 20 variables x."""
+    """Build the Problem with 20 variables.
+
+    Returns
+    -------
+    Problem
+        Problem with input `p` and output `x`.
+    """
     return quadratic.quadratic(20)
 
 
@@ -17,10 +26,11 @@ example = replace(
     quadratic.example,
     name="quadratic_20",
     title="A parametric quadratic program, 20 variables",
-    summary="With 20 variables and 40 constraints the answer’s linear pieces are many and small. Network and "
-    "training are those for 2 variables.",
+    summary="With 20 variables and 40 constraints, the solution has many small affine pieces. The network’s hidden "
+    "layers and the training options are the same as for 2 variables.",
     problem=quadratic_20,
     reference=partial(quadratic.reference, 20),
     tolerance={"mean gap": 0.02, "mean distance": 0.12, "worst violation": 0.02},
-    why="As for 2 variables; with so many pieces the network cuts their corners and stays a little further away.",
+    why="The metrics are those for 2 variables. The tolerances are wider because the network smooths the many affine "
+    "pieces and is therefore less accurate.",
 )

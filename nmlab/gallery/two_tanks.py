@@ -1,5 +1,20 @@
-"""Two tanks, one above the other: a network sets pump and valve so that both levels follow their references."""
+"""Learning to control: a network sets a pump and a valve so that the levels of two tanks follow their set points.
 
+Water flows from the upper tank into the lower tank and from there into a reservoir. The pump returns it; the valve
+splits its flow between the tanks. With the levels h₁ (upper) and h₂ (lower), the pump p and the valve v, all relative
+to their maximum, the model is that of psl's TwoTank in NeuroMANCER (after APMonitor's level control, Hedengren) ::
+
+    dh₁/dt = 0.08 (1 - v) p - 0.04 √h₁
+    dh₂/dt = 0.08 v p + 0.04 √h₁ - 0.04 √h₂
+
+with the time in seconds. Pump and valve change every four seconds.
+
+A network maps levels and set points to pump and valve. It is trained by simulating the closed loop over ten steps and
+differentiating the tracking error through all of them, as in NeuroMANCER's example Part_3_ref_tracking_ODE. The
+reference is model predictive control (MPC) with the same horizon.
+"""
+
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import numpy as np
@@ -14,137 +29,308 @@ from neuromancer.system import Node, System
 from pydantic import Field
 
 from nmlab.data import Splits
-from nmlab.gallery.canvas import THEME, canvas, legend
-from nmlab.gallery.example import Answer, Example, by_name
-from nmlab.gallery.samples import BatchSize, Few, Made, Samples, over_and_over, three
+from nmlab.gallery.canvas import THEME, add_legend, create_figure
+from nmlab.gallery.example import Answer, Example, functions_by_name
+from nmlab.gallery.samples import (
+    BatchSize,
+    DataSetup,
+    FewSamples,
+    SampleCount,
+    repeat_first_samples,
+    train_dev_test,
+)
 from nmlab.options import TrainerOptions
 
-STEP, HORIZON = 4.0, 10  # seconds; steps that network and reference look ahead
-Least = Annotated[float, Field(ge=0, le=1, description="Least reference of the upper tank, by the lower tank's.")]
+INFLOW = 0.08  # 1/s, of a tank at full pump
+OUTFLOW = 0.04  # 1/s, of a full tank
+MIN_LEVEL = 1e-4  # the square root has no derivative at zero
+STEP = 4.0  # s
+HORIZON = 10  # steps
+SETPOINT_STEPS = 15  # steps for which the check holds each set point
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
-def after(upper: Any, lower: Any, pump: Any, valve: Any, root: Any = lambda h: h.clip(1e-4).sqrt()) -> Any:
-    """Return both levels a step later, by the midpoint rule; no tank is quite empty, where a root has no slope."""
-    one, two = upper, lower
-    for seconds in (STEP / 2, STEP):
-        passed = 0.04 * root(one)
-        rates = 0.08 * (1 - valve) * pump - passed, 0.08 * valve * pump + passed - 0.04 * root(two)
-        one, two = upper + seconds * rates[0], lower + seconds * rates[1]
-    return one, two
+def square_root(level: Any) -> Any:
+    """Return the square root of a level, which is limited to at least `MIN_LEVEL`.
+
+    Parameters
+    ----------
+    level : tensor
+        Level of a tank.
+
+    Returns
+    -------
+    tensor
+        Square root.
+    """
+    return level.clip(MIN_LEVEL).sqrt()
+
+
+def next_levels(
+    upper: Any, lower: Any, pump: Any, valve: Any, sqrt: Callable[[Any], Any] = square_root
+) -> tuple[Any, Any]:
+    """Compute the levels after one step, by the explicit midpoint rule.
+
+    Parameters
+    ----------
+    upper, lower : tensor or symbolic expression
+        Levels of the tanks.
+    pump, valve : tensor or symbolic expression
+        Inputs, from 0 to 1.
+    sqrt : callable, default `square_root`
+        Square root for this type of level.
+
+    Returns
+    -------
+    upper, lower : tensor or symbolic expression
+        Levels after the step.
+    """
+
+    def rates(h1: Any, h2: Any) -> tuple[Any, Any]:
+        between = OUTFLOW * sqrt(h1)
+        upper_rate = INFLOW * (1 - valve) * pump - between
+        lower_rate = INFLOW * valve * pump + between - OUTFLOW * sqrt(h2)
+        return upper_rate, lower_rate
+
+    upper_rate, lower_rate = rates(upper, lower)
+    upper_rate, lower_rate = rates(upper + STEP / 2 * upper_rate, lower + STEP / 2 * lower_rate)
+    return upper + STEP * upper_rate, lower + STEP * lower_rate
 
 
 def two_tanks() -> Problem:
-    """Build the closed loop of network and tanks, trained on the distance to the references r over ten steps."""
+    """Build the Problem: the closed loop of a network and the tanks, and the tracking error over ten steps.
+
+    Returns
+    -------
+    Problem
+        Problem with inputs `x` (initial levels) and `r` (set points).
+    """
     network = MLP_bounds(4, 2, nonlin=torch.nn.GELU, hsizes=[64, 64], min=0, max=1)
     policy = Node(network, ["x", "r"], ["u"], name="policy")
-    tanks = Node(lambda x, u: torch.stack(after(*x.T, *u.T), -1), ["x", "u"], ["x"], name="tanks")
-    off = variable("x")[:, 1:] - variable("r")
-    track = (100.0 * off**2).minimize(name="tracking")
-    last = (10.0 * abs(off[:, [-1]])).minimize(name="last")  # squares forget what is nearly there
-    return Problem([System([policy, tanks], name="loop", nstep_key="r")], PenaltyLoss([track, last], []))
+    tanks = Node(lambda x, u: torch.stack(next_levels(*x.T, *u.T), -1), ["x", "u"], ["x"], name="tanks")
+    loop = System([policy, tanks], name="loop", nstep_key="r")
+
+    tracking_error = variable("x")[:, 1:] - variable("r")
+    tracking = (100.0 * tracking_error**2).minimize(name="tracking")
+    # near zero, the square has a small gradient, but the absolute value does not
+    last = (10.0 * abs(tracking_error[:, [-1]])).minimize(name="last")
+    return Problem([loop], PenaltyLoss([tracking, last], []))
 
 
-def references(nsim: Samples = 300, least: Least = 0.0, batch_size: BatchSize = 300) -> Made:
-    """Draw references that can be held, the upper tank's never above the lower's, and levels around them."""
+def references(nsim: SampleCount = 300, least: Fraction = 0.0, batch_size: BatchSize = 300) -> DataSetup:
+    """Draw set points that can be held, and initial levels around them.
 
-    def split(name: str) -> DictDataset:
+    A set point of the upper tank can be held only if it does not exceed that of the lower tank.
+
+    Parameters
+    ----------
+    nsim : int, default 300
+        Number of samples in each of train, dev and test.
+    least : float, default 0.0
+        Smallest ratio of the upper tank's set point to the lower tank's. The largest is 1.
+    batch_size : int, default 300
+        Number of samples in a training step.
+    """
+
+    def make_split(name: str) -> DictDataset:
         lower = 0.2 + 0.7 * torch.rand(nsim, 1, 1)
-        r = torch.cat([(least + (1 - least) * torch.rand(nsim, 1, 1)) * lower, lower], dim=-1)
-        x = r + torch.rand(nsim, 1, 1) * (0.05 + 0.9 * torch.rand(nsim, 1, 2) - r)
+        upper = (least + (1 - least) * torch.rand(nsim, 1, 1)) * lower
+        r = torch.cat([upper, lower], dim=-1)
+        deviation = torch.rand(nsim, 1, 1)
+        random_levels = 0.05 + 0.9 * torch.rand(nsim, 1, 2)
+        x = r + deviation * (random_levels - r)
         return DictDataset({"x": x, "r": r.repeat(1, HORIZON, 1)}, name=name)
 
-    return three(split, batch_size)
+    return train_dev_test(make_split, batch_size)
 
 
-def tanks_alike(nsim: Samples = 300, batch_size: BatchSize = 300) -> Made:
-    """Draw one reference for both levels, as NeuroMANCER's example does. What if they shall differ?"""
+def tanks_alike(nsim: SampleCount = 300, batch_size: BatchSize = 300) -> DataSetup:
+    """Draw the same set point for both tanks, as NeuroMANCER's example does.
+
+    Use it to see how a network that was trained on equal set points follows different ones.
+
+    Parameters
+    ----------
+    nsim : int, default 300
+        Number of samples in each of train, dev and test.
+    batch_size : int, default 300
+        Number of samples in a training step.
+    """
     return references(nsim, 1.0, batch_size)
 
 
-def few_references(samples: Few = 5, least: Least = 0.0) -> Made:
-    """Train on a few levels and references over and over and test on many. How few does the network need?"""
-    train, *others = references(least=least)
-    return over_and_over(train, samples), *others
+def few_references(samples: FewSamples = 5, least: Fraction = 0.0) -> DataSetup:
+    """Train on a small number of levels and set points, which are repeated, and validate on 300.
+
+    Use it to find out how few samples are sufficient.
+
+    Parameters
+    ----------
+    samples : int, default 5
+        Number of different samples in train.
+    least : float, default 0.0
+        Smallest ratio of the upper tank's set point to the lower tank's. The largest is 1.
+    """
+    train, dev, test, batch_size = references(least=least)
+    return repeat_first_samples(train, samples), dev, test, batch_size
 
 
-def ways(problem: Problem, wanted: Any) -> tuple[Any, Any]:
-    """Return levels and inputs of the closed loop from half full tanks, after references (way, step, 2)."""
-    r = torch.as_tensor(wanted, dtype=torch.float32)
+def simulate(problem: Problem, setpoints: Any) -> tuple[Any, Any]:
+    """Simulate the closed loop from half full tanks.
+
+    Parameters
+    ----------
+    problem : Problem
+        Problem built by `two_tanks`.
+    setpoints : array of shape (n, steps, 2)
+        Set points of the upper and the lower tank.
+
+    Returns
+    -------
+    levels : array of shape (n, steps, 2)
+        Levels of the upper and the lower tank after each step.
+    inputs : array of shape (n, steps, 2)
+        Pump and valve in each step.
+    """
+    r = torch.as_tensor(setpoints, dtype=torch.float32)
+    half_full = torch.full_like(r[:, :1], 0.5)
     with torch.no_grad():
-        way = problem.nodes[0]({"x": torch.full_like(r[:, :1], 0.5), "r": r})
-    return way["x"][:, 1:].numpy(), way["u"].numpy()
+        trajectories = problem.nodes[0]({"x": half_full, "r": r})
+    return trajectories["x"][:, 1:].numpy(), trajectories["u"].numpy()
 
 
-def minutes() -> Any:
-    """Return four ways (way, step, 2) of three references each, held for a minute."""
-    draw = np.random.default_rng(0)
-    lower = draw.uniform(0.25, 0.85, (4, 3))
-    return np.repeat(np.stack([draw.uniform(0.2, 1, (4, 3)) * lower, lower], -1), 15, axis=1)
+def evaluation_setpoints() -> Any:
+    """Return the set points of the check: four sequences of three set points, each held for one minute.
+
+    Returns
+    -------
+    array of shape (4, 45, 2)
+        Set points of the upper and the lower tank in each step.
+    """
+    rng = np.random.default_rng(0)
+    lower = rng.uniform(0.25, 0.85, (4, 3))
+    upper = rng.uniform(0.2, 1, (4, 3)) * lower
+    return np.repeat(np.stack([upper, lower], -1), SETPOINT_STEPS, axis=1)
 
 
 def view(problem: Problem, splits: Splits) -> Figure:
-    """Draw levels after three references, and what pump and valve do for it."""
-    figure, (left, right) = canvas("levels; dotted: their references", "inputs")
-    wanted, seconds = minutes()[:1], STEP * np.arange(45)
-    levels, inputs = ways(problem, wanted)
-    left.step(seconds, wanted[0], ":", where="post", color=THEME.ink, linewidth=1)
-    left.plot(seconds + STEP, levels[0], label=("upper tank", "lower tank"))
-    right.step(seconds, inputs[0], where="post", label=("pump", "valve"))
-    for axes in (left, right):
-        axes.set(xlabel="second", ylim=(-0.05, 1.05))
-        legend(axes)
+    """Draw the levels and the inputs while the network follows three set points.
+
+    Parameters
+    ----------
+    problem : Problem
+        Problem to draw.
+    splits : Splits
+        Data of the fit; not used.
+
+    Returns
+    -------
+    Figure
+        Figure with two axes.
+    """
+    figure, (level_axes, input_axes) = create_figure("levels; dotted: set points", "inputs")
+    setpoints = evaluation_setpoints()[:1]
+    levels, inputs = simulate(problem, setpoints)
+    seconds = STEP * np.arange(setpoints.shape[1])
+
+    level_axes.step(seconds, setpoints[0], ":", where="post", color=THEME.ink, linewidth=1)
+    level_axes.plot(seconds + STEP, levels[0], label=("upper tank", "lower tank"))
+    input_axes.step(seconds, inputs[0], where="post", label=("pump", "valve"))
+    for axes in (level_axes, input_axes):
+        axes.set(xlabel="time in s", ylim=(-0.05, 1.05))
+        add_legend(axes)
     return figure
 
 
 def reference() -> Answer:
-    """Return the levels under model predictive control: IPOPT plans ten steps anew at each step; the first is done."""
+    """Compute the levels under model predictive control.
+
+    In each step, IPOPT computes the inputs of the next ten steps with the smallest sum of squared tracking errors. Only
+    the first of them is applied.
+
+    Returns
+    -------
+    mapping
+        `levels`, array of shape (4, 45, 2): levels after each step.
+    """
     import casadi as ca
 
-    x, u, plan = ca.SX.sym("x", 2), ca.SX.sym("u", 2), ca.Opti()
-    moved = after(x[0], x[1], u[0], u[1], lambda level: ca.sqrt(ca.fmax(level, 1e-4)))
-    move = ca.Function("move", [x, u], [ca.vertcat(*moved)]).map(HORIZON)
-    levels, inputs = plan.variable(2, HORIZON + 1), plan.variable(2, HORIZON)
-    start, r = plan.parameter(2), plan.parameter(2)
-    plan.minimize(ca.sumsqr(levels[:, 1:] - ca.repmat(r, 1, HORIZON)))
-    plan.subject_to([levels[:, 0] == start, levels[:, 1:] == move(levels[:, :-1], inputs)])
-    plan.subject_to(plan.bounded(0, ca.vec(inputs), 1))
-    plan.solver("ipopt", {"print_time": False, "expand": True}, {"print_level": 0, "sb": "yes"})
-    first = plan.to_function("first", [start, r], [levels[:, 1]])
-    for way in (found := minutes()):
+    x = ca.SX.sym("x", 2)
+    u = ca.SX.sym("u", 2)
+    levels_after_step = next_levels(x[0], x[1], u[0], u[1], lambda level: ca.sqrt(ca.fmax(level, MIN_LEVEL)))
+    step = ca.Function("move", [x, u], [ca.vertcat(*levels_after_step)])
+    all_steps = step.map(HORIZON)
+
+    mpc = ca.Opti()
+    levels = mpc.variable(2, HORIZON + 1)
+    inputs = mpc.variable(2, HORIZON)
+    start = mpc.parameter(2)
+    setpoint = mpc.parameter(2)
+    mpc.minimize(ca.sumsqr(levels[:, 1:] - ca.repmat(setpoint, 1, HORIZON)))
+    mpc.subject_to([levels[:, 0] == start, levels[:, 1:] == all_steps(levels[:, :-1], inputs)])
+    mpc.subject_to(mpc.bounded(0, ca.vec(inputs), 1))
+    mpc.solver("ipopt", {"print_time": False, "expand": True}, {"print_level": 0, "sb": "yes"})
+    levels_under_mpc = mpc.to_function("first", [start, setpoint], [levels[:, 1]])
+
+    setpoints = evaluation_setpoints()
+    result = np.empty_like(setpoints)
+    for sequence in range(setpoints.shape[0]):
         level = np.full(2, 0.5)
-        for place, now in enumerate(way):
-            way[place] = level = first(level, now).full().ravel()
-    return {"levels": found}
+        for k in range(setpoints.shape[1]):
+            level = levels_under_mpc(level, setpoints[sequence, k]).full().ravel()
+            result[sequence, k] = level
+    return {"levels": result}
 
 
 def error(problem: Problem, reference: Answer) -> dict[str, float]:
-    """Return how the tracking error differs from MPC's, the most that a minute leaves of it, and what breaks limits."""
-    wanted = minutes()
-    levels, inputs = ways(problem, wanted)
-    off, best = levels - wanted, reference["levels"] - wanted
+    """Compare the network's tracking error with that of MPC.
+
+    Parameters
+    ----------
+    problem : Problem
+        Trained Problem.
+    reference : mapping
+        What `reference` returns.
+
+    Returns
+    -------
+    dict
+        `error against MPC`: relative difference to the norm of MPC's tracking error; `off after a minute`: largest
+        tracking error at the end of a set point; `beyond limits`: largest violation of the limits 0 and 1 by a level
+        or an input.
+    """
+    setpoints = evaluation_setpoints()
+    levels, inputs = simulate(problem, setpoints)
+    tracking_error = levels - setpoints
+    mpc_tracking_error = reference["levels"] - setpoints
+    ratio = np.linalg.norm(tracking_error) / np.linalg.norm(mpc_tracking_error)
+    at_the_end = tracking_error[:, SETPOINT_STEPS - 1 :: SETPOINT_STEPS]
+    violation = max(np.abs(values - values.clip(0, 1)).max() for values in (levels, inputs))
     return {
-        "error against MPC": float(abs(np.linalg.norm(off) / np.linalg.norm(best) - 1)),
-        "off after a minute": float(np.abs(off[:, 14::15]).max()),
-        "beyond limits": float(max(np.abs(each - each.clip(0, 1)).max() for each in (levels, inputs))),
+        "error against MPC": float(abs(ratio - 1)),
+        "off after a minute": float(np.abs(at_the_end).max()),
+        "beyond limits": float(violation),
     }
 
 
 example = Example(
     name="two_tanks",
-    title="Two tanks that follow their references",
+    title="Two tanks that follow set points",
     kind="learning to control",
-    summary="A network sets a pump and a valve so that the levels of two tanks follow their references, as model "
-    "predictive control does, but without solving anything on the way.",
+    summary="A network sets a pump and a valve so that the levels of two tanks follow their set points. It is compared "
+    "with model predictive control, which solves an optimisation problem in each step.",
     source="psl’s TwoTank in NeuroMANCER, after APMonitor’s level control (Hedengren), and its example "
     "Part_3_ref_tracking_ODE; MPC by IPOPT (Wächter and Biegler, Mathematical Programming 106, 2006) through CasADi",
     problem=two_tanks,
-    data=by_name(references, tanks_alike, few_references),
+    data=functions_by_name(references, tanks_alike, few_references),
     options=TrainerOptions(max_epochs=200, lr=0.01, optimizer="Adam", lr_scheduler="CosineAnnealingLR"),
     seconds=5,
     view=view,
     reference=reference,
     error=error,
     tolerance={"error against MPC": 0.05, "off after a minute": 0.03, "beyond limits": 1e-6},
-    why="Most of the error is the way to a new reference, which the inputs’ limits set: trained networks make 2 to 3 % "
-    "more of it than MPC, untrained ones thrice as much more. A minute takes MPC there, a network within 0.02.",
+    why="Most of the tracking error arises on the way to a new set point, where the inputs are at their limits: the "
+    "error of trained networks is 2 to 3 % larger than that of MPC; that of untrained ones is about four times as "
+    "large. After a minute, MPC has reached the set point, and trained networks are within 0.02 of it.",
 )

@@ -1,4 +1,16 @@
-"""Van der Pol's oscillator: a neural ODE learns what drives it from short trajectories, and goes on for a long time."""
+"""Learning to model: a neural ODE learns the Van der Pol oscillator from short trajectories.
+
+The states of the oscillator satisfy ::
+
+    dx₁/dt = x₂
+    dx₂/dt = (1 - x₁²) x₂ - x₁
+
+(Van der Pol, Philosophical Magazine 2 (1926), 978). The states are dimensionless; the time is in seconds. From every
+initial state other than the origin, the trajectories approach the same limit cycle.
+
+A network takes the place of the right-hand side in a Runge-Kutta step (neural ODE: Chen et al., NeurIPS 2018,
+arXiv:1806.07366). It is trained on trajectories of half a second and checked on predictions over ten seconds.
+"""
 
 from typing import Annotated, Any
 
@@ -15,134 +27,344 @@ from neuromancer.system import Node, System
 from pydantic import Field
 
 from nmlab.data import Splits
-from nmlab.gallery.canvas import THEME, canvas
-from nmlab.gallery.example import Answer, Example, by_name
-from nmlab.gallery.samples import BatchSize, Few, Made, Samples, over_and_over, three
+from nmlab.gallery.canvas import THEME, create_figure
+from nmlab.gallery.example import Answer, Example, functions_by_name
+from nmlab.gallery.samples import (
+    BatchSize,
+    DataSetup,
+    FewSamples,
+    SampleCount,
+    repeat_first_samples,
+    train_dev_test,
+)
 from nmlab.options import TrainerOptions
 
-STEP, HORIZON, LONG = 0.1, 5, 100
-"""Seconds between two states; steps of a trajectory to learn from, and of one to check: one and a half periods."""
-SECONDS = STEP * np.arange(LONG + 1)
-Far = Annotated[float, Field(gt=0, le=5, description="Largest absolute value of both states at the start.")]
-Noise = Annotated[float, Field(ge=0, le=1, description="Standard deviation of what is added to every state seen.")]
-Waited = Annotated[int, Field(ge=0, le=1000, description="Steps before the trajectories begin.")]
+STEP = 0.1  # s
+HORIZON = 5  # steps of a training trajectory
+PREDICTION_STEPS = 100  # steps of a prediction in the check, about one and a half periods
+PREDICTION_TIMES = STEP * np.arange(PREDICTION_STEPS + 1)  # s
+
+Size = Annotated[float, Field(gt=0, le=5)]
+Noise = Annotated[float, Field(ge=0, le=1)]
+Steps = Annotated[int, Field(ge=0, le=1000)]
 
 
-def slope(x: Any) -> Any:
-    """Return the time derivative of states (…, 2), arrays or tensors alike, as a list of its two parts."""
-    return [x[..., 1], (1 - x[..., 0] ** 2) * x[..., 1] - x[..., 0]]
+def derivatives(x: Any) -> list[Any]:
+    """Return the time derivatives of the states.
+
+    Parameters
+    ----------
+    x : array or tensor of shape (..., 2)
+        States.
+
+    Returns
+    -------
+    list of array or tensor
+        Derivatives of the first and the second state, each of shape (...).
+    """
+    first = x[..., 0]
+    second = x[..., 1]
+    return [second, (1 - first**2) * second - first]
 
 
-class Truth(torch.nn.Module):
-    """The oscillator itself, where a network could be."""
+class VanDerPol(torch.nn.Module):
+    """The right-hand side of the oscillator as a module, which an integrator takes like a network."""
 
-    in_features, out_features = 2, 2
+    in_features = 2
+    out_features = 2
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.stack(slope(x), -1)
+        return torch.stack(derivatives(x), -1)
 
 
-def rollout(block: torch.nn.Module, start: torch.Tensor, steps: int) -> torch.Tensor:
-    """Return the states (start, step, 2) that follow from these starts, themselves the first."""
-    step, states = RK4(block, h=STEP), [start]
+def simulate(right_hand_side: torch.nn.Module, start: torch.Tensor, steps: int) -> torch.Tensor:
+    """Integrate a differential equation by the classical Runge-Kutta method.
+
+    Parameters
+    ----------
+    right_hand_side : Module
+        Module from states to their time derivatives.
+    start : tensor of shape (n, 2)
+        Initial states.
+    steps : int
+        Number of steps of 0.1 s.
+
+    Returns
+    -------
+    tensor of shape (n, steps + 1, 2)
+        States, including the initial ones.
+    """
+    integrator = RK4(right_hand_side, h=STEP)
+    states = [start]
     with torch.no_grad():
         for _ in range(steps):
-            states.append(step(states[-1]))
+            states.append(integrator(states[-1]))
     return torch.stack(states, 1)
 
 
 def van_der_pol() -> Problem:
-    """Build a network for the derivative within RK4's step, rolled out and trained on the states seen on the way."""
+    """Build the Problem: five Runge-Kutta steps with a network as the right-hand side, and the prediction error.
+
+    Returns
+    -------
+    Problem
+        Problem with inputs `x` (initial state) and `seen` (measured states).
+    """
     network = MLP(insize=2, outsize=2, nonlin=torch.nn.GELU, hsizes=[64, 64])
     step = Node(RK4(network, h=STEP), ["x"], ["x"], name="step")
-    way = ((variable("x")[:, 1:, :] - variable("seen")[:, 1:, :]) ** 2).minimize(name="way")
-    return Problem([System([step], name="model", nsteps=HORIZON)], PenaltyLoss([way], []))
+    model = System([step], name="model", nsteps=HORIZON)
+
+    prediction_error = variable("x")[:, 1:, :] - variable("seen")[:, 1:, :]
+    objective = (prediction_error**2).minimize(name="way")
+    return Problem([model], PenaltyLoss([objective], []))
 
 
-def everywhere(nsim: Samples = 500, far: Far = 2.5, noise: Noise = 0.0, batch_size: BatchSize = 50) -> Made:
-    """Follow the oscillator for half a second from starts all over a square."""
-    return three(lambda name: windows(name, far * (2 * torch.rand(nsim, 2) - 1), noise), batch_size)
+def measured_trajectories(name: str, start: torch.Tensor, noise: float, waited: int = 0) -> DictDataset:
+    """Simulate the oscillator and add measurement noise.
 
+    Parameters
+    ----------
+    name : str
+        Name of the dataset.
+    start : tensor of shape (n, 2)
+        Initial states of the simulation.
+    noise : float
+        Standard deviation of the noise.
+    waited : int, default 0
+        Number of steps of 0.1 s to simulate before the first measurement.
 
-def on_the_cycle(nsim: Samples = 500, waited: Waited = 100, noise: Noise = 0.0, batch_size: BatchSize = 50) -> Made:
-    """Come late, when the oscillator has long gone round its cycle. What will the network say of the inside?"""
-    return three(lambda name: windows(name, 5 * torch.rand(nsim, 2) - 2.5, noise, waited), batch_size)
-
-
-def noisy(nsim: Samples = 500, far: Far = 2.5, noise: Noise = 0.1, batch_size: BatchSize = 50) -> Made:
-    """Measure all states with noise, the first too, from which the model starts. How much of it is learnt?"""
-    return everywhere(nsim, far, noise, batch_size)
-
-
-def few_trajectories(trajectories: Few = 10, far: Far = 2.5, noise: Noise = 0.0) -> Made:
-    """Train on a few trajectories over and over and test on many. How few does the network need?"""
-    train, *others = everywhere(far=far, noise=noise)
-    return over_and_over(train, trajectories), *others
-
-
-def windows(name: str, start: torch.Tensor, noise: float, waited: int = 0) -> DictDataset:
-    """Return the states seen from these starts on, and the first of them, where the model starts."""
-    states = rollout(Truth(), start, waited + HORIZON)[:, waited:]
+    Returns
+    -------
+    DictDataset
+        `seen`, of shape (n, 6, 2): measured states; `x`, of shape (n, 1, 2): the first of them.
+    """
+    states = simulate(VanDerPol(), start, waited + HORIZON)[:, waited:]
     seen = states + noise * torch.randn_like(states)
     return DictDataset({"seen": seen, "x": seen[:, :1].clone()}, name=name)
 
 
-def predicted(problem: Problem, start: Any, steps: int = LONG) -> Any:
-    """Return the states (start, step, 2) that the network predicts from these starts alone."""
+def everywhere(
+    nsim: SampleCount = 500,
+    far: Size = 2.5,
+    noise: Noise = 0.0,
+    batch_size: BatchSize = 50,
+) -> DataSetup:
+    """Measure trajectories of half a second from initial states that are uniformly distributed in a square.
+
+    Parameters
+    ----------
+    nsim : int, default 500
+        Number of trajectories in each of train, dev and test.
+    far : float, default 2.5
+        Largest absolute value of both initial states.
+    noise : float, default 0.0
+        Standard deviation of the measurement noise of each state.
+    batch_size : int, default 50
+        Number of trajectories in a training step.
+    """
+
+    def make_split(name: str) -> DictDataset:
+        start = far * (2 * torch.rand(nsim, 2) - 1)
+        return measured_trajectories(name, start, noise)
+
+    return train_dev_test(make_split, batch_size)
+
+
+def on_the_cycle(
+    nsim: SampleCount = 500,
+    waited: Steps = 100,
+    noise: Noise = 0.0,
+    batch_size: BatchSize = 50,
+) -> DataSetup:
+    """Measure trajectories after the oscillator has approached its limit cycle.
+
+    Use it to see how a network that was trained on them predicts trajectories inside the limit cycle.
+
+    Parameters
+    ----------
+    nsim : int, default 500
+        Number of trajectories in each of train, dev and test.
+    waited : int, default 100
+        Number of steps of 0.1 s before the first measurement.
+    noise : float, default 0.0
+        Standard deviation of the measurement noise of each state.
+    batch_size : int, default 50
+        Number of trajectories in a training step.
+    """
+
+    def make_split(name: str) -> DictDataset:
+        start = 5 * torch.rand(nsim, 2) - 2.5
+        return measured_trajectories(name, start, noise, waited)
+
+    return train_dev_test(make_split, batch_size)
+
+
+def noisy(
+    nsim: SampleCount = 500,
+    far: Size = 2.5,
+    noise: Noise = 0.1,
+    batch_size: BatchSize = 50,
+) -> DataSetup:
+    """Measure all states with noise, including the initial state of the model.
+
+    Use it to see how much of the noise the network learns.
+
+    Parameters
+    ----------
+    nsim : int, default 500
+        Number of trajectories in each of train, dev and test.
+    far : float, default 2.5
+        Largest absolute value of both initial states.
+    noise : float, default 0.1
+        Standard deviation of the measurement noise of each state.
+    batch_size : int, default 50
+        Number of trajectories in a training step.
+    """
+    return everywhere(nsim, far, noise, batch_size)
+
+
+def few_trajectories(trajectories: FewSamples = 10, far: Size = 2.5, noise: Noise = 0.0) -> DataSetup:
+    """Train on a small number of trajectories, which are repeated, and validate on 500.
+
+    Use it to find out how few trajectories are sufficient.
+
+    Parameters
+    ----------
+    trajectories : int, default 10
+        Number of different trajectories in train.
+    far : float, default 2.5
+        Largest absolute value of both initial states.
+    noise : float, default 0.0
+        Standard deviation of the measurement noise of each state.
+    """
+    train, dev, test, batch_size = everywhere(far=far, noise=noise)
+    return repeat_first_samples(train, trajectories), dev, test, batch_size
+
+
+def predict(problem: Problem, start: Any) -> Any:
+    """Predict the states over ten seconds from initial states.
+
+    Parameters
+    ----------
+    problem : Problem
+        Problem built by `van_der_pol`.
+    start : array of shape (n, 2)
+        Initial states.
+
+    Returns
+    -------
+    array of shape (n, 101, 2)
+        Predicted states, including the initial ones.
+    """
     network = problem.nodes[0].nodes[0].callable.block
-    return rollout(network, torch.as_tensor(start, dtype=torch.float32), steps).numpy()
+    return simulate(network, torch.as_tensor(start, dtype=torch.float32), PREDICTION_STEPS).numpy()
 
 
 def view(problem: Problem, splits: Splits) -> Figure:
-    """Draw ways over ten seconds from three starts, the oscillator's own dotted, over the states to learn from."""
-    figure, (plane, time) = canvas("states; dots: to learn from", "first state by seconds; dotted: true")
+    """Draw predictions over ten seconds from three initial states, with the true trajectories and some training data.
+
+    Parameters
+    ----------
+    problem : Problem
+        Problem to draw.
+    splits : Splits
+        Data of the fit.
+
+    Returns
+    -------
+    Figure
+        Figure with two axes.
+    """
+    figure, (plane_axes, time_axes) = create_figure(
+        "states; dots: training data", "first state over time; dotted: true"
+    )
+    training_states = splits.train.datadict["seen"][:100].reshape(-1, 2)
+    plane_axes.plot(training_states[:, 0], training_states[:, 1], ".", markersize=2, color=THEME.grid)
+
     start = np.array([[0.1, 0.0], [-2.5, 2.5], [2.5, -1.0]])
-    plane.plot(*splits.train.datadict["seen"][:100].reshape(-1, 2).T, ".", markersize=2, color=THEME.grid)
-    true = rollout(Truth(), torch.tensor(start, dtype=torch.float32), LONG).numpy()
-    for learnt, other, color in zip(predicted(problem, start), true, THEME.curves, strict=False):
-        plane.plot(*learnt.T, color=color)
-        plane.plot(*other.T, ":", color=THEME.faint)
-        time.plot(SECONDS, learnt[:, 0], color=color)
-        time.plot(SECONDS, other[:, 0], ":", color=THEME.faint)
-    plane.set(xlim=(-4, 4), ylim=(-4, 4), xlabel="first state", ylabel="second state")
-    time.set(ylim=(-4, 4), xlabel="seconds")
+    all_predicted = predict(problem, start)
+    all_true = simulate(VanDerPol(), torch.tensor(start, dtype=torch.float32), PREDICTION_STEPS).numpy()
+    for predicted, true, color in zip(all_predicted, all_true, THEME.curves, strict=False):
+        plane_axes.plot(predicted[:, 0], predicted[:, 1], color=color)
+        plane_axes.plot(true[:, 0], true[:, 1], ":", color=THEME.faint)
+        time_axes.plot(PREDICTION_TIMES, predicted[:, 0], color=color)
+        time_axes.plot(PREDICTION_TIMES, true[:, 0], ":", color=THEME.faint)
+    plane_axes.set(xlim=(-4, 4), ylim=(-4, 4), xlabel="first state", ylabel="second state")
+    time_axes.set(ylim=(-4, 4), xlabel="time in s")
     return figure
 
 
 def reference() -> Answer:
-    """Integrate the oscillator's own equation for ten seconds from 25 starts, by SciPy to nine digits."""
+    """Integrate the oscillator over ten seconds from 25 initial states, with a relative tolerance of 1e-9.
+
+    SciPy's implementation of DOP853 is used (Hairer, Nørsett and Wanner, Solving Ordinary Differential Equations I,
+    1993).
+
+    Returns
+    -------
+    mapping
+        `states`, array of shape (25, 101, 2): states at each step of 0.1 s.
+    """
     from scipy.integrate import solve_ivp
 
-    ways = [
-        solve_ivp(lambda _, x: slope(x), (0, SECONDS[-1]), start, "DOP853", SECONDS, rtol=1e-9, atol=1e-9).y.T
-        for start in np.stack(np.meshgrid(*[np.linspace(-2.5, 2.5, 5)] * 2), -1).reshape(-1, 2) + 0.1
-    ]
-    return {"states": np.stack(ways)}
+    coordinates = np.linspace(-2.5, 2.5, 5)
+    initial_states = np.stack(np.meshgrid(coordinates, coordinates), -1).reshape(-1, 2) + 0.1
+    trajectories = []
+    for initial_state in initial_states:
+        solution = solve_ivp(
+            lambda _, x: derivatives(x),
+            (0, PREDICTION_TIMES[-1]),
+            initial_state,
+            method="DOP853",
+            t_eval=PREDICTION_TIMES,
+            rtol=1e-9,
+            atol=1e-9,
+        )
+        trajectories.append(solution.y.T)
+    return {"states": np.stack(trajectories)}
 
 
 def error(problem: Problem, reference: Answer) -> dict[str, float]:
-    """Return the distance to the true states over ten seconds, its root mean square and the worst start's."""
+    """Compare predictions over ten seconds with the true states.
+
+    Parameters
+    ----------
+    problem : Problem
+        Trained Problem.
+    reference : mapping
+        What `reference` returns.
+
+    Returns
+    -------
+    dict
+        `open loop`: root mean square distance to the true states; `worst start`: the same for the initial state from
+        which it is largest.
+    """
     true = reference["states"]
-    squares = ((predicted(problem, true[:, 0]) - true) ** 2).sum(-1)
-    return {"open loop": float(np.sqrt(squares.mean())), "worst start": float(np.sqrt(squares.mean(1).max()))}
+    squared_distances = ((predict(problem, true[:, 0]) - true) ** 2).sum(-1)
+    return {
+        "open loop": float(np.sqrt(squared_distances.mean())),
+        "worst start": float(np.sqrt(squared_distances.mean(1).max())),
+    }
 
 
 example = Example(
     name="van_der_pol",
-    title="Van der Pol’s oscillator as a neural ODE",
+    title="The Van der Pol oscillator as a neural ODE",
     kind="learning to model",
-    summary="A network within a Runge–Kutta step learns an oscillator’s differential equation from trajectories of "
-    "half a second. It is marked by how far it goes astray in ten.",
+    summary="A network in a Runge–Kutta step learns the differential equation of an oscillator from trajectories of "
+    "half a second. It is checked on predictions over ten seconds.",
     source="Van der Pol, Philosophical Magazine 2 (1926), 978; neural ODEs: Chen et al., NeurIPS 2018, "
     "arXiv:1806.07366; reference by DOP853 (Hairer, Nørsett and Wanner, Solving ODEs I, 1993) through SciPy",
     problem=van_der_pol,
-    data=by_name(everywhere, on_the_cycle, noisy, few_trajectories),
+    data=functions_by_name(everywhere, on_the_cycle, noisy, few_trajectories),
     options=TrainerOptions(max_epochs=45, lr=0.03, optimizer="Adam", lr_scheduler="CosineAnnealingLR"),
     seconds=6,
     view=view,
     reference=reference,
     error=error,
     tolerance={"open loop": 0.3, "worst start": 1.0},
-    why="States are up to 2.7 in size. Over ten seconds trained networks are 0.1 off in the mean, ahead or behind "
-    "on the right cycle; untrained ones 3 to 5. Worst are starts near the origin, whence errors grow with the swing.",
+    why="The states have absolute values of up to 2.7. Over ten seconds, trained networks have a root mean square "
+    "error of 0.1, mostly a phase error on the correct limit cycle; untrained ones have 3 to 5. The error is largest "
+    "for initial states near the origin, because it grows together with the amplitude.",
 )
