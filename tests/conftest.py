@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,12 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # First, so that NeuroMANCER's import is the quick one whatever a test module imports before nmlab.
 import nmlab  # noqa: E402, F401
+
+
+@pytest.fixture
+def runs_dir(tmp_path: Path) -> Path:
+    """A folder for runs, that is not there yet."""
+    return tmp_path / "runs"
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from nmlab import control as controls
 from nmlab.control import Control, Progress, StopRequested
 from nmlab.errors import BusyError
-from tests.waiting import until
+from tests.helpers.waiting import until
 
 
 @pytest.fixture(autouse=True)

@@ -33,7 +33,8 @@ from nmlab.fitting import Fit
 from nmlab.options import as_json
 from nmlab.recorder import Recorder
 from nmlab.runs import Run, RunStore
-from tests.problems import integrator, integrator_data, rosenbrock, rosenbrock_data
+from tests.helpers.problems import integrator, integrator_data, rosenbrock, rosenbrock_data
+from tests.helpers.waiting import until
 
 
 def png(side: int = 2) -> bytes:
@@ -406,11 +407,9 @@ def test_a_failed_fit_keeps_what_was_measured(runs_dir: Path) -> None:
 
 def test_a_paused_fit_holds_nothing_back(runs_dir: Path) -> None:
     fit = Fit(rosenbrock(), rosenbrock_data, TrainerOptions(max_epochs=10**6), runs_dir=runs_dir).start()
-    while fit.run.epochs < 3:
-        time.sleep(0.01)
+    until(lambda: fit.run.epochs >= 3)
     fit.control.pause()
-    while not fit.control.paused:
-        time.sleep(0.01)
+    until(lambda: fit.control.paused)
     seen, epochs = read(fit.run.folder)["loss/dev"], fit.run.epochs
     fit.control.stop()
     assert fit.wait().status == "stopped"

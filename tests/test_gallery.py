@@ -21,8 +21,8 @@ from nmlab.gallery import Check, Example
 from nmlab.gallery.example import KINDS
 from nmlab.gallery.samples import over_and_over
 from nmlab.trial import try_out
-from tests.test_fitting import built, same
-from tests.test_imports import fresh
+from tests.helpers.fits import built, same
+from tests.helpers.processes import fresh
 
 NAMES = nmlab.gallery.names()
 SEEDS = (1, 2)

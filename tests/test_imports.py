@@ -2,26 +2,17 @@
 
 import ast
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import nmlab
+from tests.helpers.processes import ROOT, fresh
 
-ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "nmlab"
 CODE_MAP = re.findall(r"^\| `([\w/]+?)(?:\.py|/)` \|", (ROOT / "CONTRIBUTING.md").read_text("utf-8"), re.M)
 FILES = sorted(PACKAGE.rglob("*.py"))
-
-
-def fresh(code: str) -> str:
-    """What `code` prints in a process of its own."""
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def module_name(file: Path) -> str:

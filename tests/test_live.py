@@ -1,7 +1,6 @@
 """A run in words, and how often it is drawn."""
 
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,9 @@ import nmlab
 from nmlab.control import Control
 from nmlab.notebook.live import Pace, progress_html, state_words
 from nmlab.runs import RunStore
-from tests.problems import rosenbrock, rosenbrock_data
-from tests.screen import Screen
+from tests.helpers.problems import rosenbrock, rosenbrock_data
+from tests.helpers.screen import Screen
+from tests.helpers.waiting import until
 
 
 class Clock:
@@ -140,11 +140,10 @@ def test_a_fit_that_nobody_watches_sends_messages_while_its_data_are_made(
     screen, said = Screen(lab), set()
     screen.panel.observe(lambda change: said.add(change["new"]), "progress")
     screen.send("run")
-    end = time.monotonic() + 20
-    while sum("making the data ·" in html for html in said) < 3 and time.monotonic() < end:
-        time.sleep(0.05)
-    enough.set()
+    try:
+        until(lambda: sum("making the data ·" in html for html in said) >= 3)
+    finally:
+        enough.set()
     run = lab.wait()
     assert run is not None
     assert run.status == "finished"
-    assert sum("making the data ·" in html for html in said) >= 3

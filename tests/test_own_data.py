@@ -30,8 +30,8 @@ from nmlab import DataError, FileData, from_file
 from nmlab.describe import describe_function, describe_sources
 from nmlab.own_data import formats
 from nmlab.own_data import splits as cutting
-from tests.problems import rosenbrock
-from tests.test_randomness import users_states
+from tests.helpers.problems import rosenbrock
+from tests.helpers.randomness import users_states
 
 ROWS = 60
 

@@ -22,19 +22,15 @@ from nmlab.module import ProblemModule
 from nmlab.profiles import BESIDE, STEPS
 from nmlab.runs import RunStore, RunWriter
 from nmlab.totals import Totals
-from tests.problems import integrator, integrator_data, noisy, noisy_data, rosenbrock, rosenbrock_data
-from tests.test_fitting import built, rows, same
+from tests.helpers.fits import built, rows, same
+from tests.helpers.problems import integrator, integrator_data, noisy, noisy_data, rosenbrock, rosenbrock_data
+from tests.helpers.waiting import until
 
 KINDS = ("simple", "advanced", "pytorch")
 EPOCHS, BATCHES = 3, 4  # batches of rosenbrock_data in train and in dev
 
 BOTH_WAYS = pytest.mark.parametrize("callbacks", [(), (Callback(),)], ids=["whole epochs", "single batches"])
 """A fit whose steps are epochs to Lightning, and one whose callback wants to see single batches."""
-
-
-@pytest.fixture
-def runs_dir(tmp_path: Path) -> Path:
-    return tmp_path / "runs"
 
 
 def fitted(
@@ -279,8 +275,7 @@ def test_the_users_picture_is_the_live_plot_and_a_pause_is_nothing(runs_dir: Pat
     fit = Fit(built(rosenbrock), rosenbrock_data, options, runs_dir=runs_dir, view=view)
     began = time.perf_counter()
     fit.start()
-    while not fit.control.paused:
-        time.sleep(0.01)
+    until(lambda: fit.control.paused)
     time.sleep(0.3)
     fit.control.resume()
     run = fit.wait()

@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch import Callback
 
 import nmlab
 from nmlab import TrainerOptions
 from nmlab import control as controls
 from nmlab.fitting import Fit
-from tests.problems import noisy, noisy_data, rosenbrock, rosenbrock_data
-from tests.test_fitting import built, nmlab_callback, rows, same
-from tests.waiting import until
+from tests.helpers.fits import built, rows, same
+from tests.helpers.problems import noisy, noisy_data, rosenbrock, rosenbrock_data
+from tests.helpers.waiting import until
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def test_a_run_that_is_paused_and_stepped_is_the_undisturbed_run(runs_dir: Path)
 
 
 def test_a_pause_within_an_epoch_and_a_stop_out_of_it(runs_dir: Path) -> None:
-    class Pause(nmlab_callback()):  # type: ignore[misc]
+    class Pause(Callback):
         def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
             if (trainer.current_epoch, trainer.global_step) == (2, 9):
                 fit.control.pause()
@@ -134,11 +135,13 @@ def test_pause_and_stop_act_within_a_long_dev_pass_that_is_seen_to_move(runs_dir
 def test_progress_only_grows_through_epochs_with_and_without_a_dev_pass(runs_dir: Path) -> None:
     seen: list[float] = []
 
-    class Look(nmlab_callback()):  # type: ignore[misc]
+    class Look(Callback):
         def on_train_batch_start(self, *_: Any) -> None:
             seen.append(fit.control.progress.fraction)
 
-        on_validation_batch_start = on_validation_end = on_train_epoch_end = on_train_batch_start
+        on_validation_batch_start: Any = on_train_batch_start
+        on_validation_end: Any = on_train_batch_start
+        on_train_epoch_end: Any = on_train_batch_start
 
     for more in ({}, {"check_val_every_n_epoch": 2}, {"val_check_interval": 2}, {"limit_val_batches": 1}):
         seen.clear()

@@ -28,10 +28,10 @@ from nmlab.data import make_splits
 from nmlab.fitting import Fit
 from nmlab.own_pyplot import own_pyplot
 from nmlab.view import View
-from tests.problems import noisy, noisy_data, rosenbrock, rosenbrock_data
-from tests.test_fitting import built, rows, same
-from tests.test_randomness import users_states
-from tests.waiting import until
+from tests.helpers.fits import built, rows, same
+from tests.helpers.problems import noisy, noisy_data, rosenbrock, rosenbrock_data
+from tests.helpers.randomness import users_states
+from tests.helpers.waiting import until
 
 matplotlib.use("agg")  # a screen's own would ask for the main thread
 import matplotlib.pyplot as plt
@@ -41,11 +41,6 @@ import matplotlib.pyplot as plt
 def _closed() -> Iterator[None]:
     yield
     plt.close("all")
-
-
-@pytest.fixture
-def runs_dir(tmp_path: Path) -> Path:
-    return tmp_path / "runs"
 
 
 def line(problem: Any, splits: Any) -> Figure:
