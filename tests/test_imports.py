@@ -1,4 +1,4 @@
-"""What an import costs and brings with it, and which way imports point: up CONTRIBUTING.md's code map."""
+"""What an import brings with it, and which way imports point: up CONTRIBUTING.md's code map."""
 
 import ast
 import re
@@ -41,16 +41,15 @@ def imported(file: Path) -> Iterator[str]:
                 yield f"{base}.{alias.name}" if is_module else base
 
 
-def test_import_nmlab_is_fast_and_light() -> None:
+def test_import_nmlab_is_light() -> None:
+    """How long it takes, `make bench` tells."""
     code = """
-import sys, time
-start = time.perf_counter()
+import sys
 import nmlab
-print(time.perf_counter() - start)
 heavy = "torch lightning neuromancer numpy pandas pydantic matplotlib IPython ipywidgets".split()
-assert not set(heavy) & set(sys.modules), set(heavy) & set(sys.modules)
+print(*set(heavy) & set(sys.modules))
 """
-    assert min(float(fresh(code)) for _ in range(5)) < 0.3
+    assert fresh(code).split() == []
 
 
 def test_public_names() -> None:
