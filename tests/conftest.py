@@ -16,12 +16,21 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # First, so that NeuroMANCER's import is the quick one whatever a test module imports before nmlab.
 import nmlab  # noqa: E402, F401
+from tests.helpers.clock import Clock  # noqa: E402
 
 
 @pytest.fixture
 def runs_dir(tmp_path: Path) -> Path:
     """A folder for runs, that is not there yet."""
     return tmp_path / "runs"
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """In place of the real `time.perf_counter`, by which nmlab measures."""
+    clock = Clock()
+    monkeypatch.setattr("time.perf_counter", clock)
+    return clock
 
 
 @pytest.fixture
