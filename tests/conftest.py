@@ -15,7 +15,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # First, so that NeuroMANCER's import is the quick one whatever a test module imports before nmlab.
-import nmlab  # noqa: E402, F401
+import nmlab  # noqa: E402
 from tests.helpers.clock import Clock  # noqa: E402
 
 # What takes longest comes first, so that no worker is left alone with it at the end.
@@ -66,6 +66,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def runs_dir(tmp_path: Path) -> Path:
     """A folder for runs, that is not there yet."""
     return tmp_path / "runs"
+
+
+@pytest.fixture
+def store(runs_dir: Path) -> "nmlab.RunStore":
+    """The runs in that folder, of which there are none yet."""
+    return nmlab.RunStore(runs_dir)
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import json
 import math
 import re
 import tempfile
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,11 +26,6 @@ ASKED: dict[str, Any] = {
     "threads": 1,
     "versions": {"torch": "2.12"},
 }
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> RunStore:
-    return RunStore(tmp_path / "runs")
 
 
 def merged(asked: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
