@@ -7,9 +7,6 @@ PYTHON ?= python3
 ARGS ?=
 TORCH_INDEX ?=
 
-# a choice by ARGS may leave one of the two parts of the tests empty, which pytest answers with 5
-NONE_IS_FINE := $(if $(ARGS),|| [ $$? = 5 ])
-
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
@@ -23,8 +20,7 @@ demo: $(INSTALLED)  ## the same notebook without a screen
 
 test: $(INSTALLED)
 	$(BIN)/python -m tests.chromium
-	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/browser $(ARGS) $(NONE_IS_FINE)
-	$(BIN)/python -m pytest tests/browser $(ARGS) $(NONE_IS_FINE)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)  # which of them share a worker: tests/conftest.py
 
 check: $(INSTALLED)  ## what takes seconds and must hold for every commit
 	$(BIN)/ruff check

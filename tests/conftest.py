@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,71 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # First, so that NeuroMANCER's import is the quick one whatever a test module imports before nmlab.
-import nmlab  # noqa: E402, F401
+import nmlab  # noqa: E402
+from tests.helpers.clock import Clock  # noqa: E402
+
+# What takes longest comes first, so that no worker is left alone with it at the end.
+LONGEST_FIRST = (
+    "tests/browser/",
+    "tests/test_notebooks.py",
+    "tests/test_gallery.py",
+    "tests/test_saved.py",
+    "tests/test_neuromancer.py",
+    "tests/test_script.py",
+    "tests/test_lit_trainer.py",
+    "tests/test_tuning.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort the tests, those of one file as they stand."""
+
+    def place(item: pytest.Item) -> int:
+        starts = (item.nodeid.startswith(start) for start in LONGEST_FIRST)
+        return next((place for place, found in enumerate(starts) if found), len(LONGEST_FIRST))
+
+    items.sort(key=place)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Have tests in one worker where they share what takes its time: a file, a browser, a Problem that is trained."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
+        def _split_scope(self, nodeid: str) -> str:
+            file, _, test = nodeid.partition("::")
+            name, _, parameter = test.partition("[")
+            if file.startswith("tests/browser/"):  # one server and one browser
+                return "tests/browser"
+            if file == "tests/test_gallery.py" and parameter:  # fits that several tests look at
+                return f"{file}[{parameter}"
+            if name.startswith("test_lesson_"):  # each has a kernel to itself
+                return nodeid
+            return file
+
+    config.option.loadscopereorder = False  # as `pytest_collection_modifyitems` has them
+    return Scheduling(config, log)
+
+
+@pytest.fixture
+def runs_dir(tmp_path: Path) -> Path:
+    """A folder for runs, that is not there yet."""
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def store(runs_dir: Path) -> "nmlab.RunStore":
+    """The runs in that folder, of which there are none yet."""
+    return nmlab.RunStore(runs_dir)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """In place of the real `time.perf_counter`, by which nmlab measures."""
+    clock = Clock()
+    monkeypatch.setattr("time.perf_counter", clock)
+    return clock
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from nmlab import archive
 from nmlab.archive import export_runs, load
 from nmlab.errors import RunError
 from nmlab.runs import Run, Runs, RunStore
-from tests.problems import rosenbrock, rosenbrock_data
+from tests.helpers.problems import rosenbrock, rosenbrock_data
 
 
 @pytest.fixture

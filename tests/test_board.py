@@ -11,9 +11,9 @@ import nmlab
 from nmlab import RunStore, tensorboard
 from nmlab.notebook import board as boards
 from nmlab.notebook.board import Board, Frame
-from tests.problems import rosenbrock, rosenbrock_data
-from tests.screen import Screen
-from tests.waiting import until
+from tests.helpers.problems import rosenbrock, rosenbrock_data
+from tests.helpers.screen import Screen
+from tests.helpers.waiting import until
 
 QUICK = nmlab.TrainerOptions(max_epochs=2, accelerator="cpu")
 

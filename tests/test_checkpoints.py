@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter, OrderedDict
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 import torch
 
 from nmlab.checkpoints import CheckpointWriter, save_weights
+from tests.helpers.clock import Clock
 
 
 def read(path: Path) -> Any:
@@ -89,14 +89,14 @@ def test_what_is_held_is_a_copy_of_that_moment(path: Path) -> None:
     assert not torch.equal(found["state_dict"]["weight"], layer.weight)
 
 
-def test_the_newest_is_written_when_its_time_has_come(path: Path) -> None:
+def test_the_newest_is_written_when_its_time_has_come(path: Path, clock: Clock) -> None:
     best = path.with_name("best.ckpt")
     writer = CheckpointWriter({path: 0.5, best: 0.5})
     for epoch in range(2):
         writer.save_checkpoint({"epoch": epoch}, best)
         writer.save_checkpoint({"epoch": epoch}, path)
     assert read(path) == read(best) == {"epoch": 0}, "the first is written at once, the second waits"
-    time.sleep(0.6)
+    clock.sleep(0.6)
     writer.save_checkpoint({"epoch": 2}, path)
     assert read(path) == {"epoch": 2}
     assert read(best) == {"epoch": 1}, "the best is seldom saved, and must not wait in memory for its next save"

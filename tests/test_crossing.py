@@ -17,9 +17,9 @@ from nmlab.plots import HeatMap, Picture, Theme, draw_heat
 from nmlab.preparing import splits_of
 from nmlab.randomness import RandomStreams
 from nmlab.weights import copy_weights
-from tests.problems import integrator, integrator_data, rosenbrock, rosenbrock_data
-from tests.screen import Screen
-from tests.test_randomness import users_states
+from tests.helpers.problems import integrator, integrator_data, rosenbrock, rosenbrock_data
+from tests.helpers.randomness import users_states
+from tests.helpers.screen import Screen
 
 QUICK = TrainerOptions(max_epochs=2, seed=1)
 

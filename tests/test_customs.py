@@ -18,12 +18,7 @@ from nmlab.customs import customs_of
 from nmlab.customs.hooks import KNOWN
 from nmlab.customs.module import StepOutputs
 from nmlab.weights import read_weights
-from tests.problems import noisy, noisy_data, rosenbrock, rosenbrock_data
-
-
-@pytest.fixture
-def runs_dir(tmp_path: Path) -> Path:
-    return tmp_path / "runs"
+from tests.helpers.problems import noisy, noisy_data, rosenbrock, rosenbrock_data
 
 
 def fitted(

@@ -20,8 +20,8 @@ from torch.utils.data import DataLoader, TensorDataset
 from nmlab.data import Loader, Splits, SplitsDataModule, first_batch, make_splits, permutation, place_of
 from nmlab.errors import DataError
 from nmlab.randomness import RandomStreams
-from tests.problems import PROBLEMS
-from tests.test_randomness import users_states
+from tests.helpers.problems import PROBLEMS
+from tests.helpers.randomness import users_states
 
 Batches = list[dict[str, Any]]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import time
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,9 @@ from nmlab.fitting import Fit
 from nmlab.options import as_json
 from nmlab.recorder import Recorder
 from nmlab.runs import Run, RunStore
-from tests.problems import integrator, integrator_data, rosenbrock, rosenbrock_data
+from tests.helpers.clock import Clock
+from tests.helpers.problems import integrator, integrator_data, rosenbrock, rosenbrock_data
+from tests.helpers.waiting import until
 
 
 def png(side: int = 2) -> bytes:
@@ -120,17 +121,16 @@ def test_thinned_rows_hold_the_first_the_best_and_the_last(
     assert found["(best)/dev_loss"][-1] == (best, min(losses))
 
 
-def test_rows_come_at_least_twice_a_second_and_are_on_disk_at_once(tmp_path: Path) -> None:
+def test_rows_come_at_least_twice_a_second_and_are_on_disk_at_once(tmp_path: Path, clock: Clock) -> None:
     writer, events = EventWriter(tmp_path), accumulator(tmp_path)
-    start, epoch = time.perf_counter(), 0
-    while (seconds := time.perf_counter() - start) < 1.5:
+    epochs, seconds = 192, 1.5
+    for epoch in range(epochs):
         writer.add(epoch, {"dev_loss": float(epoch)}, best=False)
-        epoch += 1
-        time.sleep(0.002)
+        clock.sleep(seconds / epochs)
     seen = len(series(events)["loss/dev"])
     writer.close()
-    assert 2 * seconds <= seen <= 2 + 4 * seconds < epoch
-    assert [step for step, _ in series(events)["loss/dev"]][-1] == epoch - 1
+    assert 2 * seconds <= seen <= 2 + 4 * seconds < epochs
+    assert [step for step, _ in series(events)["loss/dev"]][-1] == epochs - 1
 
 
 # --- what a fit leaves ---
@@ -406,11 +406,9 @@ def test_a_failed_fit_keeps_what_was_measured(runs_dir: Path) -> None:
 
 def test_a_paused_fit_holds_nothing_back(runs_dir: Path) -> None:
     fit = Fit(rosenbrock(), rosenbrock_data, TrainerOptions(max_epochs=10**6), runs_dir=runs_dir).start()
-    while fit.run.epochs < 3:
-        time.sleep(0.01)
+    until(lambda: fit.run.epochs >= 3)
     fit.control.pause()
-    while not fit.control.paused:
-        time.sleep(0.01)
+    until(lambda: fit.control.paused)
     seen, epochs = read(fit.run.folder)["loss/dev"], fit.run.epochs
     fit.control.stop()
     assert fit.wait().status == "stopped"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from neuromancer.constraint import Loss, variable
 
 from nmlab.expressions import expression_of, swapped_in
-from tests.problems import integrator, pinn, rosenbrock, sequence
+from tests.helpers.problems import integrator, pinn, rosenbrock, sequence
 
 x, y = variable("x"), variable("y")
 

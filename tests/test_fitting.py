@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import CSVLogger
 from matplotlib.figure import Figure
@@ -35,26 +36,8 @@ from nmlab.fitting import Fit
 from nmlab.launch import Job
 from nmlab.weights import copy_weights
 from tests.bench.plain import plain_loop
-from tests.problems import PROBLEMS, noisy, noisy_data, rosenbrock, rosenbrock_data
-
-
-@pytest.fixture
-def runs_dir(tmp_path: Path) -> Path:
-    return tmp_path / "runs"
-
-
-def built(builder: Any, seed: int = 0) -> Any:
-    torch.manual_seed(seed)
-    return builder()
-
-
-def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
-
-
-def rows(run: nmlab.Run) -> Any:
-    return run.metrics.drop(columns="seconds")
-
+from tests.helpers.fits import built, rows, same
+from tests.helpers.problems import PROBLEMS, noisy, noisy_data, rosenbrock, rosenbrock_data
 
 # --- the same as the plain loop ---
 
@@ -252,18 +235,12 @@ def test_draws_of_another_cell_do_not_change_a_run_with_dropout(runs_dir: Path) 
     options = TrainerOptions(max_epochs=4, seed=3)
     quiet = nmlab.fit(built(noisy), noisy_data, options, runs_dir=runs_dir)
 
-    class Foreign(nmlab_callback()):  # type: ignore[misc]
+    class Foreign(Callback):
         def on_train_batch_end(self, *_: Any) -> None:
             torch.rand(3), random.random(), np.random.rand()
 
     disturbed = nmlab.fit(built(noisy), noisy_data, options.replace(callbacks=[Foreign()]), runs_dir=runs_dir)
     assert rows(quiet).equals(rows(disturbed))
-
-
-def nmlab_callback() -> Any:
-    from lightning.pytorch import Callback
-
-    return Callback
 
 
 # --- weights ---
@@ -320,7 +297,7 @@ def test_no_checkpoints_and_no_events_on_request(runs_dir: Path) -> None:
 def stopped_at(epoch: int, problem: Any, data: Any, options: TrainerOptions, runs_dir: Path) -> nmlab.Run:
     fit = Fit(problem, data, options, runs_dir=runs_dir)
 
-    class Stop(nmlab_callback()):  # type: ignore[misc]
+    class Stop(Callback):
         def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
             if trainer.current_epoch == epoch:
                 fit.control.stop()
@@ -406,7 +383,7 @@ KILLED = """
 import os, sys
 import nmlab, torch
 from lightning.pytorch import Callback
-from tests.problems import noisy, noisy_data
+from tests.helpers.problems import noisy, noisy_data
 
 class Kill(Callback):
     def on_train_batch_start(self, trainer, *_):
@@ -468,7 +445,7 @@ def test_only_the_options_named_change_in_a_resumed_run(runs_dir: Path) -> None:
 def test_weights_lie_on_disk_after_the_first_epoch(runs_dir: Path) -> None:
     seen: list[Any] = []
 
-    class Look(nmlab_callback()):  # type: ignore[misc]
+    class Look(Callback):
         def on_train_epoch_start(self, trainer: Any, *_: Any) -> None:
             run = RunStore(runs_dir).runs()[-1]
             seen.append((run.checkpoint_path is not None, run.last_checkpoint_path is not None))
@@ -544,7 +521,7 @@ def test_a_loss_that_is_not_finite_fails_the_run_and_keeps_the_best_weights(runs
     problem = built(rosenbrock)
     net = problem.nodes[0].callable
 
-    class Breaks(nmlab_callback()):  # type: ignore[misc]
+    class Breaks(Callback):
         def on_train_epoch_start(self, trainer: Any, *_: Any) -> None:
             if trainer.current_epoch == 2:
                 with torch.no_grad():
@@ -600,7 +577,7 @@ def test_an_interrupt_stops_the_fit_and_is_raised_again(runs_dir: Path) -> None:
     problem = built(rosenbrock)
     handler = signal.getsignal(signal.SIGINT)
 
-    class Interrupt(nmlab_callback()):  # type: ignore[misc]
+    class Interrupt(Callback):
         def on_train_epoch_end(self, trainer: Any, *_: Any) -> None:
             if trainer.current_epoch == 2:
                 _thread.interrupt_main()
@@ -702,7 +679,7 @@ def test_all_that_a_fit_says_is_in_its_log_in_order(
         print("building")
         return rosenbrock()
 
-    class Says(nmlab_callback()):  # type: ignore[misc]
+    class Says(Callback):
         def on_train_epoch_end(self, trainer: Any, *_: Any) -> None:
             print("epoch", trainer.current_epoch, file=sys.stderr)
 

@@ -21,8 +21,8 @@ from nmlab.gallery import Check, Example
 from nmlab.gallery.example import KINDS
 from nmlab.gallery.samples import repeat_first_samples
 from nmlab.trial import try_out
-from tests.test_fitting import built, same
-from tests.test_imports import fresh
+from tests.helpers.fits import built, same
+from tests.helpers.processes import fresh
 
 NAMES = nmlab.gallery.names()
 SEEDS = (1, 2)
@@ -117,7 +117,14 @@ def test_every_data_function_gives_what_the_problem_takes(example: Example) -> N
         splits = make_splits(function, {})
         try_out(problem, splits, name)
         batch = splits.train.collate_fn([splits.train[index] for index in range(min(2, len(splits.train)))])
-        problem({**batch, "epoch": 0})[f"{batch['name']}_loss"].backward()
+        loss = problem({**batch, "epoch": 0})[f"{batch['name']}_loss"]
+        assert torch.isfinite(loss), name
+        problem.zero_grad()
+        loss.backward()
+        slopes = [value.grad for value in problem.parameters() if value.grad is not None]
+        assert slopes, name
+        assert all(torch.isfinite(slope).all() for slope in slopes), name
+        assert any(slope.any() for slope in slopes), name
 
 
 def test_every_data_function_makes_a_form_with_words(example: Example) -> None:

@@ -29,7 +29,7 @@ from nmlab.graph import ProblemGraph, describe_callable, graph_of
 from nmlab.plots import Picture, Theme, draw_graph
 from nmlab.plots.layout import Box, Layout
 from nmlab.terms import terms_of
-from tests.problems import PROBLEMS, integrator, rosenbrock, sequence
+from tests.helpers.problems import PROBLEMS, integrator, rosenbrock, sequence
 
 
 def names(graph: ProblemGraph) -> set[tuple[str, str, str, bool]]:

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from nmlab import FieldError, Lab, RunStore, TrainerOptions
 from nmlab.guessing import decades, guess_text, guess_told, read_guess
 from nmlab.plots import Picture, alt_text, draw_losses, panel
-from tests.problems import rosenbrock, rosenbrock_data
-from tests.screen import IDLE, Screen
+from tests.helpers.problems import rosenbrock, rosenbrock_data
+from tests.helpers.screen import IDLE, Screen
 
 QUICK = TrainerOptions(max_epochs=4, seed=1)
 

@@ -11,7 +11,7 @@ import nmlab
 from nmlab import TrainerOptions
 from nmlab.notebook.kept import RUNS, Kept
 from nmlab.runs import RunStore
-from tests.problems import rosenbrock, rosenbrock_data
+from tests.helpers.problems import rosenbrock, rosenbrock_data
 
 
 @pytest.fixture

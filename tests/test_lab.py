@@ -14,9 +14,9 @@ import nmlab
 from nmlab import BusyError, FieldError, Lab, RunError, TrainerOptions
 from nmlab.notebook.bench import Bench
 from nmlab.weights import copy_weights
-from tests.problems import rosenbrock, rosenbrock_data
-from tests.screen import GOING, IDLE, Screen
-from tests.waiting import until
+from tests.helpers.problems import rosenbrock, rosenbrock_data
+from tests.helpers.screen import GOING, IDLE, Screen
+from tests.helpers.waiting import until
 
 QUICK = TrainerOptions(max_epochs=3, seed=1)
 

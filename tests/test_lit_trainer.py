@@ -33,7 +33,8 @@ from nmlab import DataError, FieldError, LitTrainer, RunError
 from nmlab import control as controls
 from nmlab.script import script
 from nmlab.weights import load_weights, read_weights
-from tests.problems import (
+from tests.helpers.fits import built
+from tests.helpers.problems import (
     PROBLEMS,
     Returned,
     integrator,
@@ -53,11 +54,6 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder, in which nothing but runs may appear."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def built(builder: Any, seed: int = 0) -> Any:
-    torch.manual_seed(seed)
-    return builder()
 
 
 def rosenbrock_96() -> Returned:

@@ -1,7 +1,6 @@
 """A run in words, and how often it is drawn."""
 
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -11,25 +10,17 @@ import nmlab
 from nmlab.control import Control
 from nmlab.notebook.live import Pace, progress_html, state_words
 from nmlab.runs import RunStore
-from tests.problems import rosenbrock, rosenbrock_data
-from tests.screen import Screen
+from tests.helpers.clock import Clock
+from tests.helpers.problems import rosenbrock, rosenbrock_data
+from tests.helpers.screen import Screen
+from tests.helpers.waiting import until
 
 
-class Clock:
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now = 100.0
-        monkeypatch.setattr("nmlab.notebook.live.time.perf_counter", lambda: self.now)
-
-    def pass_until_due(self, pace: Pace) -> float:
-        before = self.now
-        while not pace.due():
-            self.now += 0.01
-        return self.now - before
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    return Clock(monkeypatch)
+def pass_until_due(clock: Clock, pace: Pace) -> float:
+    before = clock.now
+    while not pace.due():
+        clock.now += 0.01
+    return clock.now - before
 
 
 def test_the_first_drawing_is_due_at_once(clock: Clock) -> None:
@@ -50,16 +41,16 @@ def test_the_pace_follows_what_a_drawing_costs(
 ) -> None:
     pace = Pace()
     pace.drew(seconds, size)
-    assert clock.pass_until_due(pace) == pytest.approx(early, abs=0.02)
-    clock.now = 200.0
+    assert pass_until_due(clock, pace) == pytest.approx(early, abs=0.02)
+    clock.now = 1100.0
     pace.drew(seconds, size)
-    assert clock.pass_until_due(pace) == pytest.approx(late, abs=0.02)
+    assert pass_until_due(clock, pace) == pytest.approx(late, abs=0.02)
 
 
 def test_what_holds_up_the_steps_may_wait_in_a_short_run_too(clock: Clock) -> None:
     pace = Pace()
     pace.drew(0.3, 1000, hurry=False)
-    assert clock.pass_until_due(pace) == pytest.approx(10.0, abs=0.02)
+    assert pass_until_due(clock, pace) == pytest.approx(10.0, abs=0.02)
 
 
 @pytest.fixture
@@ -95,25 +86,21 @@ def test_what_a_run_does_is_said_in_words(run: Any, phase: str, ask: str, words:
     assert state_words(run, control, False) == words
 
 
-def test_a_long_phase_tells_its_time_and_so_sends_messages(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_phase_tells_its_time_and_so_sends_messages(run: Any, clock: Clock) -> None:
     """A server takes a kernel that sends nothing for an idle one, and Binder ends it."""
-    now = 1000.0
-    monkeypatch.setattr("nmlab.control.time.perf_counter", lambda: now)
     control = Control()
     control.phase = "making the data"
     said = set()
     for _ in range(20):
         said.add(progress_html(run, control, False))
-        now += 30
+        clock.sleep(30)
     assert len(said) == 20
     assert any("making the data · 30 s" in html for html in said)
     control.phase = "trying out the data"
     assert "trying out the data ·" not in progress_html(run, control, False)
 
 
-def test_the_time_left_tells_of_a_long_epoch_and_its_end_of_the_rest(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 1000.0
-    monkeypatch.setattr("nmlab.control.time.perf_counter", lambda: now)
+def test_the_time_left_tells_of_a_long_epoch_and_its_end_of_the_rest(run: Any, clock: Clock) -> None:
     control = Control()
     progress = control.progress
     progress.max_epochs, progress.started = 10, progress.clock()
@@ -121,7 +108,7 @@ def test_the_time_left_tells_of_a_long_epoch_and_its_end_of_the_rest(run: Any, m
         control.phase, progress.epoch = phase, epoch
         said = set()
         for _ in range(10):
-            now += 30
+            clock.sleep(30)
             said.add(progress_html(run, control, False))
         assert len(said) == 10, phase
 
@@ -140,11 +127,10 @@ def test_a_fit_that_nobody_watches_sends_messages_while_its_data_are_made(
     screen, said = Screen(lab), set()
     screen.panel.observe(lambda change: said.add(change["new"]), "progress")
     screen.send("run")
-    end = time.monotonic() + 20
-    while sum("making the data ·" in html for html in said) < 3 and time.monotonic() < end:
-        time.sleep(0.05)
-    enough.set()
+    try:
+        until(lambda: sum("making the data ·" in html for html in said) >= 3)
+    finally:
+        enough.set()
     run = lab.wait()
     assert run is not None
     assert run.status == "finished"
-    assert sum("making the data ·" in html for html in said) >= 3

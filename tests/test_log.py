@@ -6,7 +6,6 @@ import io
 import logging
 import sys
 import threading
-import time
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -166,15 +165,13 @@ def test_a_line_that_never_ends_is_written_too(lines: Lines) -> None:
         assert len(lines.text) > LONGEST
 
 
-def test_ten_thousand_prints_take_no_time(tmp_path: Path) -> None:
+def test_ten_thousand_prints_are_kept(tmp_path: Path) -> None:
     from nmlab.runs import RunStore
 
     writer = RunStore(tmp_path).create("talks", {})
-    began = time.perf_counter()
     with captured(writer.log, echo=False):
         for number in range(10_000):
             print(number)
-    assert time.perf_counter() - began < 10.0
     assert writer.run.log_path.read_text("utf-8").split() == [str(number) for number in range(10_000)]
     writer.close("finished")
 

@@ -12,9 +12,9 @@ from neuromancer.problem import Problem
 
 from nmlab import FieldError, Lab, TrainerOptions, look
 from nmlab.weights import copy_weights
-from tests.problems import PROBLEMS, integrator, rosenbrock, rosenbrock_data
-from tests.screen import Screen
-from tests.test_randomness import users_states
+from tests.helpers.problems import PROBLEMS, integrator, rosenbrock, rosenbrock_data
+from tests.helpers.randomness import users_states
+from tests.helpers.screen import Screen
 
 
 def test_nodes_terms_and_parameters_as_tables() -> None:

@@ -1,7 +1,5 @@
 """`%nmlab` and `%%data_setup` in a notebook's shell."""
 
-import subprocess
-import sys
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -15,13 +13,13 @@ from IPython.core.completer import provisionalcompleter
 from IPython.core.error import UsageError
 from IPython.core.getipython import get_ipython
 
-import nmlab
 from nmlab import Lab, TrainerOptions
 from nmlab.notebook import board, labs
 from nmlab.notebook.words import read, value_of
 from nmlab.weights import copy_weights
-from tests.problems import rosenbrock, rosenbrock_data
-from tests.screen import Screen
+from tests.helpers.problems import rosenbrock, rosenbrock_data
+from tests.helpers.processes import fresh
+from tests.helpers.screen import Screen
 
 Cell = Callable[[str], dict[str, Any]]
 
@@ -36,7 +34,7 @@ def notebook(cell: Cell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cel
     """A notebook with the extension, in a folder of its own and without any Lab yet."""
     monkeypatch.setattr(labs, "_used", weakref.WeakKeyDictionary())
     monkeypatch.chdir(tmp_path)
-    cell("%load_ext nmlab\nfrom tests.problems import rosenbrock_data")
+    cell("%load_ext nmlab\nfrom tests.helpers.problems import rosenbrock_data")
     return cell
 
 
@@ -127,9 +125,7 @@ for text in ("%load_ext nmlab", "%reload_ext nmlab", "%nmlab"):
 assert len(shell.Completer.custom_matchers) == 1
 assert not {"torch", "neuromancer", "pandas", "matplotlib"} & set(sys.modules)
 """
-    root = Path(nmlab.__file__).parents[1]
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root)
-    assert done.returncode == 0, done.stderr
+    fresh(code)
 
 
 # --- the line ---
@@ -309,7 +305,11 @@ def test_where_the_cell_fails_nothing_is_swapped(
     [
         ("", "def helper(): ...\ndef data_setup_function(nsim=3): ...", "data_setup_function"),
         ("other", "def other(nsim=3): ...\ndef data_setup_function(nsim=3): ...", "other"),
-        ("", "from tests.problems import odd_data\nclass A:\n    def method(self): ...\ndef mine(): ...", "mine"),
+        (
+            "",
+            "from tests.helpers.problems import odd_data\nclass A:\n    def method(self): ...\ndef mine(): ...",
+            "mine",
+        ),
         ("", "from functools import cache\n@cache\ndef kept(nsim: int = 3): ...", "kept"),
         ("", "if True:\n    def inner(): ...\nelse:\n    def never(): ...", "inner"),
         ("", "def gone(): ...\ndel gone\ndef here(): ...", "here"),

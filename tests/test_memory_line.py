@@ -1,7 +1,6 @@
 """What the bench says of memory: only where there is a limit, seldom, after each cell, and with a warning in time."""
 
 import gc
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,8 +11,9 @@ import pytest
 import nmlab
 from nmlab.notebook import memory_line
 from nmlab.notebook.memory_line import EVERY, HIGH, LOW, MemoryLine, in_words
-from tests.problems import rosenbrock, rosenbrock_data
-from tests.screen import Screen
+from tests.helpers.problems import rosenbrock, rosenbrock_data
+from tests.helpers.screen import Screen
+from tests.helpers.waiting import until
 
 GB = 2**30
 
@@ -129,8 +129,6 @@ def test_a_limit_that_goes_away_takes_the_line_along(machine: Machine) -> None:
 def test_it_stands_on_the_panel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MEM_LIMIT", "10000000")  # less than any Python takes
     panel = Screen(nmlab.Lab(rosenbrock, rosenbrock_data, runs_dir=tmp_path)).panel
-    end = time.monotonic() + 20
-    while not panel.memory and time.monotonic() < end:
-        time.sleep(0.02)
+    until(lambda: panel.memory)
     assert panel.memory["text"].endswith("of 0.01 GB")
     assert panel.memory["warning"]

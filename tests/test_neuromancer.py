@@ -2,25 +2,18 @@
 
 import importlib
 import json
-import os
-import subprocess
 import sys
-from pathlib import Path
 
 from nmlab import _neuromancer
+from tests.helpers.processes import fresh
 
-ROOT = Path(__file__).parents[1]
-
-
-def fresh(code: str) -> None:
-    """Run `code` in a process of its own, numba's compiler off so that pyts imports in a second."""
-    env = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+# pyts then imports in a second
+INTERPRETED = {"NUMBA_DISABLE_JIT": "1"}
 
 
 def test_stand_in_becomes_the_real_package_when_used() -> None:
-    fresh("""
+    fresh(
+        """
 import importlib, pickle, sys
 import nmlab
 import neuromancer, neuromancer.psl.plot
@@ -40,12 +33,15 @@ for plot in neuromancer.plot, neuromancer.psl.plot, neuromancer:
 assert "RecurrencePlot" in dir(neuromancer.plot.pytsimg)
 assert pickle.loads(pickle.dumps(neuromancer.plot.pytsimg)) is pyts.image
 assert importlib.reload(neuromancer.plot).pytsimg is pyts.image, "once imported, there is nothing to put off"
-""")
+""",
+        **INTERPRETED,
+    )
 
 
 def test_own_import_of_pyts_is_the_plain_one() -> None:
     """Also from threads, while another thread imports NeuroMANCER."""
-    fresh("""
+    fresh(
+        """
 import sys, threading
 import nmlab
 faults = []
@@ -74,7 +70,9 @@ threads = [threading.Thread(target=task) for task in (theirs, own, theirs, own, 
 for thread in threads: thread.start()
 for thread in threads: thread.join()
 assert not faults, faults
-""")
+""",
+        **INTERPRETED,
+    )
 
 
 def test_install_is_done_once() -> None:
@@ -99,9 +97,6 @@ print(json.dumps([distance, compiled, numba.config.DISABLE_JIT, os.environ.get("
 
 
 def test_dtw_keeps_its_numbers_and_is_compiled() -> None:
-    plain, ours = (
-        json.loads(subprocess.check_output([sys.executable, "-c", DTW, imports], cwd=ROOT, text=True))
-        for imports in ("", "import nmlab, neuromancer")
-    )
+    plain, ours = (json.loads(fresh(DTW, imports)) for imports in ("", "import nmlab, neuromancer"))
     assert ours == plain  # the distance to the last digit, and numba's settings
     assert sum(ours[1].values()) > 0  # machine code, and no Python that takes a hundred times as long

@@ -11,9 +11,9 @@ import torch
 from nmlab import FileData, Lab, TrainerOptions
 from nmlab import control as controls
 from nmlab.notebook.bench import UPLOAD
-from tests.problems import rosenbrock, rosenbrock_data
-from tests.screen import Screen
-from tests.test_randomness import users_states
+from tests.helpers.problems import rosenbrock, rosenbrock_data
+from tests.helpers.randomness import users_states
+from tests.helpers.screen import Screen
 
 
 @pytest.fixture

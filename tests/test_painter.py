@@ -7,7 +7,7 @@ import pytest
 
 from nmlab.notebook import painter
 from nmlab.notebook.painter import Painter
-from tests.waiting import until
+from tests.helpers.waiting import until
 
 
 def test_it_looks_when_woken_and_goes_on_while_there_is_more() -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -40,8 +38,8 @@ from nmlab.plots import (
 from nmlab.plots.axes import plain
 from nmlab.plots.words import elide, number, tick_labels, width_of
 from nmlab.runs import Run, RunStore
+from tests.helpers.processes import fresh
 
-ROOT = Path(__file__).parents[1]
 nan, inf = math.nan, math.inf
 values = st.floats(-10, 10) | st.sampled_from([nan, inf, -inf])
 
@@ -515,8 +513,7 @@ assert Picture().png(lambda figure: draw_terms(figure, run)).startswith(b"\\x89P
 assert paper_figure(run)._repr_png_()
 print("matplotlib.pyplot" in sys.modules)
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["False"]
+    assert fresh(code).split() == ["False"]
 
 
 # --- words ---

@@ -20,8 +20,8 @@ from nmlab import DataError, FieldError, Lab, TrainerOptions, preview
 from nmlab.data import make_splits
 from nmlab.fitting import Fit
 from nmlab.plots import Picture, SampleColumn, Theme, draw_samples
-from tests.problems import rosenbrock, rosenbrock_data
-from tests.test_randomness import users_states
+from tests.helpers.problems import rosenbrock, rosenbrock_data
+from tests.helpers.randomness import users_states
 
 
 def sets(**splits: torch.Tensor) -> tuple[Any, Any, Any, int]:

@@ -1,17 +1,19 @@
 """Python's functions are timed in one thread, by themselves and with what they call."""
 
 import threading
-import time
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nmlab.profilers import FunctionProfiler
 
+NOW = [1000.0]  # the time, in which only `fall` takes any
+
 
 def fall(levels: int) -> None:
-    time.sleep(0.001)
+    NOW[0] += 1.0
     if levels:
         fall(levels - 1)
 
@@ -36,11 +38,16 @@ def busy() -> int:
 
 @given(st.integers(0, 4))
 def test_calls_and_times_of_functions_that_call_themselves_and_that_fail(levels: int) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("nmlab.profilers.perf_counter", lambda: NOW[0])
+        calls_and_times(levels)
+
+
+def calls_and_times(levels: int) -> None:
     done = threading.Event()
     other = threading.Thread(target=elsewhere, args=(done,))
     other.start()
     profiler = FunctionProfiler()
-    began = time.perf_counter()
     profiler.setup("fit")
     try:
         outer(levels)
@@ -48,16 +55,16 @@ def test_calls_and_times_of_functions_that_call_themselves_and_that_fail(levels:
     except ZeroDivisionError:
         fall(0)
     found, report = profiler.result()
-    wall = time.perf_counter() - began
     done.set()
     other.join()
     rows = {row["function"]: row for row in found["functions"]}
     assert {"busy", "elsewhere"}.isdisjoint(rows)  # another thread's
-    assert rows["fall"]["calls"] == 2 * (levels + 1) + 1
+    falls = 2 * (levels + 1) + 1
+    assert rows["fall"]["calls"] == falls
     assert rows["outer"]["calls"] == rows["fails"]["calls"] == 1
-    assert 0.001 * rows["fall"]["calls"] <= rows["fall"]["own"] <= rows["fall"]["cumulative"] <= wall
-    assert rows["outer"]["own"] < rows["outer"]["cumulative"] <= wall
-    assert sum(row["own"] for row in rows.values()) <= wall
+    assert rows["fall"]["own"] == rows["fall"]["cumulative"] == falls
+    assert (rows["outer"]["own"], rows["outer"]["cumulative"]) == (0.0, falls - 1)
+    assert sum(row["own"] for row in rows.values()) == falls
     assert "test_profilers.py" in report
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import random
 from collections.abc import Callable
-from typing import Any
 from unittest.mock import Mock
 
 import numpy as np
@@ -15,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nmlab.randomness import RandomStreams, fresh_seed
+from tests.helpers.randomness import users_states
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -28,12 +28,6 @@ DRAWS: dict[str, Callable[[], float]] = {
 def draws(*names: str) -> list[float]:
     """One number from each of the global generators."""
     return [DRAWS[name]() for name in names or DRAWS]
-
-
-def users_states() -> tuple[Any, ...]:
-    """The states of Python's, numpy's and torch's global generators."""
-    _, key, *rest = np.random.get_state()
-    return random.getstate(), (list(key), *rest), torch.get_rng_state().tolist()
 
 
 def seed_user(seed: int) -> None:

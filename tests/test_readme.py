@@ -11,7 +11,7 @@ import torch
 from matplotlib.figure import Figure
 
 from nmlab import tensorboard
-from tests.problems import rosenbrock, rosenbrock_data
+from tests.helpers.problems import rosenbrock, rosenbrock_data
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

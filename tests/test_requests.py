@@ -14,9 +14,9 @@ from nmlab import Lab, RunError, TrainerOptions
 from nmlab import control as controls
 from nmlab.profiles import BESIDE, STEPS
 from nmlab.weights import copy_weights, read_weights
-from tests.problems import rosenbrock, rosenbrock_data
-from tests.screen import GOING, IDLE, Screen
-from tests.waiting import until
+from tests.helpers.problems import rosenbrock, rosenbrock_data
+from tests.helpers.screen import GOING, IDLE, Screen
+from tests.helpers.waiting import until
 
 QUICK = TrainerOptions(max_epochs=3, seed=1)
 

@@ -27,11 +27,6 @@ from nmlab.runs import LAYOUT, Run, Runs, RunStore, RunWriter, rows
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> RunStore:
-    return RunStore(tmp_path / "runs")
-
-
 @contextmanager
 def fresh_store() -> Iterator[RunStore]:
     """A store of its own for each of Hypothesis's examples."""

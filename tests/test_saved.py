@@ -15,13 +15,13 @@ from nbconvert import HTMLExporter
 from nmlab import Lab
 from nmlab.notebook import lab as lab_module
 from nmlab.notebook.panel import Panel
-from tests.problems import rosenbrock, rosenbrock_data
+from tests.helpers.problems import rosenbrock, rosenbrock_data
 
 LAB = """
 import torch
 
 import nmlab
-from tests.problems import rosenbrock, rosenbrock_data
+from tests.helpers.problems import rosenbrock, rosenbrock_data
 
 torch.manual_seed(0)
 
@@ -41,7 +41,7 @@ PATH = f"import sys\nsys.path.insert(0, {str(Path(__file__).parents[1])!r})\n"
 MANY = """
 import shutil
 
-from tests.screen import Screen
+from tests.helpers.screen import Screen
 
 screen = Screen(lab)
 screen.edit("options", max_epochs="3")

@@ -1,6 +1,5 @@
 """A Problem's metrics on data, outside any fit."""
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,9 @@ import nmlab
 from nmlab import BusyError, DataError, FieldError, Lab, TrainerOptions, score
 from nmlab.data import make_splits
 from nmlab.weights import copy_weights
-from tests.problems import PROBLEMS, integrator, noisy, noisy_data, pinn, pinn_data, rosenbrock, rosenbrock_data
-from tests.test_randomness import users_states
+from tests.helpers.problems import PROBLEMS, integrator, noisy, noisy_data, pinn, pinn_data, rosenbrock, rosenbrock_data
+from tests.helpers.randomness import users_states
+from tests.helpers.waiting import until
 
 
 def seeded(name: str) -> tuple[Any, Any]:
@@ -119,8 +119,7 @@ def test_it_waits_for_no_fit_but_a_view_may_score(tmp_path: Path) -> None:
     try:
         with pytest.raises(BusyError, match="Scoring waits until"):
             score(problem, rosenbrock_data())
-        while not fit.run.epochs and not fit.done:
-            time.sleep(0.01)
+        until(lambda: fit.run.epochs or fit.done)
     finally:
         fit.control.stop()
         run = fit.wait()

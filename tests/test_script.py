@@ -16,7 +16,7 @@ from lightning.pytorch import Callback
 import nmlab
 from nmlab import Run, RunError, TrainerOptions
 from nmlab.script import script
-from tests.problems import noisy, noisy_data, rosenbrock, rosenbrock_data
+from tests.helpers.problems import noisy, noisy_data, rosenbrock, rosenbrock_data
 
 QUICK = TrainerOptions(max_epochs=2, seed=1)
 
@@ -148,7 +148,7 @@ import torch
 from lightning.pytorch import seed_everything
 
 sys.path.append("{root}")  # for tests
-from tests.problems import rosenbrock, rosenbrock_data
+from tests.helpers.problems import rosenbrock, rosenbrock_data
 
 torch.set_num_threads(1)
 

@@ -8,7 +8,7 @@ import torch
 
 from nmlab import FieldError, Lab, RunError, TrainerOptions
 from nmlab.session import Session
-from tests.problems import rosenbrock, rosenbrock_data
+from tests.helpers.problems import rosenbrock, rosenbrock_data
 
 QUICK = TrainerOptions(max_epochs=2, seed=1)
 
@@ -92,7 +92,7 @@ def test_starting_from_a_run_without_weights_is_refused(tmp_path: Path) -> None:
 
 
 def test_runs_of_another_builder_are_not_among_a_labs_own(tmp_path: Path) -> None:
-    from tests.problems import noisy, noisy_data
+    from tests.helpers.problems import noisy, noisy_data
 
     Lab(rosenbrock, rosenbrock_data, options=QUICK, runs_dir=tmp_path).fit()
     lab = Lab(noisy, noisy_data, options=QUICK, runs_dir=tmp_path)

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from nmlab.sources import sources_of
-from tests.problems import PROBLEMS, rosenbrock
+from tests.helpers.problems import PROBLEMS, rosenbrock
 
 Pair = namedtuple("Pair", ["left", "right"])
 
@@ -258,7 +258,7 @@ def test_functions_that_were_made_of_others_are_not_taken_for_them(cell: Any) ->
 def test_functions_of_the_users_own_modules_are_imported_from_where_they_are() -> None:
     found = sources_of({"problem": rosenbrock, "where": Path.cwd})
     root = str(Path(__file__).parents[1])
-    assert found["imports"] == ["from pathlib import Path", "from tests.problems import rosenbrock"]
+    assert found["imports"] == ["from pathlib import Path", "from tests.helpers.problems import rosenbrock"]
     assert (found["given"], found["folders"]) == ({"problem": "rosenbrock", "where": "Path.cwd"}, {root: ["tests"]})
 
 

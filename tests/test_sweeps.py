@@ -27,7 +27,8 @@ from nmlab.script import script
 from nmlab.sweeps.config import read_config
 from nmlab.sweeps.search import Search
 from nmlab.sweeps.space import read_parameter
-from tests.problems import lagrange, lagrange_data, rosenbrock, rosenbrock_data
+from tests.helpers.fits import built
+from tests.helpers.problems import lagrange, lagrange_data, rosenbrock, rosenbrock_data
 
 DOCUMENTED = {
     "method": "random",
@@ -44,14 +45,9 @@ def swept(tmp_path: Path) -> Callable[..., Sweep]:
     usual: dict[str, Any] = {"options": QUICK, "runs_dir": tmp_path / "runs", "seed": 0, "quiet": True}
 
     def run(config: Any, count: int = 3, problem: Any = None, data: Any = rosenbrock_data, **more: Any) -> Sweep:
-        return nmlab.sweep(problem or built(), data, config, count, **(usual | more))
+        return nmlab.sweep(problem or built(rosenbrock), data, config, count, **(usual | more))
 
     return run
-
-
-def built(seed: int = 0) -> Problem:
-    torch.manual_seed(seed)
-    return rosenbrock()
 
 
 def own_size(nsim: int = 40) -> Any:
@@ -243,7 +239,7 @@ def test_what_is_no_configuration_is_told_so(config: Any, swept: Any) -> None:
 
 
 def test_what_could_have_no_effect_is_refused(swept: Any) -> None:
-    problem = built()
+    problem = built(rosenbrock)
     own = QUICK.replace(optimizer=torch.optim.SGD(problem.parameters(), lr=0.1))
     assert (
         "without effect"
@@ -263,7 +259,7 @@ def test_what_could_have_no_effect_is_refused(swept: Any) -> None:
 
 
 def test_the_documented_example(swept: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    problem = built()
+    problem = built(rosenbrock)
     before = problem.state_dict()["nodes.0.callable.linear.0.weight"].clone()
     sweep = swept(DOCUMENTED, count=4, problem=problem, quiet=False)
     said = capsys.readouterr().out
@@ -345,12 +341,12 @@ def test_options_and_data_keywords_by_their_own_names(swept: Any) -> None:
 
 def test_each_trial_is_that_fit_alone(swept: Any, tmp_path: Path) -> None:
     """From the same start weights, with the same random numbers; in the end the best weights, bit for bit."""
-    problem = built(3)
+    problem = built(rosenbrock, 3)
     start = {name: value.clone() for name, value in problem.state_dict().items()}
     sweep = swept(grid(lr=[1e-5, 1e-2, 1e-4]), problem=problem, options=QUICK.replace(seed=7, shuffle=True))
     ends = []
     for lr in (1e-5, 1e-2, 1e-4):
-        alone = built(3)
+        alone = built(rosenbrock, 3)
         options = QUICK.replace(seed=7, shuffle=True, lr=lr)
         run = nmlab.fit(alone, rosenbrock_data, options, runs_dir=tmp_path / "alone")
         ends.append((run.column("dev_loss"), alone.state_dict()))
@@ -434,7 +430,7 @@ def test_a_trial_that_fails_is_a_failed_run_and_the_sweep_goes_on(swept: Any, ca
 
 
 def test_where_every_trial_fails_the_error_is_raised_and_the_weights_are_as_before(swept: Any) -> None:
-    problem = built()
+    problem = built(rosenbrock)
     start = {name: value.clone() for name, value in problem.state_dict().items()}
     with pytest.raises(NonFiniteLossError) as error:
         swept(grid(lr=[1e30, 1e35]), problem=problem)
@@ -452,7 +448,7 @@ def test_a_value_that_only_shows_itself_when_drawn(swept: Any) -> None:
 
 
 def test_an_interrupt_ends_the_sweep_and_keeps_what_was_done(swept: Any, tmp_path: Path) -> None:
-    problem = built()
+    problem = built(rosenbrock)
 
     def interrupted(nsim: int = 20) -> Any:
         if nsim == 22:
@@ -474,7 +470,7 @@ def test_an_interrupt_ends_the_sweep_and_keeps_what_was_done(swept: Any, tmp_pat
 
 
 def test_an_interrupted_first_trial_keeps_its_weights(swept: Any, tmp_path: Path) -> None:
-    problem = built()
+    problem = built(rosenbrock)
     endless = TrainerOptions(max_epochs=10**6, tensorboard=False)
     Timer(0.7, _thread.interrupt_main).start()
     with pytest.raises(KeyboardInterrupt):

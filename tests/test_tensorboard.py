@@ -21,7 +21,7 @@ import nmlab
 from nmlab import tensorboard
 from nmlab.tensorboard import server as servers
 from nmlab.tensorboard.surroundings import forget_the_dead
-from tests.waiting import until
+from tests.helpers.waiting import until
 
 OWNER = """
 import sys, time

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,9 +15,9 @@ from torch import nn
 from nmlab.data import make_splits
 from nmlab.terms import steady, terms_of
 from nmlab.weights import fingerprint
-from tests.problems import PROBLEMS
+from tests.helpers.problems import PROBLEMS
+from tests.helpers.processes import fresh
 
-ROOT = Path(__file__).parents[1]
 x, y = variable("x"), variable("y")
 
 
@@ -118,7 +115,7 @@ import random, sys
 held = [object() for _ in range(random.SystemRandom().randrange(20000))]  # other addresses in every process
 import nmlab, torch
 from nmlab.weights import fingerprint
-from tests.problems import PROBLEMS
+from tests.helpers.problems import PROBLEMS
 from tests.test_terms import with_made_up_names
 problems = [builder() for builder, _ in PROBLEMS.values()] + [with_made_up_names()]
 print(*map(fingerprint, problems))
@@ -133,9 +130,8 @@ def with_made_up_names() -> Problem:
 
 
 def test_fingerprints_are_equal_in_every_process() -> None:
-    there = subprocess.run([sys.executable, "-c", FRESH], cwd=ROOT, capture_output=True, text=True, check=True)
     here = [fingerprint(build()) for build in [*(builder for builder, _ in PROBLEMS.values()), with_made_up_names]]
-    assert there.stdout.split() == here
+    assert fresh(FRESH).split() == here
 
 
 def test_fingerprints_tell_problems_apart() -> None:

@@ -19,9 +19,9 @@ from torch import nn
 from nmlab.data import Splits, make_splits
 from nmlab.errors import DataError
 from nmlab.trial import homes_of, try_out, untouched
-from tests import problems
-from tests.problems import PROBLEMS
-from tests.test_randomness import users_states
+from tests.helpers import problems
+from tests.helpers.problems import PROBLEMS
+from tests.helpers.randomness import users_states
 
 SOURCE = "my_data (file.py:7)"
 

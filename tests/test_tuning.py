@@ -30,9 +30,9 @@ from nmlab.plots import Picture, draw_rates, panel
 from nmlab.tuning import BatchSizeSearch, LRSearch
 from nmlab.tuning.lr import _steepest
 from nmlab.weights import copy_weights
-from tests.problems import PROBLEMS, lagrange, lagrange_data, noisy, noisy_data, rosenbrock, rosenbrock_data
-from tests.screen import IDLE, Screen
-from tests.waiting import until
+from tests.helpers.problems import PROBLEMS, lagrange, lagrange_data, noisy, noisy_data, rosenbrock, rosenbrock_data
+from tests.helpers.screen import IDLE, Screen
+from tests.helpers.waiting import until
 
 SEEDED = TrainerOptions(max_epochs=2, seed=1)
 nan = math.nan

@@ -19,14 +19,11 @@ from nmlab.data import Loader, make_splits
 from nmlab.errors import RunError
 from nmlab.runs import RunStore
 from nmlab.weights import PREFIX, copy_weights, fit_multipliers, forget_values, load_weights, read_weights
-from tests import problems
-from tests.problems import PROBLEMS
+from tests.helpers import problems
+from tests.helpers.fits import same
+from tests.helpers.problems import PROBLEMS
 
 Weights = dict[str, torch.Tensor]
-
-
-def same(a: Weights, b: Weights) -> bool:
-    return a.keys() == b.keys() and all(a[name].shape == b[name].shape and torch.equal(a[name], b[name]) for name in a)
 
 
 def line(width: int = 2, extra: bool = False) -> Problem:

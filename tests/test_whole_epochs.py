@@ -1,6 +1,5 @@
 """Fits whose steps are epochs to Lightning: the same to the last bit as batch by batch, and as Lightning alone."""
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,9 @@ from nmlab.weights import read_weights
 from nmlab.whole_epochs import suit
 from tests.bench.contestants import Bare
 from tests.bench.plain import batches
-from tests.problems import PROBLEMS, Returned, noisy, noisy_data, rosenbrock, rosenbrock_data
-from tests.test_fitting import built, rows, runs_dir, same
-
-__all__ = ["runs_dir"]
+from tests.helpers.fits import built, rows, same
+from tests.helpers.problems import PROBLEMS, Returned, noisy, noisy_data, rosenbrock, rosenbrock_data
+from tests.helpers.waiting import until
 
 
 class Watcher(Callback):
@@ -149,9 +147,8 @@ def test_a_stop_and_a_pause_are_heeded_between_batches(phase: str, runs_dir: Pat
 
     problem.nodes[0].register_forward_pre_hook(look)
     fit.start()
-    while not fit.control.paused:
-        assert not fit.done
-        time.sleep(0.01)
+    until(lambda: fit.control.paused or fit.done)
+    assert not fit.done
     assert fit.control.progress.batch == 5
     fit.control.stop()
     run = fit.wait()

@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.bench.table import Result, goals_table, keep, load
 from tests.bench.timing import Scale
 
-PARTS = ("headless", "loader", "epochs", "samples", "terms", "swaps", "panel", "cold", "memory", "kernel")
+PARTS = ("headless", "loader", "answers", "epochs", "samples", "terms", "swaps", "panel", "cold", "memory", "kernel")
 RESULTS = Path(__file__).parent / "results"
 
 

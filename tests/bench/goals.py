@@ -33,6 +33,10 @@ END_OF_LONG = "an epoch at the end of the longest fit / of one of 10³ epochs"
 COLD = "kernel's start to first drawn epoch: nmlab / LitTrainer"
 SESSION = "memory of a session: server, kernel with a fit, TensorBoard"
 SWAPS = "peak memory after three swaps / size of the data"
+EDIT = "an edit in the form of options, answered"
+CHOICE = "a choice among 3000, taken"
+PRINTS = "10 000 lines printed into a run's log"
+RUNS = "the table of 50 runs of 200 epochs, read"
 LOADER = "an epoch of 79 batches from the loader, {}"
 
 GOALS = {
@@ -50,6 +54,10 @@ GOALS = {
     f"nmlab: {END_OF_LONG}": Goal(1.1),
     f"nmlab, bench drawn: {END_OF_LONG}": Goal(1.1),
     SWAPS: Goal(1.2),
+    EDIT: Goal(5.0, unit="ms"),
+    CHOICE: Goal(50.0, unit="ms"),
+    PRINTS: Goal(1000.0, unit="ms"),
+    RUNS: Goal(250.0, unit="ms"),
     LOADER.format("plain"): Goal(0.5, unit="ms"),
     LOADER.format("shuffled"): Goal(0.5, unit="ms"),
 }

@@ -20,8 +20,8 @@ from tests.bench.problems import CASES, Case
 from tests.bench.table import Result, Table
 from tests.bench.timing import Scale, Slope, Taken, interleaved
 from tests.browser.bench_page import picture, says
-from tests.browser.conftest import PATIENCE_MS, chromium_at, jupyterlab
 from tests.browser.notebook_page import NotebookPage
+from tests.browser.servers import PATIENCE_MS, chromium_at, jupyterlab
 
 NAMES = (PLAIN, NMLAB, LIT, OLD)
 PROBLEMS = ("Rosenbrock", "double integrator")

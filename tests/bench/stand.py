@@ -8,7 +8,7 @@ import nmlab
 from tests.bench.contestants import NMLAB, fit_once
 from tests.bench.problems import CASES
 from tests.bench.timing import Taken, now
-from tests.screen import Screen
+from tests.helpers.screen import Screen
 
 
 class Stand:

@@ -1,9 +1,10 @@
 """The bench on a page, in the words of a test: its buttons, fields, tabs, picture and table."""
 
+import base64
 import re
 from typing import Any
 
-from playwright.sync_api import FrameLocator, Locator, expect
+from playwright.sync_api import FrameLocator, JSHandle, Locator, expect
 
 from .notebook_page import NotebookPage
 
@@ -139,3 +140,29 @@ def board(output: Locator) -> FrameLocator:
 def steps(seen: FrameLocator) -> Locator:
     """The newest epochs by the table below the first chart, one a run."""
     return seen.locator("card-view").first.locator("tb-data-table-content-row")
+
+
+# --- files ---
+
+_CARRY = """
+([name, content, size]) => {
+  const bytes = Uint8Array.from(atob(content), (sign) => sign.charCodeAt(0));
+  const carried = new DataTransfer();
+  carried.items.add(new File([bytes, new Uint8Array(size)], name));
+  return carried;
+}
+"""
+
+
+def carried(bench: Locator, name: str, content: bytes = b"", size: int = 0) -> JSHandle:
+    """A file in a hand over the page: its bytes, and `size` zeros behind them."""
+    return bench.page.evaluate_handle(_CARRY, [name, base64.b64encode(content).decode(), size])
+
+
+def drop(bench: Locator, file: JSHandle) -> None:
+    panel = bench.locator(".nmlab")
+    for event in ("dragenter", "dragover"):
+        panel.dispatch_event(event, {"dataTransfer": file})
+    expect(panel).to_have_class(re.compile("nm-dropping"))
+    panel.dispatch_event("drop", {"dataTransfer": file})
+    expect(panel).not_to_have_class(re.compile("nm-dropping"))

@@ -21,8 +21,8 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from .bench_page import board, button, picture, rows, run_to_its_end, steps
-from .conftest import PATIENCE_MS, REPOSITORY, await_server, free_port, stop_server
 from .notebook_page import LabServer, NotebookPage, screenshots_folder
+from .servers import PATIENCE_MS, REPOSITORY, await_server, free_port, stop_server
 
 ENVIRONMENT = REPOSITORY / "build" / "binder-env"
 BASE_URL = "/user/abc/"

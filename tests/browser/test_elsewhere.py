@@ -11,8 +11,8 @@ from nbformat.sign import NotebookNotary
 from playwright.sync_api import Browser, Locator, expect
 
 from .bench_page import KEPT, LAB, PROBLEM, board, button, field, says, steps
-from .conftest import PATIENCE_MS
 from .notebook_page import LabServer, NotebookPage, screenshots_folder
+from .servers import PATIENCE_MS
 
 
 class Notebook7Page(NotebookPage):

@@ -7,9 +7,8 @@ from pathlib import Path
 import nbformat
 from playwright.sync_api import Locator, ViewportSize, expect
 
-from .bench_page import button, field, fingerprint, picture, rows, run_to_its_end, says, tab
+from .bench_page import button, carried, drop, field, fingerprint, picture, rows, run_to_its_end, says, tab
 from .notebook_page import NotebookPage
-from .test_own_data import carried, drop
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 TALL: ViewportSize = {"width": 1280, "height": 1400}  # the whole bench is in the pictures

@@ -1,39 +1,14 @@
 """A file as data in the browser: dropped, chosen, named by its path; refused before it is sent, or by what it holds."""
 
-import base64
 import io
-import re
 from pathlib import Path
 
 import numpy as np
-from playwright.sync_api import JSHandle, Locator, expect
+from playwright.sync_api import expect
 from scipy.io import savemat
 
-from .bench_page import button, field, opened, run_to_its_end
+from .bench_page import button, carried, drop, field, opened, run_to_its_end
 from .notebook_page import NotebookPage
-
-_CARRY = """
-([name, content, size]) => {
-  const bytes = Uint8Array.from(atob(content), (sign) => sign.charCodeAt(0));
-  const carried = new DataTransfer();
-  carried.items.add(new File([bytes, new Uint8Array(size)], name));
-  return carried;
-}
-"""
-
-
-def carried(bench: Locator, name: str, content: bytes = b"", size: int = 0) -> JSHandle:
-    """A file in a hand over the page: its bytes, and `size` zeros behind them."""
-    return bench.page.evaluate_handle(_CARRY, [name, base64.b64encode(content).decode(), size])
-
-
-def drop(bench: Locator, file: JSHandle) -> None:
-    panel = bench.locator(".nmlab")
-    for event in ("dragenter", "dragover"):
-        panel.dispatch_event(event, {"dataTransfer": file})
-    expect(panel).to_have_class(re.compile("nm-dropping"))
-    panel.dispatch_event("drop", {"dataTransfer": file})
-    expect(panel).not_to_have_class(re.compile("nm-dropping"))
 
 
 def matrix(rows: int = 50) -> bytes:

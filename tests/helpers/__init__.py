@@ -1,0 +1,1 @@
+"""What more than one test module uses: Problems, a Lab's screen, processes, and how to wait."""
