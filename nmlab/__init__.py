@@ -10,7 +10,12 @@ from nmlab import _neuromancer
 
 if TYPE_CHECKING:
     from nmlab import gallery as gallery
-    from nmlab.archive import load as load
+    from nmlab.analysis.look import look as look
+    from nmlab.analysis.preview import preview as preview
+    from nmlab.analysis.score import score as score
+    from nmlab.compat.lit_trainer import LitTrainer as LitTrainer
+    from nmlab.data.files import FileData as FileData
+    from nmlab.data.files import from_file as from_file
     from nmlab.errors import BusyError as BusyError
     from nmlab.errors import DataError as DataError
     from nmlab.errors import FieldError as FieldError
@@ -20,17 +25,12 @@ if TYPE_CHECKING:
     from nmlab.errors import TensorBoardError as TensorBoardError
     from nmlab.fields import Field as Field
     from nmlab.fields import fields_of as fields_of
-    from nmlab.fitting import fit as fit
-    from nmlab.lit_trainer import LitTrainer as LitTrainer
-    from nmlab.looking import look as look
+    from nmlab.launch.fit import fit as fit
     from nmlab.notebook.lab import Lab as Lab
     from nmlab.options import TrainerOptions as TrainerOptions
-    from nmlab.own_data import FileData as FileData
-    from nmlab.own_data import from_file as from_file
-    from nmlab.previewing import preview as preview
     from nmlab.runs import Run as Run
     from nmlab.runs import RunStore as RunStore
-    from nmlab.scoring import score as score
+    from nmlab.runs.archive import load as load
     from nmlab.sweeps import Sweep as Sweep
     from nmlab.sweeps import sweep as sweep
     from nmlab.tuning import find_batch_size as find_batch_size
@@ -38,18 +38,18 @@ if TYPE_CHECKING:
 
     __version__: str
 
-_ROOM_OF = {
-    "fit": "fitting",
+_MODULE_OF = {
+    "fit": "launch.fit",
     "find_lr": "tuning",
     "find_batch_size": "tuning",
-    "from_file": "own_data",
-    "FileData": "own_data",
-    "look": "looking",
-    "preview": "previewing",
-    "score": "scoring",
-    "load": "archive",
+    "from_file": "data.files",
+    "FileData": "data.files",
+    "look": "analysis.look",
+    "preview": "analysis.preview",
+    "score": "analysis.score",
+    "load": "runs.archive",
     "Lab": "notebook.lab",
-    "LitTrainer": "lit_trainer",
+    "LitTrainer": "compat.lit_trainer",
     "TrainerOptions": "options",
     "Run": "runs",
     "RunStore": "runs",
@@ -68,8 +68,8 @@ _ROOM_OF = {
 
 
 def __getattr__(name: str) -> Any:
-    if name in _ROOM_OF:
-        value = getattr(import_module(f"nmlab.{_ROOM_OF[name]}"), name)
+    if name in _MODULE_OF:
+        value = getattr(import_module(f"nmlab.{_MODULE_OF[name]}"), name)
     elif name == "gallery":
         value = import_module("nmlab.gallery")
     elif name == "__version__":
@@ -86,7 +86,7 @@ def load_ipython_extension(shell: Any) -> None:
 
 
 def __dir__() -> list[str]:
-    return [*_ROOM_OF, "gallery", "__version__"]
+    return [*_MODULE_OF, "gallery", "__version__"]
 
 
 _neuromancer.install()

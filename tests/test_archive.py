@@ -13,10 +13,9 @@ import pytest
 import torch
 
 import nmlab
-from nmlab import archive
-from nmlab.archive import export_runs, load
 from nmlab.errors import RunError
-from nmlab.runs import Run, Runs, RunStore
+from nmlab.runs import Run, Runs, RunStore, archive
+from nmlab.runs.archive import export_runs, load
 from tests.helpers.problems import rosenbrock, rosenbrock_data
 
 

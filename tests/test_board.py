@@ -9,8 +9,8 @@ import pytest
 
 import nmlab
 from nmlab import RunStore, tensorboard
-from nmlab.notebook import board as boards
-from nmlab.notebook.board import Board, Frame
+from nmlab.notebook import tensorboard_view as boards
+from nmlab.notebook.tensorboard_view import Frame, TensorBoardView
 from tests.helpers.problems import rosenbrock, rosenbrock_data
 from tests.helpers.screen import Screen
 from tests.helpers.waiting import until
@@ -53,7 +53,7 @@ class Widget:
 
 def test_it_says_that_it_starts_and_then_where_it_is(folder: Path) -> None:
     widget = Widget()
-    board = Board(folder, widget.change)
+    board = TensorBoardView(folder, widget.change)
     first, second = RunStore(folder).runs()
     board.open([first, second])
     assert [each["phase"] for each in widget.seen] == ["starting", "serving"]
@@ -70,7 +70,7 @@ def test_it_says_that_it_starts_and_then_where_it_is(folder: Path) -> None:
 
 def test_a_page_that_cannot_reach_it_gets_words_and_curves(folder: Path) -> None:
     widget = Widget()
-    board = Board(folder, widget.change)
+    board = TensorBoardView(folder, widget.change)
     board.unreachable(["https://far.example/proxy/1/"])
     html = widget.seen[-1]["html"]
     assert widget.seen[-1]["phase"] == "failed"
@@ -82,7 +82,7 @@ def test_a_page_that_cannot_reach_it_gets_words_and_curves(folder: Path) -> None
 
 def test_a_page_that_was_loaded_after_its_end_is_told_so(tmp_path: Path) -> None:
     widget = Widget()
-    board = Board(tmp_path, widget.change)
+    board = TensorBoardView(tmp_path, widget.change)
     board.open()
     tensorboard.stop()
     board.unreachable(["http://localhost:1/"])
@@ -95,7 +95,7 @@ def test_an_interrupt_leaves_nothing_that_starts_for_ever(tmp_path: Path, monkey
         raise KeyboardInterrupt
 
     widget = Widget()
-    board = Board(tmp_path, widget.change)
+    board = TensorBoardView(tmp_path, widget.change)
     with monkeypatch.context() as patch:
         patch.setattr("nmlab.tensorboard.server.time.sleep", interrupt)
         with pytest.raises(KeyboardInterrupt):
@@ -108,14 +108,14 @@ def test_an_interrupt_leaves_nothing_that_starts_for_ever(tmp_path: Path, monkey
 def test_a_folder_that_is_none_is_told_of(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     widget = Widget()
-    Board(tmp_path / "file", widget.change).open()
+    TensorBoardView(tmp_path / "file", widget.change).open()
     assert widget.seen[-1]["phase"] == "failed"
     assert "File exists" in widget.seen[-1]["html"]
 
 
 def test_one_that_does_not_come_up_leaves_its_log_and_curves(folder: Path, broken: None) -> None:
     widget = Widget()
-    Board(folder, widget.change).open()
+    TensorBoardView(folder, widget.change).open()
     assert widget.seen[-1]["phase"] == "failed"
     assert "&lt;no space left&gt;" in widget.seen[-1]["html"]
     assert "<img" in widget.seen[-1]["html"]
@@ -123,7 +123,7 @@ def test_one_that_does_not_come_up_leaves_its_log_and_curves(folder: Path, broke
 
 def test_without_any_run_there_is_no_curve_to_draw(tmp_path: Path, broken: None) -> None:
     widget = Widget()
-    Board(tmp_path / "none", widget.change).open()
+    TensorBoardView(tmp_path / "none", widget.change).open()
     assert "no curve" in widget.seen[-1]["html"]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from nmlab.checkpoints import CheckpointWriter, save_weights
+from nmlab.training.checkpoints import CheckpointWriter, save_weights
 from tests.helpers.clock import Clock
 
 

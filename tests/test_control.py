@@ -12,18 +12,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nmlab import control as controls
-from nmlab.control import Control, Progress, StopRequested
 from nmlab.errors import BusyError
+from nmlab.runtime import one_fit
+from nmlab.runtime.control import Control, StopRequested
+from nmlab.runtime.progress import Progress
 from tests.helpers.clock import Clock
 from tests.helpers.waiting import until
 
 
 @pytest.fixture(autouse=True)
 def _free() -> Iterator[None]:
-    assert controls.current() is None
+    assert one_fit.current() is None
     yield
-    assert controls.current() is None
+    assert one_fit.current() is None
 
 
 def test_a_stop_is_heard_at_the_next_check_and_at_every_one_after() -> None:
@@ -196,24 +197,24 @@ def test_calls_without_a_turn_are_dropped() -> None:
 
 def test_one_fit_holds_the_process_and_is_named_to_the_next() -> None:
     first, second = Control(name="run 0007-rosenbrock"), Control(name="run 0008")
-    controls.claim(first)
-    with controls.held(first):
-        assert controls.current() is first
+    one_fit.claim(first)
+    with one_fit.held(first):
+        assert one_fit.current() is first
         with pytest.raises(BusyError, match=r"Run 0007-rosenbrock is running\. Wait until"):
-            controls.claim(second)
-        controls.release(second)
-        assert controls.current() is first
-    controls.claim(second)
-    controls.release(second)
-    controls.release(second)
+            one_fit.claim(second)
+        one_fit.release(second)
+        assert one_fit.current() is first
+    one_fit.claim(second)
+    one_fit.release(second)
+    one_fit.release(second)
 
 
 def test_the_process_is_free_however_a_fit_ends() -> None:
     control = Control()
-    controls.claim(control)
-    with pytest.raises(KeyboardInterrupt), controls.held(control):
+    one_fit.claim(control)
+    with pytest.raises(KeyboardInterrupt), one_fit.held(control):
         raise KeyboardInterrupt
-    assert controls.current() is None
+    assert one_fit.current() is None
 
 
 def test_of_many_threads_one_gets_the_process() -> None:
@@ -222,7 +223,7 @@ def test_of_many_threads_one_gets_the_process() -> None:
     def claim(control: Control) -> bool:
         start.wait()
         try:
-            controls.claim(control)
+            one_fit.claim(control)
         except BusyError:
             return False
         return True
@@ -232,8 +233,8 @@ def test_of_many_threads_one_gets_the_process() -> None:
             fits = [Control(name=str(number)) for number in range(8)]
             won = list(pool.map(claim, fits))
             assert sum(won) == 1
-            assert controls.current() is fits[won.index(True)]
-            controls.release(fits[won.index(True)])
+            assert one_fit.current() is fits[won.index(True)]
+            one_fit.release(fits[won.index(True)])
 
 
 counts = st.integers(0, 50)

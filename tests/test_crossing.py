@@ -13,10 +13,10 @@ import torch
 from neuromancer.dataset import DictDataset
 
 from nmlab import BusyError, FieldError, Lab, RunError, TrainerOptions, score
+from nmlab.fitting.prepare import splits_of
 from nmlab.plots import HeatMap, Picture, Theme, draw_heat
-from nmlab.preparing import splits_of
-from nmlab.randomness import RandomStreams
-from nmlab.weights import copy_weights
+from nmlab.problem.weights import copy_weights
+from nmlab.runtime.rng import RandomStreams
 from tests.helpers.problems import integrator, integrator_data, rosenbrock, rosenbrock_data
 from tests.helpers.randomness import users_states
 from tests.helpers.screen import Screen
@@ -226,9 +226,9 @@ def test_a_cell_that_cannot_be_scored_says_why_and_hides_no_other(
     assert "needs a, which the data do not have; they have r, x" in reasons["rosenbrock_data", "integrator_data"]
     assert reasons["integrator_data", "fixed"] == "made for another Problem: other keys, terms or shapes"
     assert reasons["fixed", "fixed"] == "kept no checkpoint, so there are no weights to score"
-    scored = found.frame.notna()
-    assert scored.loc[good.id].to_list() == [True, False, False, True] == scored.loc[fails.id].to_list()
-    assert not scored.loc[shaped.id].any()
+    eval_mode = found.frame.notna()
+    assert eval_mode.loc[good.id].to_list() == [True, False, False, True] == eval_mode.loc[fails.id].to_list()
+    assert not eval_mode.loc[shaped.id].any()
     told = found.told()
     assert f"run {good.id}, {fails.id} on broken: ZeroDivisionError: mine" in told
     assert f"run {shaped.id}: made for another Problem: other keys, terms or shapes" in told

@@ -13,11 +13,11 @@ from neuromancer.problem import LitProblem
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from nmlab import FieldError, LitTrainer, RunError, TrainerOptions, fit
-from nmlab import control as controls
-from nmlab.customs import customs_of
-from nmlab.customs.hooks import KNOWN
-from nmlab.customs.module import StepOutputs
-from nmlab.weights import read_weights
+from nmlab.problem.weights import read_weights
+from nmlab.runtime import one_fit
+from nmlab.training.user_hooks import customs_of
+from nmlab.training.user_hooks.hooks import KNOWN
+from nmlab.training.user_hooks.module import StepOutputs
 from tests.helpers.problems import noisy, noisy_data, rosenbrock, rosenbrock_data
 
 
@@ -309,7 +309,7 @@ def test_what_a_hook_raises_goes_through_and_the_best_weights_are_in_place(runs_
 def test_a_stop_from_a_hook_ends_the_fit_as_stopped(runs_dir: Path) -> None:
     def interrupted(self: Any, batch: Any, batch_idx: int) -> None:
         if self.current_epoch == 1:
-            controls.current().stop()  # type: ignore[union-attr]  # there is one while a fit runs
+            one_fit.current().stop()  # type: ignore[union-attr]  # there is one while a fit runs
 
     trainer = fitted(runs_dir, epochs=9, custom_hooks={"on_train_batch_start": interrupted})
     assert trainer.run.status == "stopped"

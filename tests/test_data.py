@@ -17,9 +17,10 @@ from neuromancer.dataset import DictDataset, GraphDataset, SequenceDataset, Stat
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader, TensorDataset
 
-from nmlab.data import Loader, Splits, SplitsDataModule, first_batch, make_splits, permutation, place_of
+from nmlab.data.loader import Loader, SplitsDataModule, first_batch, permutation
+from nmlab.data.splits import Splits, make_splits, place_of
 from nmlab.errors import DataError
-from nmlab.randomness import RandomStreams
+from nmlab.runtime.rng import RandomStreams
 from tests.helpers.problems import PROBLEMS
 from tests.helpers.randomness import users_states
 

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nmlab.describe import describe_function, describe_values, rebuild_values, versions
 from nmlab.fields import fields_of
+from nmlab.provenance.settings import describe_function, describe_values, rebuild_values, versions
 
 
 class System:

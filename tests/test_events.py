@@ -27,11 +27,11 @@ from tensorboard.util.tensor_util import make_ndarray
 import nmlab
 from nmlab import TrainerOptions
 from nmlab.errors import NonFiniteLossError
-from nmlab.events import EventWriter, hyperparameters
-from nmlab.fitting import Fit
+from nmlab.launch.fit import Fit
 from nmlab.options import as_json
-from nmlab.recorder import Recorder
 from nmlab.runs import Run, RunStore
+from nmlab.training.events import EventWriter, hyperparameters
+from nmlab.training.recorder import Recorder
 from tests.helpers.clock import Clock
 from tests.helpers.problems import integrator, integrator_data, rosenbrock, rosenbrock_data
 from tests.helpers.waiting import until
@@ -299,7 +299,7 @@ def test_the_best_epoch_of_a_killed_run_is_the_best_when_it_comes_again(
     runs_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of which `best` was on disk and `last` was not."""
-    monkeypatch.setattr("nmlab.recorder.SNAPSHOT_EVERY", 1e9)
+    monkeypatch.setattr("nmlab.training.recorder.SNAPSHOT_EVERY", 1e9)
     monkeypatch.setattr(Recorder, "on_train_end", lambda *_: None)
     options = TrainerOptions(max_epochs=4, seed=1, lr=0.01)
     run = nmlab.fit(rosenbrock(), rosenbrock_data, options, runs_dir=runs_dir)
@@ -378,11 +378,11 @@ def test_a_fit_goes_on_where_events_or_the_problems_picture_fail(
     def fail(*_: Any, **__: Any) -> Any:
         raise RuntimeError("not today")
 
-    monkeypatch.setattr("nmlab.events.begin.graph_of", fail)
+    monkeypatch.setattr("nmlab.training.events.begin.graph_of", fail)
     run = nmlab.fit(rosenbrock(), rosenbrock_data, TrainerOptions(max_epochs=2), runs_dir=runs_dir)
     assert "The Problem could not be drawn: RuntimeError: not today" in run.log_path.read_text()
     assert "problem" not in read(run.folder)
-    monkeypatch.setattr("nmlab.events.writer.RecordWriter", fail)
+    monkeypatch.setattr("nmlab.training.events.writer.RecordWriter", fail)
     run = nmlab.fit(rosenbrock(), rosenbrock_data, TrainerOptions(max_epochs=2), runs_dir=runs_dir)
     assert (run.status, run.epochs) == ("finished", 2)
     assert run.log_path.read_text().count("TensorBoard events of this run end here: RuntimeError: not today") == 1

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from neuromancer.constraint import Loss, variable
 
-from nmlab.expressions import expression_of, swapped_in
+from nmlab.problem.formulas import expression_of, swapped_in
 from tests.helpers.problems import integrator, pinn, rosenbrock, sequence
 
 x, y = variable("x"), variable("y")

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from nmlab.files import written_aside
+from nmlab.runtime.files import atomic_write
 
 
 def test_the_file_appears_whole(tmp_path: Path) -> None:
     path = tmp_path / "file"
-    with written_aside(path) as aside:
+    with atomic_write(path) as aside:
         aside.write_text("new")
         assert not path.exists()
     assert path.read_text() == "new"
@@ -23,7 +23,7 @@ def test_a_writing_that_fails_leaves_the_old(tmp_path: Path) -> None:
     path.write_text("old")
 
     def fail() -> None:
-        with written_aside(path) as aside:
+        with atomic_write(path) as aside:
             aside.write_text("ha")
             raise ValueError("half")
 
@@ -43,6 +43,6 @@ def test_a_file_that_a_reader_holds_is_replaced_when_it_lets_go(
         replace(source, target)
 
     monkeypatch.setattr(os, "replace", held)
-    with written_aside(tmp_path / "file") as aside:
+    with atomic_write(tmp_path / "file") as aside:
         aside.write_text("new")
     assert (tmp_path / "file").read_text() == "new"

@@ -31,10 +31,10 @@ from neuromancer.utils import load_state_dict_lightning
 
 import nmlab
 from nmlab import BusyError, DataError, FieldError, NonFiniteLossError, RunError, RunStore, TrainerOptions
-from nmlab import control as controls
-from nmlab.fitting import Fit
-from nmlab.launch import Job
-from nmlab.weights import copy_weights
+from nmlab.launch.fit import Fit
+from nmlab.problem.weights import copy_weights
+from nmlab.runtime import one_fit
+from nmlab.runtime.worker import WorkerThread
 from tests.bench.plain import plain_loop
 from tests.helpers.fits import built, rows, same
 from tests.helpers.problems import PROBLEMS, noisy, noisy_data, rosenbrock, rosenbrock_data
@@ -478,7 +478,7 @@ def test_an_interrupt_while_a_fit_begins_leaves_the_process_free(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("nmlab.fitting.Job.start", interrupted)
+        patch.setattr("nmlab.launch.fit.WorkerThread.start", interrupted)
         with pytest.raises(KeyboardInterrupt):
             fit.start()
     assert RunStore(runs_dir).runs()[-1].status == "failed"
@@ -494,27 +494,27 @@ def test_where_no_thread_can_be_had_the_process_is_free_again(runs_dir: Path, mo
     monkeypatch.setattr(threading.Thread, "start", refused)
     with pytest.raises(RuntimeError, match="new thread"):
         fit.start()
-    assert controls.current() is None
+    assert one_fit.current() is None
 
 
 def test_an_interrupt_of_a_fit_that_has_just_begun_waits_until_it_is_closed(
     runs_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    start = Job.start
+    start = WorkerThread.start
 
-    def interrupted(job: Job[Any]) -> None:
+    def interrupted(job: WorkerThread[Any]) -> None:
         start(job)
         raise KeyboardInterrupt
 
     problem = built(rosenbrock)
-    monkeypatch.setattr(Job, "start", interrupted)
+    monkeypatch.setattr(WorkerThread, "start", interrupted)
     with pytest.raises(
         KeyboardInterrupt, match=r"■ stopped run .*The Problem holds its (best|current) weights; its folder is "
     ):
         nmlab.fit(problem, rosenbrock_data, TrainerOptions(max_epochs=10**6), runs_dir=runs_dir)
     [run] = RunStore(runs_dir).runs()
     assert run.status == "stopped"
-    assert controls.current() is None
+    assert one_fit.current() is None
 
 
 def test_a_loss_that_is_not_finite_fails_the_run_and_keeps_the_best_weights(runs_dir: Path) -> None:

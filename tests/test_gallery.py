@@ -16,11 +16,11 @@ from neuromancer.dataset import DictDataset
 
 import nmlab
 from nmlab import FieldError, TrainerOptions
-from nmlab.data import make_splits
+from nmlab.data.splits import make_splits
+from nmlab.fitting.dry_run import dry_run
 from nmlab.gallery import Check, Example
 from nmlab.gallery.example import KINDS
 from nmlab.gallery.samples import repeat_first_samples
-from nmlab.trial import try_out
 from tests.helpers.fits import built, same
 from tests.helpers.processes import fresh
 
@@ -115,7 +115,7 @@ def test_every_data_function_gives_what_the_problem_takes(example: Example) -> N
     for name, function in example.data.items():
         torch.manual_seed(0)
         splits = make_splits(function, {})
-        try_out(problem, splits, name)
+        dry_run(problem, splits, name)
         batch = splits.train.collate_fn([splits.train[index] for index in range(min(2, len(splits.train)))])
         loss = problem({**batch, "epoch": 0})[f"{batch['name']}_loss"]
         assert torch.isfinite(loss), name

@@ -25,10 +25,10 @@ from neuromancer.system import Node, System
 from PIL import Image
 from torch import nn
 
-from nmlab.graph import ProblemGraph, describe_callable, graph_of
 from nmlab.plots import Picture, Theme, draw_graph
 from nmlab.plots.layout import Box, Layout
-from nmlab.terms import terms_of
+from nmlab.problem.graph import ProblemGraph, describe_callable, graph_of
+from nmlab.problem.terms import terms_of
 from tests.helpers.problems import PROBLEMS, integrator, rosenbrock, sequence
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nmlab import FieldError, Lab, RunStore, TrainerOptions
-from nmlab.guessing import decades, guess_text, guess_told, read_guess
+from nmlab.analysis.guess import decades, guess_text, guess_told, read_guess
 from nmlab.plots import Picture, alt_text, draw_losses, panel
 from tests.helpers.problems import rosenbrock, rosenbrock_data
 from tests.helpers.screen import IDLE, Screen

@@ -21,18 +21,39 @@ def module_name(file: Path) -> str:
 
 
 def room_of(module: str) -> str:
-    """The code map's name for a module: the room under nmlab, and within `notebook` the file."""
-    parts = module.split(".")[1:]
-    return "/".join(parts[:2] if parts[0] == "notebook" else parts[:1])
+    """The room under nmlab that a module belongs to."""
+    return module.split(".")[1]
+
+
+def imports_of_room(room: str) -> set[str] | None:
+    """The rooms that a room's docstring says it imports; None for a room of one file."""
+    file = PACKAGE / room / "__init__.py"
+    if not file.exists():
+        return None
+    doc = ast.get_docstring(ast.parse(file.read_text("utf-8"))) or ""
+    said = doc.rpartition("\n\n")[2]
+    assert said.startswith("Imports "), f"{room}/__init__.py does not end by saying which rooms it imports"
+    return set(re.findall(r"`(\w+)`", said))
+
+
+def at_top(file: Path) -> Iterator[str]:
+    """Full names of the modules that a file imports when it is imported."""
+    tree = ast.parse(file.read_text("utf-8"))
+    tree.body = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
+    yield from _names(tree)
 
 
 def imported(file: Path) -> Iterator[str]:
     """Full names of the modules that a file imports, at its top or later."""
-    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+    yield from _names(ast.parse(file.read_text("utf-8")))
+
+
+def _names(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{file.name}:{node.lineno}: write the import with the module's full name"
+            assert node.level == 0, f"line {node.lineno}: write the import with the module's full name"
             base = node.module or ""
             for alias in node.names:
                 # `from nmlab.notebook import live` imports a module, `from nmlab.runs import Run` does not.
@@ -54,9 +75,9 @@ print(*set(heavy) & set(sys.modules))
 
 def test_public_names() -> None:
     """`nmlab.fit` is the function, whatever has been imported; `dir` and star-imports know the names."""
-    from nmlab import fitting
+    from nmlab.launch.fit import fit
 
-    assert nmlab.fit is fitting.fit
+    assert nmlab.fit is fit
     assert set(dir(nmlab)) >= {"Field", "Lab", "Run", "RunStore", "TrainerOptions", "fields_of", "fit"}
     for name in dir(nmlab):
         assert getattr(nmlab, name) is not None
@@ -89,8 +110,36 @@ def test_imports_point_up_the_code_map(file: Path) -> None:
 
     here = room_of(module)
     assert here in CODE_MAP, f"{here} is not in the code map: add it to CONTRIBUTING.md, below what it imports"
+    allowed = imports_of_room(here)
     for name in names:
         if name.partition(".")[0] == "nmlab":
             assert name != "nmlab", "import the room itself, not the names that nmlab hands on"
             there = room_of(name)
             assert there in CODE_MAP[: CODE_MAP.index(here) + 1], f"{module} imports {name}, which is not above it"
+            assert allowed is None or there in {here, *allowed}, (
+                f"{here}/__init__.py does not say that it imports {there}"
+            )
+
+
+@pytest.mark.parametrize("room", [path.parent.name for path in sorted(PACKAGE.glob("*/__init__.py"))])
+def test_a_room_says_which_rooms_it_imports_and_no_more(room: str) -> None:
+    names = [name for file in (PACKAGE / room).rglob("*.py") for name in imported(file)]
+    imports = {room_of(name) for name in names if name.startswith("nmlab.")} - {room}
+    assert imports == imports_of_room(room)
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    """Nor does a room: at its top, since an import within a function may come late on purpose."""
+    modules = {module_name(file): file for file in FILES}
+    edges = {name: {found for found in at_top(file) if found in modules} - {name} for name, file in modules.items()}
+    done: set[str] = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, " imports ".join((*path[path.index(name) :], name))
+        if name not in done:
+            for other in sorted(edges[name]):
+                visit(other, (*path, name))
+            done.add(name)
+
+    for name in modules:
+        visit(name, ())

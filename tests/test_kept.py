@@ -9,7 +9,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 import nmlab
 from nmlab import TrainerOptions
-from nmlab.notebook.kept import RUNS, Kept
+from nmlab.notebook.saved_output import RUNS, SavedOutput
 from nmlab.runs import RunStore
 from tests.helpers.problems import rosenbrock, rosenbrock_data
 
@@ -31,7 +31,7 @@ def published(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_every_place_it_was_shown_at_is_kept_alike(published: Any, tmp_path: Path) -> None:
     run = nmlab.fit(rosenbrock, rosenbrock_data, TrainerOptions(max_epochs=2), nsim=20, runs_dir=tmp_path)
     saved: list[tuple[str, Any]] = []
-    kept = Kept("key", lambda *told: saved.append(told))
+    kept = SavedOutput("key", lambda *told: saved.append(told))
     kept.show()
     threading.Thread(target=kept.update, args=(run, [], RunStore(tmp_path).runs())).run()
     kept.show()
@@ -55,7 +55,7 @@ def never(*_given: Any) -> None:
 
 def test_before_it_is_shown_nothing_is_sent(published: Any, tmp_path: Path) -> None:
     run = nmlab.fit(rosenbrock, rosenbrock_data, TrainerOptions(max_epochs=1), nsim=20, runs_dir=tmp_path)
-    Kept("key", never).update(run, [], RunStore(tmp_path).runs())
+    SavedOutput("key", never).update(run, [], RunStore(tmp_path).runs())
     assert published == []
 
 
@@ -63,7 +63,7 @@ def test_many_runs_stay_small(published: Any, tmp_path: Path) -> None:
     store = RunStore(tmp_path)
     for number in range(RUNS + 20):
         store.create(f"a run with a name {number}", {"data_kwargs": {"nsim": number}}).close("finished")
-    kept = Kept("key", lambda _key, _bundle: None)
+    kept = SavedOutput("key", lambda _key, _bundle: None)
     kept.show()
     runs = store.runs()
     kept.update(runs[-1], [], runs)

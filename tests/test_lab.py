@@ -13,7 +13,7 @@ from IPython.core.interactiveshell import InteractiveShell
 import nmlab
 from nmlab import BusyError, FieldError, Lab, RunError, TrainerOptions
 from nmlab.notebook.bench import Bench
-from nmlab.weights import copy_weights
+from nmlab.problem.weights import copy_weights
 from tests.helpers.problems import rosenbrock, rosenbrock_data
 from tests.helpers.screen import GOING, IDLE, Screen
 from tests.helpers.waiting import until

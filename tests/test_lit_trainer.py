@@ -30,9 +30,9 @@ from torch import nn
 
 import nmlab
 from nmlab import DataError, FieldError, LitTrainer, RunError
-from nmlab import control as controls
-from nmlab.script import script
-from nmlab.weights import load_weights, read_weights
+from nmlab.problem.weights import load_weights, read_weights
+from nmlab.provenance.script import script
+from nmlab.runtime import one_fit
 from tests.helpers.fits import built
 from tests.helpers.problems import (
     PROBLEMS,
@@ -532,7 +532,7 @@ def test_an_interrupted_sweep_keeps_the_best_trial(place: Path) -> None:
     def interrupted(nsim: int) -> Returned:
         if nsim == 40:
             _thread.interrupt_main()
-            while (running := controls.current()) is not None and not running.stopping:
+            while (running := one_fit.current()) is not None and not running.stopping:
                 time.sleep(0.01)
         return rosenbrock_data(nsim)
 

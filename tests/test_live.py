@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 import nmlab
-from nmlab.control import Control
-from nmlab.notebook.live import Pace, progress_html, state_words
+from nmlab.notebook.status_line import Pace, progress_html, state_words
 from nmlab.runs import RunStore
+from nmlab.runtime.control import Control
 from tests.helpers.clock import Clock
 from tests.helpers.problems import rosenbrock, rosenbrock_data
 from tests.helpers.screen import Screen
@@ -116,7 +116,7 @@ def test_the_time_left_tells_of_a_long_epoch_and_its_end_of_the_rest(run: Any, c
 def test_a_fit_that_nobody_watches_sends_messages_while_its_data_are_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nmlab.notebook.live.LONG", 0.0)
+    monkeypatch.setattr("nmlab.notebook.status_line.LONG", 0.0)
     enough = threading.Event()
 
     def slow_data(nsim: int = 20) -> Any:

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from lightning.pytorch.utilities.rank_zero import rank_zero_info  # type: ignore[attr-defined]  # not in its __all__
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from nmlab.log import LONGEST, Log, captured, overwritten
+from nmlab.runtime.capture import LONGEST, Log, captured_output, overwritten
 
 
 class Lines(list[str]):
@@ -69,7 +69,7 @@ TORCHS_OWN = str(Path(torch.__file__).parent / "nn" / "functional.py")
 def test_prints_go_to_the_log_in_order_and_to_the_screen_if_wanted(
     lines: Lines, capsys: pytest.CaptureFixture[str], echo: bool
 ) -> None:
-    with captured(lines.append, echo):
+    with captured_output(lines.append, echo):
         print("one", "two")
         sys.stderr.write("three\n")
         sys.stdout.writelines(["four\n", "five\n"])
@@ -82,7 +82,7 @@ def test_prints_go_to_the_log_in_order_and_to_the_screen_if_wanted(
 
 
 def test_what_a_cell_says_meanwhile_is_its_own(lines: Lines, capsys: pytest.CaptureFixture[str]) -> None:
-    with captured(lines.append, echo=False):
+    with captured_output(lines.append, echo=False):
         in_a_cell(print, "a cell's")
         in_a_cell(logging.getLogger("mine").error, "a cell's record")
     assert lines == []
@@ -99,7 +99,7 @@ def test_threads_that_the_fit_starts_speak_for_it_while_it_goes(
         print("too late for the log")
 
     start = threading.Thread.start
-    with captured(lines.append, echo=False):
+    with captured_output(lines.append, echo=False):
         thread = threading.Thread(target=print, args=("from a thread",))
         thread.start()
         thread.join()
@@ -115,7 +115,7 @@ def test_threads_that_the_fit_starts_speak_for_it_while_it_goes(
 
 
 def test_lines_begun_are_ended_in_order(lines: Lines) -> None:
-    with captured(lines.append, echo=False):
+    with captured_output(lines.append, echo=False):
         print("a", end="")
         print("b", end="")
         assert lines == []
@@ -128,7 +128,7 @@ def test_lines_begun_are_ended_in_order(lines: Lines) -> None:
 
 
 def test_of_a_progress_bar_its_end_remains(lines: Lines) -> None:
-    with captured(lines.append, echo=False):
+    with captured_output(lines.append, echo=False):
         for number in tqdm(range(3), mininterval=0, ascii=True):
             print("step", number)
         sys.stdout.write("Windows\r\n")
@@ -159,7 +159,7 @@ def test_what_a_terminal_shows_after_carriage_returns() -> None:
 
 
 def test_a_line_that_never_ends_is_written_too(lines: Lines) -> None:
-    with captured(lines.append, echo=False):
+    with captured_output(lines.append, echo=False):
         for _ in range(LONGEST + 1):
             print(".", end="")
         assert len(lines.text) > LONGEST
@@ -169,7 +169,7 @@ def test_ten_thousand_prints_are_kept(tmp_path: Path) -> None:
     from nmlab.runs import RunStore
 
     writer = RunStore(tmp_path).create("talks", {})
-    with captured(writer.log, echo=False):
+    with captured_output(writer.log, echo=False):
         for number in range(10_000):
             print(number)
     assert writer.run.log_path.read_text("utf-8").split() == [str(number) for number in range(10_000)]
@@ -185,7 +185,7 @@ def test_the_streams_look_as_they_did_and_are_put_back(monkeypatch: pytest.Monke
 
     mine = Stream()
     monkeypatch.setattr(sys, "stdout", mine)
-    with captured(lambda _: None):
+    with captured_output(lambda _: None):
         seen: Any = sys.stdout
         assert seen is not mine
         assert not seen.isatty()
@@ -218,7 +218,7 @@ def test_who_patches_a_stream_gets_what_cells_write(lines: Lines, monkeypatch: p
         return lambda: setattr(stream, "write", original)
 
     end_first = begin_cell()
-    with captured(lines.append, echo=False):
+    with captured_output(lines.append, echo=False):
         in_a_cell(sys.stdout.write, "first\n")
         end_first()
         end_second = begin_cell()
@@ -239,7 +239,7 @@ def test_a_cell_that_redirects_meanwhile_keeps_its_way(lines: Lines, capsys: pyt
     cell = redirect_stdout(io.StringIO())
     users = sys.stdout
     try:
-        with captured(lines.append, echo=False):
+        with captured_output(lines.append, echo=False):
             with cell as held:
                 in_a_cell(print, "into the cell's own")
             cell = redirect_stdout(held)
@@ -247,7 +247,7 @@ def test_a_cell_that_redirects_meanwhile_keeps_its_way(lines: Lines, capsys: pyt
         assert sys.stdout is held
         cell.__exit__(None, None, None)
         print("passes through")
-        with captured(lines.append):
+        with captured_output(lines.append):
             print("next run")
         assert sys.stdout is users
     finally:
@@ -262,7 +262,7 @@ def test_a_cell_that_redirects_meanwhile_keeps_its_way(lines: Lines, capsys: pyt
 
 @pytest.mark.parametrize("echo", [True, False])
 def test_warnings_go_to_the_log_and_the_users_to_the_screen_too(shown: list[str], lines: Lines, echo: bool) -> None:
-    with captured(lines.append, echo):
+    with captured_output(lines.append, echo):
         warn_from(TORCHS_OWN, "torch's")
         warn_from("/home/me/torch/lightning/my_problem.py", "mine, in a folder of that name")
         warn_from(str(Path(torch.__file__).parent) + "_geometric/nn.py", "another package's")
@@ -275,7 +275,7 @@ def test_warnings_go_to_the_log_and_the_users_to_the_screen_too(shown: list[str]
 
 
 def test_a_cells_warnings_are_shown(shown: list[str], lines: Lines) -> None:
-    with captured(lines.append):
+    with captured_output(lines.append):
         in_a_cell(warn_from, TORCHS_OWN, "in a cell")
     assert (lines, shown) == ([], ["in a cell"])
 
@@ -286,7 +286,7 @@ def test_a_warning_is_in_every_runs_log(shown: list[str]) -> None:
     users_globals: dict[str, Any] = {}
     for _ in range(2):
         lines = Lines()
-        with captured(lines.append, echo=False):
+        with captured_output(lines.append, echo=False):
             exec(users_code, users_globals)
             exec(users_code, users_globals)
         assert lines.text.count("each time") == 1
@@ -303,7 +303,7 @@ def test_records_of_loggers_that_the_user_configured(lines: Lines, echo: bool) -
     logger.addHandler(handler)
     logger.propagate = False
     try:
-        with captured(lines.append, echo):
+        with captured_output(lines.append, echo):
             logger.warning("from %s", "the fit")
             logger.debug("not asked for")
             in_a_cell(logger.warning, "from a cell")
@@ -319,7 +319,7 @@ def test_records_of_loggers_that_the_user_configured(lines: Lines, echo: bool) -
 
 
 def test_a_record_whose_arguments_do_not_fit_harms_nothing(lines: Lines) -> None:
-    with captured(lines.append, echo=False):
+    with captured_output(lines.append, echo=False):
         logging.getLogger("my.data").warning("%d", "text")
         print("goes on")
     assert "TypeError" in lines.text  # as logging tells it
@@ -327,7 +327,7 @@ def test_a_record_whose_arguments_do_not_fit_harms_nothing(lines: Lines) -> None
 
 
 def test_lightnings_messages_go_to_the_log_alone(lines: Lines, caplog: pytest.LogCaptureFixture) -> None:
-    with captured(lines.append):
+    with captured_output(lines.append):
         rank_zero_info("GPU available: no")
         logging.getLogger("lightning.pytorch.callbacks").warning("a %s", "callback")
         logging.getLogger("mine").warning("the user's")
@@ -342,7 +342,7 @@ def test_lightnings_messages_go_to_the_log_alone(lines: Lines, caplog: pytest.Lo
 
 def test_all_is_put_back_after_an_error(shown: list[str]) -> None:
     before = sys.stdout, sys.stderr, warnings.showwarning, logging.Logger.callHandlers, threading.Thread.start
-    with pytest.raises(ZeroDivisionError), captured(lambda _: None):
+    with pytest.raises(ZeroDivisionError), captured_output(lambda _: None):
         _ = 1 / 0
     assert before == (
         sys.stdout,
@@ -356,6 +356,6 @@ def test_all_is_put_back_after_an_error(shown: list[str]) -> None:
 def test_whoever_took_over_meanwhile_keeps_it(shown: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     def mine(*_arguments: Any, **_named: Any) -> None: ...
 
-    with captured(lambda _: None):
+    with captured_output(lambda _: None):
         monkeypatch.setattr(warnings, "showwarning", mine)
     assert warnings.showwarning is mine

@@ -11,7 +11,7 @@ from neuromancer.loss import PenaltyLoss
 from neuromancer.problem import Problem
 
 from nmlab import FieldError, Lab, TrainerOptions, look
-from nmlab.weights import copy_weights
+from nmlab.problem.weights import copy_weights
 from tests.helpers.problems import PROBLEMS, integrator, rosenbrock, rosenbrock_data
 from tests.helpers.randomness import users_states
 from tests.helpers.screen import Screen

@@ -14,9 +14,9 @@ from IPython.core.error import UsageError
 from IPython.core.getipython import get_ipython
 
 from nmlab import Lab, TrainerOptions
-from nmlab.notebook import board, labs
+from nmlab.notebook import labs, tensorboard_view
 from nmlab.notebook.words import read, value_of
-from nmlab.weights import copy_weights
+from nmlab.problem.weights import copy_weights
 from tests.helpers.problems import rosenbrock, rosenbrock_data
 from tests.helpers.processes import fresh
 from tests.helpers.screen import Screen
@@ -342,8 +342,12 @@ def test_tensorboard_on_all_runs_or_some(
     make: Callable[..., Lab], notebook: Cell, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shown: list[Any] = []
-    monkeypatch.setattr(board, "show", lambda folder, runs=(): shown.append((folder, [run.id for run in runs])))
-    monkeypatch.setattr(board, "stop", lambda: len(shown))
+
+    def show(folder: Any, runs: Any = ()) -> None:
+        shown.append((folder, [run.id for run in runs]))
+
+    monkeypatch.setattr(tensorboard_view, "show", show)
+    monkeypatch.setattr(tensorboard_view, "stop", lambda: len(shown))
     notebook("%nmlab tensorboard --stop")
     notebook("%nmlab tensorboard")  # before there is any Lab
     lab = make(runs_dir="elsewhere")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from nmlab.memory import memory_in_use, memory_limit
+from nmlab.runtime.memory import memory_in_use, memory_limit
 
 GB = 2**30
 NO_LIMIT_V1 = 9223372036854771712

@@ -26,8 +26,8 @@ from jupyter_core.utils import ensure_async
 from nbclient import NotebookClient
 
 import nmlab
+from nmlab.problem.weights import copy_weights, read_weights
 from nmlab.runs import Runs, RunStore
-from nmlab.weights import copy_weights, read_weights
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 FIRST_FIT = NOTEBOOKS / "01_first_fit.ipynb"

@@ -26,9 +26,9 @@ from scipy.io import savemat
 
 import nmlab
 from nmlab import DataError, FileData, from_file
-from nmlab.describe import describe_function, describe_sources
-from nmlab.own_data import formats
-from nmlab.own_data import splits as cutting
+from nmlab.data.files import cut as cutting
+from nmlab.data.files import formats
+from nmlab.provenance.settings import describe_function, describe_sources
 from tests.helpers.problems import rosenbrock
 from tests.helpers.randomness import users_states
 

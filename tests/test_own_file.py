@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from nmlab import FileData, Lab, TrainerOptions
-from nmlab import control as controls
 from nmlab.notebook.bench import UPLOAD
+from nmlab.runtime import one_fit
+from nmlab.runtime.control import Control
 from tests.helpers.problems import rosenbrock, rosenbrock_data
 from tests.helpers.randomness import users_states
 from tests.helpers.screen import Screen
@@ -142,10 +143,10 @@ def test_the_preview_shows_the_chosen_data_and_leaves_random_states_alone(lab: L
 
 
 def test_no_preview_while_a_run_draws_random_numbers(screen: Screen) -> None:
-    going = controls.Control(name="run 7")
-    controls.claim(going)
+    going = Control(name="run 7")
+    one_fit.claim(going)
     try:
         screen.send("preview")
     finally:
-        controls.release(going)
+        one_fit.release(going)
     assert "run 7 draws random numbers of its own" in screen.message

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nmlab.errors import RunError
-from nmlab.presets import Presets
 from nmlab.runs import RunStore
+from nmlab.runs.presets import Presets
 
 VALUES: dict[str, Any] = {"data": {"nsim": 5, "sys": "CSTR"}, "options": {"lr": 0.01, "seed": None}}
 

@@ -17,8 +17,8 @@ from neuromancer.dataset import DictDataset, SequenceDataset
 from PIL import Image
 
 from nmlab import DataError, FieldError, Lab, TrainerOptions, preview
-from nmlab.data import make_splits
-from nmlab.fitting import Fit
+from nmlab.data.splits import make_splits
+from nmlab.launch.fit import Fit
 from nmlab.plots import Picture, SampleColumn, Theme, draw_samples
 from tests.helpers.problems import rosenbrock, rosenbrock_data
 from tests.helpers.randomness import users_states

@@ -11,7 +11,7 @@ import pytest
 
 from nmlab import Run
 from nmlab.notebook.profile_page import profile_html
-from nmlab.profiles import BESIDE
+from nmlab.training.profile import BESIDE
 
 
 class Tables(HTMLParser):

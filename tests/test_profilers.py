@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nmlab.profilers import FunctionProfiler
+from nmlab.training.profilers import FunctionProfiler
 
 NOW = [1000.0]  # the time, in which only `fall` takes any
 
@@ -39,7 +39,7 @@ def busy() -> int:
 @given(st.integers(0, 4))
 def test_calls_and_times_of_functions_that_call_themselves_and_that_fail(levels: int) -> None:
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("nmlab.profilers.perf_counter", lambda: NOW[0])
+        patched.setattr("nmlab.training.profilers.perf_counter", lambda: NOW[0])
         calls_and_times(levels)
 
 

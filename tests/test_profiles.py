@@ -16,11 +16,11 @@ from matplotlib.figure import Figure
 
 import nmlab
 from nmlab import Run, TrainerOptions, profiles, whole_epochs
-from nmlab.fitting import Fit
-from nmlab.module import ProblemModule
-from nmlab.profiles import BESIDE, STEPS
+from nmlab.launch.fit import Fit
+from nmlab.problem.metrics import MetricAccumulator
 from nmlab.runs import RunStore, RunWriter
-from nmlab.totals import Totals
+from nmlab.training.module import ProblemModule
+from nmlab.training.profile import BESIDE, STEPS
 from tests.helpers.clock import Clock
 from tests.helpers.fits import built, rows, same
 from tests.helpers.problems import integrator, integrator_data, noisy, noisy_data, rosenbrock, rosenbrock_data
@@ -244,7 +244,7 @@ def test_a_slow_step_is_seen_to_be_that_one(
     }
     slowed: dict[str, tuple[Any, str]] = {
         "clip": (whole_epochs, "clip_together"),
-        "metrics": (Totals, "add"),
+        "metrics": (MetricAccumulator, "add"),
         "logging": (RunWriter, "append"),
         "checkpoint": (ProblemModule, "on_save_checkpoint"),
     }

@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nmlab.randomness import RandomStreams, fresh_seed
+from nmlab.runtime.rng import RandomStreams, fresh_seed
 from tests.helpers.randomness import users_states
 
 SEEDS = st.integers(0, 2**32 - 1)

@@ -13,8 +13,8 @@ from lightning.pytorch import Callback
 
 import nmlab
 from nmlab import TrainerOptions
-from nmlab import control as controls
-from nmlab.fitting import Fit
+from nmlab.launch.fit import Fit
+from nmlab.runtime import one_fit
 from tests.helpers.clock import Clock
 from tests.helpers.fits import built, rows, same
 from tests.helpers.problems import noisy, noisy_data, rosenbrock, rosenbrock_data
@@ -24,9 +24,9 @@ from tests.helpers.waiting import until
 @pytest.fixture
 def runs_dir(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path / "runs"
-    if (left := controls.current()) is not None:  # by a test that failed
+    if (left := one_fit.current()) is not None:  # by a test that failed
         left.stop()
-        until(lambda: controls.current() is None)
+        until(lambda: one_fit.current() is None)
 
 
 def waits_after(fit: Fit, epochs: int) -> None:

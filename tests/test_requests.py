@@ -11,9 +11,9 @@ import torch
 
 import nmlab
 from nmlab import Lab, RunError, TrainerOptions
-from nmlab import control as controls
-from nmlab.profiles import BESIDE, STEPS
-from nmlab.weights import copy_weights, read_weights
+from nmlab.problem.weights import copy_weights, read_weights
+from nmlab.runtime import one_fit
+from nmlab.training.profile import BESIDE, STEPS
 from tests.helpers.problems import rosenbrock, rosenbrock_data
 from tests.helpers.screen import GOING, IDLE, Screen
 from tests.helpers.waiting import until
@@ -41,9 +41,9 @@ def lab(problem: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
 def nothing_goes_on() -> Iterator[None]:
     """Let no run of a failed test stand in the way of the next."""
     yield
-    if (running := controls.current()) is not None:
+    if (running := one_fit.current()) is not None:
         running.stop()
-        until(lambda: controls.current() is None)
+        until(lambda: one_fit.current() is None)
 
 
 @pytest.fixture

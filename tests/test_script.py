@@ -15,7 +15,7 @@ from lightning.pytorch import Callback
 
 import nmlab
 from nmlab import Run, RunError, TrainerOptions
-from nmlab.script import script
+from nmlab.provenance.script import script
 from tests.helpers.problems import noisy, noisy_data, rosenbrock, rosenbrock_data
 
 QUICK = TrainerOptions(max_epochs=2, seed=1)

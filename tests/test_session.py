@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from nmlab import FieldError, Lab, RunError, TrainerOptions
-from nmlab.session import Session
+from nmlab.notebook.session import Session
 from tests.helpers.problems import rosenbrock, rosenbrock_data
 
 QUICK = TrainerOptions(max_epochs=2, seed=1)

@@ -13,7 +13,7 @@ from neuromancer.modules import blocks
 from neuromancer.problem import Problem
 from neuromancer.system import Node
 
-from nmlab.straight import StraightProblem
+from nmlab.problem.fast_loss import FastProblem
 
 
 def problem_of(objectives: list[Any], constraints: list[Any], loss: Any = PenaltyLoss, **settings: Any) -> Problem:
@@ -32,8 +32,8 @@ def values_and_gradients(problem: Problem, call: Callable[[Any], Any], data: Any
     return output, [None if value.grad is None else value.grad.clone() for value in problem.parameters()]
 
 
-def straight(problem: Problem) -> StraightProblem:
-    called = StraightProblem(problem)
+def straight(problem: Problem) -> FastProblem:
+    called = FastProblem(problem)
     called.look()
     return called
 
@@ -56,7 +56,7 @@ def assert_same(problem: Problem, data: Any | None = None) -> None:
         assert slope is None or torch.equal(slope, own)
 
 
-def is_straight(call: StraightProblem) -> bool:
+def is_straight(call: FastProblem) -> bool:
     """Whether the Problem itself is not called."""
     called: list[int] = []
     handle = call._problem.register_forward_hook(lambda *_: called.append(1))

@@ -20,12 +20,12 @@ from optuna.logging import get_verbosity
 
 import nmlab
 from nmlab import FieldError, NonFiniteLossError, RunError, RunStore, Sweep, TrainerOptions
-from nmlab import control as controls
 from nmlab.errors import BusyError
-from nmlab.fitting import Fit
-from nmlab.script import script
+from nmlab.launch.fit import Fit
+from nmlab.provenance.script import script
+from nmlab.runtime import one_fit
 from nmlab.sweeps.config import read_config
-from nmlab.sweeps.search import Search
+from nmlab.sweeps.sampler import TrialSampler
 from nmlab.sweeps.space import read_parameter
 from tests.helpers.fits import built
 from tests.helpers.problems import lagrange, lagrange_data, rosenbrock, rosenbrock_data
@@ -77,7 +77,7 @@ def draws(config: Any, count: int | None = 40, seed: int = 0) -> list[dict[str, 
     """The values that a configuration gives."""
     read, faults = read_config(config)
     assert not faults
-    search = Search(read, count, "min", seed)
+    search = TrialSampler(read, count, "min", seed)
     found = []
     for _ in range(search.total):
         drawn = search.ask()
@@ -175,7 +175,7 @@ def test_a_grid_of_many_values_is_not_made_in_full() -> None:
 
 def test_bayes_learns_from_what_it_is_told() -> None:
     read, _ = read_config({"method": "bayes", "parameters": {"x": {"min": -5.0, "max": 5.0}}})
-    search = Search(read, 40, "max", seed=2)
+    search = TrialSampler(read, 40, "max", seed=2)
     found = []
     for _ in range(40):
         x = search.ask()["x"]
@@ -453,7 +453,7 @@ def test_an_interrupt_ends_the_sweep_and_keeps_what_was_done(swept: Any, tmp_pat
     def interrupted(nsim: int = 20) -> Any:
         if nsim == 22:
             _thread.interrupt_main()
-            while (running := controls.current()) is not None and not running.stopping:
+            while (running := one_fit.current()) is not None and not running.stopping:
                 time.sleep(0.01)
         return rosenbrock_data(nsim)
 

@@ -12,9 +12,9 @@ from neuromancer.problem import Problem
 from neuromancer.system import Node
 from torch import nn
 
-from nmlab.data import make_splits
-from nmlab.terms import steady, terms_of
-from nmlab.weights import fingerprint
+from nmlab.data.splits import make_splits
+from nmlab.problem.terms import steady, terms_of
+from nmlab.problem.weights import fingerprint
 from tests.helpers.problems import PROBLEMS
 from tests.helpers.processes import fresh
 
@@ -114,7 +114,7 @@ FRESH = """
 import random, sys
 held = [object() for _ in range(random.SystemRandom().randrange(20000))]  # other addresses in every process
 import nmlab, torch
-from nmlab.weights import fingerprint
+from nmlab.problem.weights import fingerprint
 from tests.helpers.problems import PROBLEMS
 from tests.test_terms import with_made_up_names
 problems = [builder() for builder, _ in PROBLEMS.values()] + [with_made_up_names()]

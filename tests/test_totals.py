@@ -12,8 +12,8 @@ from neuromancer.modules.blocks import MLP
 from neuromancer.problem import Problem
 from neuromancer.system import Node
 
-from nmlab.terms import terms_of
-from nmlab.totals import Totals
+from nmlab.problem.metrics import MetricAccumulator
+from nmlab.problem.terms import terms_of
 
 
 def problem() -> Problem:
@@ -45,7 +45,7 @@ def expected(problem: Problem, batches: list[dict[str, Any]]) -> dict[str, float
 def test_means_are_those_over_the_samples(sizes: list[int], seed: int) -> None:
     torch.manual_seed(seed)
     of = problem()
-    totals = Totals(terms_of(of))
+    totals = MetricAccumulator(terms_of(of))
     assert totals.means() == {}
     batches = [{"name": "train", "p": torch.randn(size, 2), "index": torch.arange(size)} for size in sizes]
     for batch in batches:

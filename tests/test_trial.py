@@ -16,9 +16,10 @@ from neuromancer.problem import Problem
 from neuromancer.system import MovingHorizon, Node
 from torch import nn
 
-from nmlab.data import Splits, make_splits
+from nmlab.data.splits import Splits, make_splits
 from nmlab.errors import DataError
-from nmlab.trial import homes_of, try_out, untouched
+from nmlab.fitting.dry_run import dry_run
+from nmlab.problem.state import homes_of, preserving_state
 from tests.helpers import problems
 from tests.helpers.problems import PROBLEMS
 from tests.helpers.randomness import users_states
@@ -36,7 +37,7 @@ def splits_of(data: Any, **changes: Any) -> Splits:
 
 def refused(problem: Problem, splits: Splits) -> list[str]:
     with pytest.raises(DataError) as error:
-        try_out(problem, splits, SOURCE)
+        dry_run(problem, splits, SOURCE)
     assert str(error.value).startswith(f"The Problem cannot take what {SOURCE} returned:\n- ")
     return error.value.faults
 
@@ -81,7 +82,7 @@ def test_a_trial_leaves_problem_data_and_random_numbers_as_they_were(name: str) 
     first.eval()  # a part that the user froze
     before, samples = snapshot(problem), [copy.deepcopy(vars(dataset)) for _, dataset in splits.items()]
     grads = torch.is_grad_enabled()
-    try_out(problem, splits, SOURCE)
+    dry_run(problem, splits, SOURCE)
     assert same(snapshot(problem), before)
     assert same([vars(dataset) for _, dataset in splits.items()], samples)
     assert torch.is_grad_enabled() == grads
@@ -111,7 +112,7 @@ def test_untouched_covers_a_training_pass() -> None:
         assert [key for key in before if same(now[key], before[key])] == []
         raise ZeroDivisionError
 
-    with pytest.raises(ZeroDivisionError), untouched(problem):
+    with pytest.raises(ZeroDivisionError), preserving_state(problem):
         view()
     assert same(snapshot(problem), before)
 
@@ -124,7 +125,7 @@ def test_within_untouched_all_is_a_copy_of_the_kind_that_is_asked_for() -> None:
     homes = {
         name: (device, torch.float64) for name, (device, dtype) in homes_of(problem).items() if dtype.is_floating_point
     }
-    with untouched(problem, homes=homes):
+    with preserving_state(problem, homes=homes):
         assert {value.dtype for value in problem.parameters()} == {torch.float64}
         assert (
             problem({"x": torch.rand(4, 1).double(), "seen": torch.zeros(1), "name": "dev"})["dev_loss"].dtype
@@ -161,7 +162,7 @@ def test_a_moving_horizons_history_is_not_lengthened() -> None:
     horizon = MovingHorizon(Last(), ndelay=3)
     horizon.name = "horizon"
     problem = least_squares(horizon)
-    try_out(problem, splits_of(problems.noisy_data), SOURCE)
+    dry_run(problem, splits_of(problems.noisy_data), SOURCE)
     assert horizon.history == {"x": []}
     assert horizon.module.history == "of its own"
 
@@ -216,8 +217,8 @@ def test_types_that_the_fit_will_convert_are_no_fault() -> None:
     for _, dataset in splits.items():
         dataset.datadict = {"a": dataset.datadict["a"].double(), "p": dataset.datadict["p"].half()}
     assert len(refused(problems.rosenbrock(), splits)) == 3
-    try_out(problems.rosenbrock(), splits, SOURCE, converted=True)
-    try_out(problems.rosenbrock().double(), splits, SOURCE, converted=True)
+    dry_run(problems.rosenbrock(), splits, SOURCE, converted=True)
+    dry_run(problems.rosenbrock().double(), splits, SOURCE, converted=True)
 
 
 def test_an_error_of_the_users_own_is_not_taken_for_a_missing_key() -> None:
@@ -268,7 +269,7 @@ def test_a_problem_that_needs_gradients_is_told_how_to_say_so() -> None:
     assert [fault.partition(":")[0] for fault in faults] == ["dev", "test"]
     assert all("term 'equation' raised RuntimeError" in fault for fault in faults)
     assert all("it needs gradients: make the Problem with grad_inference=True" in fault for fault in faults)
-    try_out(problem, Splits(splits.train, None, None, splits.batch_size), SOURCE)
+    dry_run(problem, Splits(splits.train, None, None, splits.batch_size), SOURCE)
 
 
 # --- AugmentedLagrangeLoss ---
@@ -278,11 +279,11 @@ def test_the_multipliers_rules_are_checked() -> None:
     torch.manual_seed(0)
     problem = problems.lagrange(nsim=20)
     splits = make_splits(problems.lagrange_data, {"nsim": 20})
-    try_out(problem, splits, SOURCE)
+    dry_run(problem, splits, SOURCE)
     assert problem.loss.init
     assert problem.loss.lm.numel() == 0
     splits.batch_size = 64
-    try_out(problem, splits, SOURCE)
+    dry_run(problem, splits, SOURCE)
     splits.batch_size = 19
     assert refused(problem, splits) == [
         "train: AugmentedLagrangeLoss takes the whole training set as one batch, and batch_size=19 is less than its "
@@ -294,4 +295,4 @@ def test_the_multipliers_rules_are_checked() -> None:
     ]
     both = make_splits(problems.rosenbrock_data, {"nsim": 30, "batch_size": 10})
     assert len(refused(problem, both)) == 2
-    try_out(problems.rosenbrock(), both, SOURCE)
+    dry_run(problems.rosenbrock(), both, SOURCE)

@@ -24,12 +24,12 @@ from torch import nn
 
 import nmlab
 from nmlab import BusyError, FieldError, Lab, NmlabError, TrainerOptions
-from nmlab import control as controls
-from nmlab.customs import customs_of
 from nmlab.plots import Picture, draw_rates, panel
+from nmlab.problem.weights import copy_weights
+from nmlab.runtime import one_fit
+from nmlab.training.user_hooks import customs_of
 from nmlab.tuning import BatchSizeSearch, LRSearch
 from nmlab.tuning.lr import _steepest
-from nmlab.weights import copy_weights
 from tests.helpers.problems import PROBLEMS, lagrange, lagrange_data, noisy, noisy_data, rosenbrock, rosenbrock_data
 from tests.helpers.screen import IDLE, Screen
 from tests.helpers.waiting import until
@@ -43,9 +43,9 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
     """Work in an empty folder, and let no search of a failed test stand in the way of the next."""
     monkeypatch.chdir(tmp_path)
     yield tmp_path
-    if (running := controls.current()) is not None:
+    if (running := one_fit.current()) is not None:
         running.stop()
-        until(lambda: controls.current() is None)
+        until(lambda: one_fit.current() is None)
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def points(nsim: int = 32) -> Any:
 
 def endless(nsim: int = 20) -> Any:
     """Data that are made until they are asked to stop."""
-    running = controls.current()
+    running = one_fit.current()
     assert running is not None
     until(lambda: running.stopping)
     return rosenbrock_data(nsim)
@@ -104,7 +104,7 @@ def test_a_search_leaves_nothing_behind(name: str, empty_folder: Path, capfd: py
     assert len(found.lrs) == len(found.losses) <= 40
     assert list(empty_folder.iterdir()) == []
     assert capfd.readouterr() == ("", "")
-    assert controls.current() is None
+    assert one_fit.current() is None
 
 
 def test_what_is_found(problem: Any) -> None:
@@ -191,7 +191,7 @@ def test_faults_are_said_at_once(problem: Any) -> None:
     for optimizer in (torch.optim.SGD(problem.parameters(), lr=0.1), lambda given: torch.optim.SGD(given, lr=0.1)):
         with pytest.raises(FieldError, match="sets its own learning rate"):
             nmlab.find_lr(problem, rosenbrock_data, TrainerOptions(optimizer=optimizer))
-    assert controls.current() is None
+    assert one_fit.current() is None
 
 
 @pytest.mark.parametrize("automatic", [True, False])
@@ -214,8 +214,8 @@ def test_a_training_step_of_the_users_own_is_searched_on(automatic: bool) -> Non
 
     plain = LRSearch(problem, data, SEEDED, num_training=20).start().wait()
     options = SEEDED if automatic else SEEDED.replace(gradient_clip_val=None)
-    customs = customs_of(step, None, {"train": "train_loss"}, automatic)
-    found = LRSearch(problem, data, options, num_training=20, customs=customs).start().wait()
+    user_hooks = customs_of(step, None, {"train": "train_loss"}, automatic)
+    found = LRSearch(problem, data, options, num_training=20, user_hooks=user_hooks).start().wait()
     assert found.losses[0] == pytest.approx(3.0 * plain.losses[0])
     assert found.lrs == pytest.approx(plain.lrs)
     assert rates == pytest.approx(list(found.lrs))
@@ -240,8 +240,8 @@ def test_a_scheduler_that_waits_for_a_metric_is_no_hindrance(problem: Any, autom
         monitor = {"monitor": "dev_loss"} if automatic else {}
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, **monitor}}
 
-    customs = customs_of(step, {"configure_optimizers": by_plateau}, automatic_optimization=automatic)
-    given: dict[str, Any] = {"options": SEEDED.replace(gradient_clip_val=None), "customs": customs}
+    user_hooks = customs_of(step, {"configure_optimizers": by_plateau}, automatic_optimization=automatic)
+    given: dict[str, Any] = {"options": SEEDED.replace(gradient_clip_val=None), "customs": user_hooks}
     search = BatchSizeSearch(problem, rosenbrock_data, data_kwargs={"batch_size": 64}, max_trials=2, **given)
     assert search.start().wait() == 100
     assert len(LRSearch(problem, rosenbrock_data, num_training=15, **given).start().wait().lrs) == 15
@@ -302,7 +302,7 @@ def test_an_interrupt_stops_a_search_and_puts_all_back(problem: Any) -> None:
 
     def interrupt() -> None:
         began.wait()
-        running = controls.current()
+        running = one_fit.current()
         assert running is not None
         until(lambda: running.progress.batch > 5)
         signal.raise_signal(signal.SIGINT)
@@ -313,10 +313,10 @@ def test_an_interrupt_stops_a_search_and_puts_all_back(problem: Any) -> None:
         nmlab.find_lr(problem, slow, SEEDED, num_training=1_000_000)
     interrupter.join()
     assert held(problem) == before
-    assert controls.current() is None
+    assert one_fit.current() is None
 
 
-@pytest.mark.parametrize("place", ["nmlab.launch.Job.start", "nmlab.notebook.bench.Bench.searches"])
+@pytest.mark.parametrize("place", ["nmlab.runtime.worker.WorkerThread.start", "nmlab.notebook.bench.Bench.searches"])
 def test_an_interrupt_of_a_search_that_has_just_begun_waits_until_all_is_back(
     lab: Lab, problem: Any, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -333,7 +333,7 @@ def test_an_interrupt_of_a_search_that_has_just_begun_waits_until_all_is_back(
     with pytest.raises(KeyboardInterrupt, match="Everything is as it was before"):
         lab.find_lr(num_training=1_000_000)
     assert held(problem) == before
-    assert controls.current() is None
+    assert one_fit.current() is None
 
 
 # --- a Lab's, and its panel ---

@@ -22,11 +22,11 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from nmlab import FieldError, Run, TrainerOptions
-from nmlab.control import Control
-from nmlab.data import make_splits
-from nmlab.fitting import Fit
-from nmlab.own_pyplot import own_pyplot
-from nmlab.view import View
+from nmlab.data.splits import make_splits
+from nmlab.launch.fit import Fit
+from nmlab.runtime.control import Control
+from nmlab.runtime.pyplot import own_pyplot
+from nmlab.training.view import View
 from tests.helpers.clock import Clock
 from tests.helpers.fits import built, rows, same
 from tests.helpers.problems import noisy, noisy_data, rosenbrock, rosenbrock_data

@@ -14,11 +14,12 @@ from neuromancer.problem import Problem
 from neuromancer.system import Node
 from torch import nn
 
-from nmlab.checkpoints import save_weights
-from nmlab.data import Loader, make_splits
+from nmlab.data.loader import Loader
+from nmlab.data.splits import make_splits
 from nmlab.errors import RunError
+from nmlab.problem.weights import PREFIX, copy_weights, fit_multipliers, forget_values, load_weights, read_weights
 from nmlab.runs import RunStore
-from nmlab.weights import PREFIX, copy_weights, fit_multipliers, forget_values, load_weights, read_weights
+from nmlab.training.checkpoints import save_weights
 from tests.helpers import problems
 from tests.helpers.fits import same
 from tests.helpers.problems import PROBLEMS

@@ -12,9 +12,9 @@ from lightning.pytorch.profilers import SimpleProfiler
 
 import nmlab
 from nmlab import NonFiniteLossError, Run, TrainerOptions
-from nmlab.fitting import Fit
-from nmlab.weights import read_weights
-from nmlab.whole_epochs import suit
+from nmlab.launch.fit import Fit
+from nmlab.problem.weights import read_weights
+from nmlab.training.whole_epochs import supports_whole_epochs
 from tests.bench.contestants import Bare
 from tests.bench.plain import batches
 from tests.helpers.fits import built, rows, same
@@ -39,7 +39,7 @@ def fitted(runs_dir: Path, name: str, whole: bool, **options: Any) -> Run:
     builder, data = PROBLEMS[name]
     callbacks = () if whole else (watcher := Watcher(),)
     given = TrainerOptions(**{"max_epochs": 7, "seed": 2, "callbacks": callbacks, **options})
-    assert suit(given) == whole
+    assert supports_whole_epochs(given) == whole
     run = nmlab.fit(built(builder), data, given, runs_dir=runs_dir)
     assert whole or watcher.train_batches > 0
     return run
@@ -187,8 +187,8 @@ def test_a_loss_that_is_not_finite_is_told_with_its_step(runs_dir: Path) -> None
     ids=lambda asked: next(iter(asked)),
 )
 def test_who_may_want_single_batches_gets_them(asked: Any) -> None:
-    assert suit(TrainerOptions(profiler="simple", lr_scheduler="StepLR", patience=3))
-    assert not suit(TrainerOptions(**asked))
+    assert supports_whole_epochs(TrainerOptions(profiler="simple", lr_scheduler="StepLR", patience=3))
+    assert not supports_whole_epochs(TrainerOptions(**asked))
 
 
 # --- what Lightning's own arguments mean ---

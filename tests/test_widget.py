@@ -6,8 +6,8 @@ from typing import Any
 from ipykernel import kernelbase
 from ipykernel.comm import comm
 
-from nmlab.notebook.board import Frame
 from nmlab.notebook.panel import Panel
+from nmlab.notebook.tensorboard_view import Frame
 
 
 def test_messages_of_a_page_go_to_the_main_shell_whatever_was_published_for() -> None:

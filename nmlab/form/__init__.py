@@ -1,6 +1,8 @@
 """What a form shows and reads, without a screen of its own.
 
 Values as text and back (`showing`), the `stops` of sliders, one field with its value and fault (`entry`), the `Form`.
+
+Imports `errors`, `fields`, `provenance`.
 """
 
 from nmlab.form.form import Form, refuse_locked

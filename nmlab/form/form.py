@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from nmlab.describe import describe_values, rebuild_values
 from nmlab.errors import FieldError
 from nmlab.fields import REQUIRED, Field, convert, expected, fault_of, is_default
 from nmlab.fields.field import unknown_name
 from nmlab.form.entry import Entry
 from nmlab.form.showing import short, show
+from nmlab.provenance.settings import describe_values, rebuild_values
 
 Values = dict[str, Any]
 

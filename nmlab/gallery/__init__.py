@@ -3,6 +3,8 @@
 Each module in this package other than the shared ones defines one problem as `example = Example(...)`. A module is
 imported when its problem is first requested. Packages that only a reference solution needs, such as solvers, are
 imported when the reference is computed.
+
+Imports `errors`, `fields`, `options`, `problem`, `data`, `plots`.
 """
 
 from importlib import import_module

@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from neuromancer.problem import Problem
 from pydantic import Field
 
-from nmlab.data import Splits
+from nmlab.data.splits import Splits
 from nmlab.gallery import diffusion
 from nmlab.gallery.example import Answer, functions_by_name
 from nmlab.gallery.samples import BatchSize, DataSetup, SampleCount, train_dev_test

@@ -29,7 +29,7 @@ from neuromancer.problem import Problem
 from neuromancer.system import Node
 from pydantic import Field
 
-from nmlab.data import Splits
+from nmlab.data.splits import Splits
 from nmlab.gallery.canvas import THEME, add_legend, create_figure
 from nmlab.gallery.example import Answer, Example, functions_by_name
 from nmlab.gallery.samples import (

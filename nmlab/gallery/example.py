@@ -11,11 +11,11 @@ import torch
 from matplotlib.figure import Figure
 from neuromancer.problem import Problem
 
-from nmlab.data import Splits
+from nmlab.data.splits import Splits
 from nmlab.errors import FieldError
 from nmlab.fields.field import unknown_name
 from nmlab.options import TrainerOptions
-from nmlab.trial import untouched
+from nmlab.problem.state import preserving_state
 
 Kind = Literal[
     "learning to optimise",
@@ -182,7 +182,7 @@ class Example:
         Check
             Errors and tolerances by metric.
         """
-        with untouched(problem), torch.enable_grad():
+        with preserving_state(problem), torch.enable_grad():
             problem.eval()
             answer = self.answer if reference is None else reference
             all_errors = self.error(problem, answer)

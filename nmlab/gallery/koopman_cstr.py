@@ -28,7 +28,7 @@ from neuromancer.psl.nonautonomous import CSTR
 from neuromancer.system import Node, System
 from pydantic import Field
 
-from nmlab.data import Splits
+from nmlab.data.splits import Splits
 from nmlab.gallery.canvas import THEME, add_legend, create_figure
 from nmlab.gallery.example import Answer, Example, functions_by_name
 from nmlab.gallery.samples import BatchSize, DataSetup, SampleCount, train_dev_test

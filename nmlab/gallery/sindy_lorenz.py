@@ -28,7 +28,7 @@ from neuromancer.system import Node
 from pydantic import Field
 from scipy.integrate import solve_ivp
 
-from nmlab.data import Splits
+from nmlab.data.splits import Splits
 from nmlab.gallery.canvas import THEME, add_legend, create_figure
 from nmlab.gallery.example import Answer, Example, functions_by_name
 from nmlab.gallery.samples import (

@@ -8,21 +8,21 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from nmlab import control as controls
-from nmlab.fitting import Fit
-from nmlab.guessing import decades, guess_text
-from nmlab.notebook.board import Board
-from nmlab.notebook.kept import Kept
-from nmlab.notebook.live import error_html, progress_html, state_of, state_words
+from nmlab.analysis.guess import decades, guess_text
+from nmlab.data.files import SUFFIXES
+from nmlab.launch.fit import Fit
+from nmlab.launch.task import Task
+from nmlab.notebook.lr_search import LRSearchView
 from nmlab.notebook.memory_line import MemoryLine
 from nmlab.notebook.painter import Painter
 from nmlab.notebook.panel import Panel
-from nmlab.notebook.searching import Searching
-from nmlab.notebook.stage import TABS, Scene, Stage
-from nmlab.own_data import SUFFIXES
+from nmlab.notebook.saved_output import SavedOutput
+from nmlab.notebook.session import KEPT, Session
+from nmlab.notebook.status_line import error_html, progress_html, state_of, state_words
+from nmlab.notebook.tabs import TABS, TabContext, Tabs
+from nmlab.notebook.tensorboard_view import TensorBoardView
 from nmlab.runs import Run, rows
-from nmlab.session import KEPT, Session
-from nmlab.task import Task
+from nmlab.runtime import one_fit
 
 STARTS = 20
 """How many runs are offered to start from."""
@@ -35,7 +35,7 @@ GUESS_FIRST = "Guess the dev loss first, or skip it."
 
 
 class Bench:
-    """The panel of one session; what is asked for on it is `Requests`' to do."""
+    """The panel of one session; what is asked for on it is `Actions`' to do."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -45,19 +45,19 @@ class Bench:
         self._earlier: Sequence[Run] = ()
         self._answers = 0
         self._seen: dict[str, Run] = {}
-        self.searching = Searching()
+        self.searching = LRSearchView()
         self.panel = Panel()
         self.panel.tabs = [[tab, label] for tab, label in TABS.items() if tab != "view" or session.view is not None]
         self.panel.takes = {"endings": [*SUFFIXES], "most": UPLOAD}
-        self._stage = Stage(self.panel.change)
+        self._stage = Tabs(self.panel.change)
         self.painter = Painter(self._look)
         self._memory = MemoryLine(self.panel.change)
-        self.kept = Kept(self.panel.key, self.save)
-        self.board = Board(session.store.folder, self.panel.change)
+        self.kept = SavedOutput(self.panel.key, self.save)
+        self.board = TensorBoardView(session.store.folder, self.panel.change)
         self.panel.observe(lambda _change: self.painter.wake(), names=["tab", "scales", "screen", "ticked"])
         self.show_forms()
         self.show_presets()
-        controls.watch(self)
+        one_fit.watch(self)
 
     # --- what stands on screen ---
 
@@ -97,7 +97,7 @@ class Bench:
         with self._changing:
             session, faults = self._session, self._session.faults
             fit = session.fit
-            running = controls.current()
+            running = one_fit.current()
             other = running if running is not None and running.owner is not session else None
             busy = self.searching.going or (fit is not None and self._ended is not fit) or other is not None
             before = self.panel.controls
@@ -286,7 +286,7 @@ class Bench:
         scene = self._scene(self._fit, not self._session.running)
         return None if scene is None else scene.run
 
-    def _scene(self, fit: Fit | None, done: bool) -> Scene | None:
+    def _scene(self, fit: Fit | None, done: bool) -> TabContext | None:
         """What the tabs are about: a single ticked run, else the newest one; None where there is none."""
         ticked = [run for id in self.panel.ticked if (run := self._run(id)) is not None]
         own = fit.run if fit is not None else None
@@ -296,8 +296,8 @@ class Bench:
         if run is None:
             return None
         if run is not own:
-            return Scene(run, ticked=ticked, problem=self._session.newest_problem)
-        return Scene(run, fit, done, self._earlier, ticked, self._session.newest_problem)
+            return TabContext(run, ticked=ticked, problem=self._session.newest_problem)
+        return TabContext(run, fit, done, self._earlier, ticked, self._session.newest_problem)
 
     def _run(self, id: str) -> Run | None:
         """The run called `id`, kept between looks with what was read of its metrics; None once it is deleted."""

@@ -9,9 +9,9 @@ from uuid import uuid4
 
 from IPython.display import display
 
-from nmlab.fitting import Fit
-from nmlab.notebook.kept import kept_bundle
-from nmlab.notebook.live import Pace, picture_html, progress_html
+from nmlab.launch.fit import Fit
+from nmlab.notebook.saved_output import kept_bundle
+from nmlab.notebook.status_line import Pace, picture_html, progress_html
 from nmlab.plots import Picture, alt_text, draw_losses, panel
 from nmlab.runs import Run
 

@@ -16,25 +16,25 @@ from IPython.display import display
 from matplotlib.figure import Figure
 from neuromancer.problem import Problem
 
-from nmlab import control as controls
-from nmlab.archive import export_runs
-from nmlab.crossed import Cross
-from nmlab.crossing import Known
-from nmlab.data import Splits
+from nmlab.analysis.cross import DataRecipe
+from nmlab.analysis.cross_result import Cross
+from nmlab.data.splits import Splits
 from nmlab.errors import FieldError, Interrupted, RunError
-from nmlab.fitting import Fit
 from nmlab.gallery import Example, get
-from nmlab.notebook import board, labs
+from nmlab.launch.fit import Fit
+from nmlab.launch.task import Task
+from nmlab.notebook import labs, tensorboard_view
+from nmlab.notebook.actions import Actions
 from nmlab.notebook.bench import Bench
 from nmlab.notebook.cell_view import CellView
-from nmlab.notebook.requests import Requests
+from nmlab.notebook.session import Session
 from nmlab.options import TrainerOptions
 from nmlab.plots import paper_figure
+from nmlab.provenance.script import script
 from nmlab.runs import Comparison, Run, Runs
+from nmlab.runs.archive import export_runs
 from nmlab.runs.store import slug
-from nmlab.script import script
-from nmlab.session import Session
-from nmlab.task import Task
+from nmlab.runtime import one_fit
 from nmlab.tensorboard import ready_for_plain_magic
 from nmlab.tuning import FoundLR
 
@@ -313,7 +313,7 @@ class Lab:
 
         Without effect where nothing runs. Another Lab's fit goes on, and a line says whose it is and what stops it.
         """
-        running = controls.current()
+        running = one_fit.current()
         if running is not None and running.owner is self._session:
             running.stop()
         elif running is not None:
@@ -466,7 +466,7 @@ class Lab:
             raise RunError("There is no run to score yet.")
         sessions = [self._session, *(lab._session for lab in reversed(labs.known()))]
 
-        def known(run: Run) -> Known | None:
+        def known(run: Run) -> DataRecipe | None:
             return next((found for session in sessions if (found := session.known(run)) is not None), None)
 
         return self._wait_for(self._session.cross(chosen, known, split, metric))
@@ -512,7 +512,7 @@ class Lab:
         keeps it from coming up is shown with its log and curves that nmlab draws itself. Without a notebook its address
         is printed. Raises `RunError` where there is no such run.
         """
-        board.show(self._session.store.folder, [self._chosen(run) for run in runs])
+        tensorboard_view.show(self._session.store.folder, [self._chosen(run) for run in runs])
 
     # --- on screen ---
 
@@ -520,7 +520,7 @@ class Lab:
         labs.use(self)
         if self._bench is None:
             self._bench = Bench(self._session)
-            Requests(self._session, self._bench, self.export)
+            Actions(self._session, self._bench, self.export)
             self._bench.panel.on_msg(lambda *_: labs.use(self))
         panel: Any = self._bench.panel
         data, metadata = panel._repr_mimebundle_()  # by the metadata Colab finds what shows it

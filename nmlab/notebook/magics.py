@@ -97,16 +97,16 @@ class Magics:
         display(self._lab(asked).cross(self._runs_named(words) or None))
 
     def _tensorboard(self, asked: Asked, words: list[str]) -> None:
-        from nmlab.notebook import board  # only here, since it brings the server's code along
+        from nmlab.notebook import tensorboard_view  # only here, since it brings the server's code along
         from nmlab.runs import RunStore
 
         if "--stop" in asked.flags:
             _at_most(0, words, "%nmlab tensorboard --stop")
-            count = board.stop()
+            count = tensorboard_view.stop()
             print(f"Stopped {count} TensorBoard{'s' * (count != 1)}." if count else "No TensorBoard was running here.")
         elif asked.lab is None and not labs.known():
             store = RunStore()
-            board.show(store.folder, [store.get(run) for run in self._runs_named(words)])
+            tensorboard_view.show(store.folder, [store.get(run) for run in self._runs_named(words)])
         else:
             self._lab(asked).tensorboard(*self._runs_named(words))
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from IPython import get_ipython
 
-from nmlab.memory import memory_in_use, memory_limit
+from nmlab.runtime.memory import memory_in_use, memory_limit
 
 EVERY = 2.0
 """Seconds between two looks while a run goes."""

@@ -7,8 +7,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from nmlab.profiles import BESIDE
 from nmlab.runs import Run
+from nmlab.training.profile import BESIDE
 
 # What counts for a step of the loop.
 _WORDS = {

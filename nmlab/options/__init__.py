@@ -1,4 +1,7 @@
-"""Everything that a user may set of a fit: the record (`options`), its checks, its way to JSON and back."""
+"""Everything that a user may set of a fit: the record (`options`), its checks, its way to JSON and back.
+
+Imports `errors`, `fields`.
+"""
 
 from nmlab.options.as_json import as_json, class_stored, holds_stand_in
 from nmlab.options.options import TrainerOptions

@@ -2,6 +2,8 @@
 
 A picture must not depend on what the user's other cells did to matplotlib, nor change it: all that `rcParams` would
 decide is said here, and `rcParams` is never set while a run is drawn.
+
+Imports `problem`, `runs`.
 """
 
 from nmlab.plots.alt import alt_text

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from nmlab.graph import ProblemGraph
+    from nmlab.problem.graph import ProblemGraph
 
 Point = tuple[float, float]
 

@@ -15,7 +15,7 @@ from nmlab.plots.theme import PX, Theme
 from nmlab.plots.words import elide, number, width_of
 
 if TYPE_CHECKING:
-    from nmlab.graph import Edge, Part, ProblemGraph
+    from nmlab.problem.graph import Edge, Part, ProblemGraph
 
 MARGIN, TRACK = 14.0, 9.0
 _BEND, _PORT, _ENTRY, _GAP, _TERM_GAP, _PAD = 46.0, 15.0, 11.0, 16.0, 6.0, 16.0

@@ -18,6 +18,8 @@
 
 A run is `running` as long as its lock is held; one that says so without a holder was `interrupted`. Readers never
 write.
+
+Imports `errors`, `runtime`, `problem`.
 """
 
 from nmlab.runs.compare import Comparison, best_of, changed_text, changes, comparable

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any
 
-from nmlab.files import written_aside
+from nmlab.runtime.files import atomic_write
 
 _OBJECTS = ("data_function", "data_kwargs", "error", "options", "test_metrics")
 """What is an object itself in the objects of settings.json and status.json."""
@@ -30,5 +30,5 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write `content` so that a reader sees the old or the new, never half of it."""
     # a lone surrogate, as in the name of a file that is no UTF-8, becomes an escape that JSON knows
     text = json.dumps(content, indent=2, ensure_ascii=False)
-    with written_aside(path) as aside:
+    with atomic_write(path) as aside:
         aside.write_text(text, encoding="utf-8", errors="backslashreplace")

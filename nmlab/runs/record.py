@@ -322,7 +322,7 @@ class Run:
 
         Raises `RunError` where the run has no such checkpoint or its weights do not fit.
         """
-        from nmlab.weights import load_weights, read_weights
+        from nmlab.problem.weights import load_weights, read_weights
 
         path = self._checkpoint(which)
         if path is None:

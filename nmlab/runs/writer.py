@@ -13,10 +13,10 @@ from typing import Any
 import filelock
 
 from nmlab.errors import RunError
-from nmlab.files import written_aside
 from nmlab.runs import lock
 from nmlab.runs.json_files import write_json
 from nmlab.runs.record import FIGURES, LOCK, PROFILE_DETAILS, PROFILE_REPORT, Run
+from nmlab.runtime.files import atomic_write
 
 
 class RunWriter:
@@ -73,7 +73,7 @@ class RunWriter:
 
     def keep_profile(self, details: Mapping[str, Any], report: str) -> None:
         """Write where the training's time went, as numbers and as a report to read."""
-        with written_aside(self.profile(PROFILE_REPORT)) as aside:
+        with atomic_write(self.profile(PROFILE_REPORT)) as aside:
             aside.write_text(report, encoding="utf-8")
         write_json(self.profile(PROFILE_DETAILS), details)
 
@@ -82,7 +82,7 @@ class RunWriter:
         columns = [self.run.column(name) for name in self._columns]
         rows = [row for row in zip(*columns, strict=True) if row[0] < epochs]
         with (
-            written_aside(self.folder / "metrics.csv") as aside,
+            atomic_write(self.folder / "metrics.csv") as aside,
             aside.open("w", newline="", encoding="utf-8") as file,
         ):
             csv.writer(file, lineterminator="\n").writerows(

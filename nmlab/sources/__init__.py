@@ -1,4 +1,7 @@
-"""What makes a run's functions and values again elsewhere: source, imports, literals, and what is missing."""
+"""What makes a run's functions and values again elsewhere: source, imports, literals, and what is missing.
+
+Imports no other room.
+"""
 
 from nmlab.sources.collecting import sources_of
 from nmlab.sources.literals import is_plain, quoted

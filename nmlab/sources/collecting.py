@@ -20,7 +20,7 @@ from types import FunctionType
 from typing import Any
 
 from nmlab.sources.literals import NoSourceError, is_plain, literal
-from nmlab.sources.origins import SHARED, folder_of, import_line, place_of, submodules_in
+from nmlab.sources.origins import SHARED, folder_of, import_line, import_place_of, submodules_in
 from nmlab.sources.texts import Texts, closure_of, in_order, names_in, undecorated
 
 
@@ -120,7 +120,7 @@ class _Collector:
         return name
 
     def _definition(self, name: str, value: Any, scope: _Scope) -> str:
-        place = place_of(value, name)
+        place = import_place_of(value, name)
         if place is not None and "." not in place[1]:
             if folder := folder_of(sys.modules[place[0]]):
                 self.folders.setdefault(folder, set()).add(place[0].partition(".")[0])
@@ -160,7 +160,7 @@ class _Collector:
             return f"{inner(functools)}.partial({', '.join([*map(inner, (value.func, *value.args)), *keywords])})"
         if inspect.ismethod(value):
             return f"{inner(value.__self__)}.{own_name}"
-        if place := place_of(value, own_name):
+        if place := import_place_of(value, own_name):
             module, path = place
             if not path:
                 return self._define({"numpy": "np"}.get(module) or module.rpartition(".")[2], value, scope)

@@ -22,7 +22,7 @@ SHARED = (type(None), bool, int, float, complex, str, bytes, tuple, frozenset, E
 """Types of which one object may stand for many values, so that it being the same says nothing."""
 
 
-def place_of(value: Any, name: str) -> tuple[str, str] | None:
+def import_place_of(value: Any, name: str) -> tuple[str, str] | None:
     """Return the module and the path in it that lead to this very object in another process too, or None.
 
     Parameters: `name`, what the object is called where it is used. The path of a module itself is ''.
@@ -62,7 +62,7 @@ def _is_found_again(module: str) -> bool:
 
 
 def import_line(module: str, path: str, name: str) -> str:
-    """Return the line that imports what `place_of` found as `name`."""
+    """Return the line that imports what `import_place_of` found as `name`."""
     package, _, last = module.rpartition(".")
     if not path and package and name == last:
         module, path = package, last

@@ -1,4 +1,7 @@
-"""Many fits of one Problem, each with other values: what to try (`space`), where it goes (`plan`), and the trials."""
+"""Many fits of one Problem, each with other values: what to try (`space`), where it goes (`plan`), and the trials.
+
+Imports `errors`, `runtime`, `fields`, `options`, `problem`, `runs`, `provenance`, `launch`.
+"""
 
 from nmlab.sweeps.result import Sweep
 from nmlab.sweeps.sweeping import sweep

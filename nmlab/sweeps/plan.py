@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from nmlab.describe import describe_values
 from nmlab.errors import FieldError
 from nmlab.fields import Field, check, convert, fault_of, fields_of, takes_any_keyword
 from nmlab.fields.field import unknown_name
 from nmlab.options import TrainerOptions
+from nmlab.provenance.settings import describe_values
 from nmlab.sweeps.space import Parameter
 
 OTHER_NAMES = {"learning_rate": "lr", "epochs": "max_epochs", "clip": "gradient_clip_val"}

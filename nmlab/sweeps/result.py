@@ -37,7 +37,7 @@ class Sweep:
         Raises `RunError` naming the sweeps there are.
         """
         store = RunStore(runs_dir)
-        told = [(run, told) for run in store.runs() if (told := _told(run))]
+        told = [(run, told) for run in store.runs() if (told := _text_of(run))]
         ids = [said.get("id") for _, said in told if said.get("name") == name]
         if not ids:
             names = dict.fromkeys(str(said.get("name")) for _, said in told)
@@ -57,12 +57,12 @@ class Sweep:
     def metric(self) -> str:
         """The metric by which trials are judged."""
         first = self._runs[0] if self._runs else None
-        return str(_told(first).get("metric") or first.monitor) if first is not None else "dev_loss"
+        return str(_text_of(first).get("metric") or first.monitor) if first is not None else "dev_loss"
 
     @property
     def mode(self) -> str:
         """'min' or 'max': whether less or more of `metric` is better."""
-        return str(_told(self._runs[0]).get("mode")) if self._runs else "min"
+        return str(_text_of(self._runs[0]).get("mode")) if self._runs else "min"
 
     def value(self, run: Run) -> float | None:
         """Return a trial's metric in the epoch whose weights it keeps; None where it failed or has none."""
@@ -99,13 +99,13 @@ class Sweep:
         return frame.rename_axis("trial").astype({self.metric: float})
 
     def _names(self) -> list[str]:
-        return list(dict.fromkeys(name for run in self._runs for name in _told(run).get("parameters", {})))
+        return list(dict.fromkeys(name for run in self._runs for name in _text_of(run).get("parameters", {})))
 
     def _numbers(self) -> list[int]:
-        return [_told(run).get("trial", 0) for run in self._runs]
+        return [_text_of(run).get("trial", 0) for run in self._runs]
 
     def _shown(self, run: Run) -> dict[str, Any]:
-        parameters = _told(run).get("parameters", {})
+        parameters = _text_of(run).get("parameters", {})
         return {name: value_text(v) if isinstance(v, dict | list) else v for name, v in parameters.items()}
 
     def _table(self) -> tuple[list[str], list[list[str]]]:
@@ -133,7 +133,7 @@ class Sweep:
         return f"<p>{escape(self._head())}</p>" + html_table(titles, [[*map(escape, row)] for row in rows])
 
 
-def _told(run: Run) -> dict[str, Any]:
+def _text_of(run: Run) -> dict[str, Any]:
     """What a run's settings say of the sweep that it belongs to; {} where it belongs to none."""
     told = run.settings.get("sweep")
     return told if isinstance(told, dict) else {}

@@ -11,16 +11,16 @@ import torch
 from neuromancer.problem import Problem
 
 from nmlab.errors import BusyError, FieldError, RunError
-from nmlab.fitting import Builder, DataFunction, Fit
+from nmlab.launch.fit import Builder, DataFunction, Fit
 from nmlab.options import TrainerOptions
-from nmlab.randomness import fresh_seed
+from nmlab.problem.weights import copy_weights, load_weights
 from nmlab.runs import Run, RunStore
 from nmlab.runs.shown import number_text, shorten, value_text
+from nmlab.runtime.rng import fresh_seed
 from nmlab.sweeps.config import Config, read_config
 from nmlab.sweeps.plan import Plan, Trial
 from nmlab.sweeps.result import Sweep
-from nmlab.sweeps.search import Search
-from nmlab.weights import copy_weights, load_weights
+from nmlab.sweeps.sampler import TrialSampler
 
 
 def sweep(
@@ -112,7 +112,7 @@ def sweep(
         )
 
     fit_of(plan.first_look())  # it begins nothing, and says what is wrong with the Problem
-    search = Search(config, count, mode, drawn)
+    search = TrialSampler(config, count, mode, drawn)
     say = _silent if quiet else print
     _introduce(name, search, sweep_config, say)
     done = Sweep(name, store)
@@ -145,7 +145,7 @@ class _Trials:
         self,
         sweep: Sweep,
         plan: Plan,
-        search: Search,
+        search: TrialSampler,
         fit_of: Callable[[Trial, int], Fit],
         say: Callable[[str], object],
     ) -> None:
@@ -245,7 +245,7 @@ def _options(options: TrainerOptions, config: Config, seed: int) -> tuple[Traine
     return options.replace(**changes), faults
 
 
-def _introduce(name: str, search: Search, sweep_config: Mapping[str, Any], say: Callable[[str], object]) -> None:
+def _introduce(name: str, search: TrialSampler, sweep_config: Mapping[str, Any], say: Callable[[str], object]) -> None:
     """Say what the trials will leave out."""
     if search.combinations is not None and search.combinations > search.total:
         say(f"{name}: the grid has {search.combinations} combinations; the first {search.total} are tried")

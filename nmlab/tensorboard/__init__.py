@@ -1,4 +1,7 @@
-"""TensorBoard over a folder of runs, as a server of this process's own."""
+"""TensorBoard over a folder of runs, as a server of this process's own.
+
+Imports `errors`.
+"""
 
 from nmlab.tensorboard.server import Server as Server
 from nmlab.tensorboard.server import serve as serve

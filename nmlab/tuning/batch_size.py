@@ -9,9 +9,10 @@ from lightning.pytorch.tuner.tuning import Tuner
 from neuromancer.loss import AugmentedLagrangeLoss
 from neuromancer.problem import Problem
 
-from nmlab.data import Splits, SplitsDataModule
+from nmlab.data.loader import SplitsDataModule
+from nmlab.data.splits import Splits
 from nmlab.errors import FieldError, NmlabError
-from nmlab.fitting import Builder, DataFunction, all_data_kwargs
+from nmlab.launch.fit import Builder, DataFunction, all_data_kwargs
 from nmlab.options import TrainerOptions
 from nmlab.tuning.search import Probe, Search
 

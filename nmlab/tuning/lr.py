@@ -11,9 +11,9 @@ from typing import Any
 from lightning.pytorch.tuner.tuning import Tuner
 from neuromancer.problem import Problem
 
-from nmlab.data import SplitsDataModule
+from nmlab.data.loader import SplitsDataModule
 from nmlab.errors import FieldError
-from nmlab.fitting import Builder, DataFunction, all_data_kwargs
+from nmlab.launch.fit import Builder, DataFunction, all_data_kwargs
 from nmlab.options import TrainerOptions
 from nmlab.plots import Picture, draw_rates, panel, rates_figure
 from nmlab.plots.paper import PaperFigure

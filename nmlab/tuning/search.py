@@ -21,20 +21,21 @@ from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.tuner.tuning import Tuner
 from neuromancer.problem import Problem
 
-from nmlab import control as controls
-from nmlab.customs import CustomModule, Customs
-from nmlab.data import Batch, Splits, SplitsDataModule
+from nmlab.data.loader import SplitsDataModule
+from nmlab.data.splits import Batch, Splits
 from nmlab.errors import FieldError
-from nmlab.fitting import Builder, DataFunction, Fit
-from nmlab.log import captured
-from nmlab.module import ProblemModule, ready_to_train
+from nmlab.fitting.prepare import build_problem, check_data, splits_of
+from nmlab.launch.fit import Builder, DataFunction, Fit
+from nmlab.launch.task import Task
 from nmlab.options import TrainerOptions
-from nmlab.preparing import built_by, splits_of, try_data
-from nmlab.randomness import RandomStreams
-from nmlab.task import Task
-from nmlab.training import make_trainer
-from nmlab.trial import untouched
-from nmlab.weights import load_weights
+from nmlab.problem.state import preserving_state
+from nmlab.problem.weights import load_weights
+from nmlab.runtime import one_fit
+from nmlab.runtime.capture import captured_output
+from nmlab.runtime.rng import RandomStreams
+from nmlab.training.module import ProblemModule, ready_to_train
+from nmlab.training.train import make_trainer
+from nmlab.training.user_hooks import HookedModule, UserHooks
 
 T = TypeVar("T")
 
@@ -67,7 +68,7 @@ class Search(Task[T]):
         start_weights: Mapping[str, torch.Tensor] | None = None,
         echo: bool = True,
         batch_size: int | None = None,
-        customs: Customs | None = None,
+        user_hooks: UserHooks | None = None,
     ) -> None:
         fit = Fit(problem, data_setup_function, options, data_kwargs, choices=choices)  # which checks all this
         self.options, self._data_kwargs, self._seed = fit.options, fit.data_kwargs, fit.seed
@@ -78,21 +79,21 @@ class Search(Task[T]):
         self._start_weights = start_weights
         self._echo = echo
         self._batch_size = batch_size
-        self._customs = customs
+        self._user_hooks = user_hooks
         super().__init__(f"the search for a {self.what}", f"nmlab {self.what}")
 
     def _perform(self) -> T:
-        with controls.held(self.control), captured(lambda _text: None, self._echo):
+        with one_fit.held(self.control), captured_output(lambda _text: None, self._echo):
             streams = RandomStreams(self._seed)
             self._say("building the Problem")
-            problem = self._source if isinstance(self._source, Problem) else built_by(self._source, streams)
-            with _state_kept(self.options.optimizer), untouched(problem, self._seed):
+            problem = self._source if isinstance(self._source, Problem) else build_problem(self._source, streams)
+            with _state_kept(self.options.optimizer), preserving_state(problem, self._seed):
                 if self._start_weights is not None:
                     load_weights(problem, dict(self._start_weights), source="the Lab's start")
                 self._say("making the data")
                 splits = splits_of(self._function, self._data_kwargs, self._batch_size, streams)
                 self._say("trying out the data")
-                try_data(problem, splits, self._function, self.options, self._customs)
+                check_data(problem, splits, self._function, self.options, self._user_hooks)
                 self._check(problem, splits)
                 self._say(f"looking for a {self.what}")
                 streams.reseed()
@@ -110,8 +111,8 @@ class Search(Task[T]):
         options = self.options.replace(callbacks=(), loggers=(), lr_scheduler=None, profiler=None)
         make_probe: Any
         make_probe, make_data = (Probe, SplitsDataModule) if self.dev else (_TrainOnly, _TrainData)
-        if self._customs is not None:
-            make_probe = partial(type("CustomProbe", (make_probe, CustomModule), {}), customs=self._customs)
+        if self._user_hooks is not None:
+            make_probe = partial(type("CustomProbe", (make_probe, HookedModule), {}), user_hooks=self._user_hooks)
         probe = make_probe(problem, options, streams, self.control, "train_loss")
         data = make_data(splits, streams, options.shuffle, options.num_workers)
         try:

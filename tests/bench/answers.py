@@ -11,8 +11,8 @@ from typing import Any
 
 from nmlab import RunStore, TrainerOptions, fields_of
 from nmlab.form import Form
-from nmlab.log import captured
 from nmlab.runs import rows
+from nmlab.runtime.capture import captured_output
 from tests.bench.goals import CHOICE, EDIT, PRINTS, RUNS
 from tests.bench.table import Result, Table
 from tests.bench.timing import Scale, Taken, clocked
@@ -41,7 +41,7 @@ def prints(store: RunStore) -> Callable[[], object]:
     writer = store.create("talks", {})
 
     def act() -> None:
-        with captured(writer.log, echo=False):
+        with captured_output(writer.log, echo=False):
             for number in range(10_000):
                 print(number)
 

@@ -7,8 +7,9 @@ from dataclasses import asdict
 import torch
 from torch.utils.data import DataLoader
 
-from nmlab.data import Splits, SplitsDataModule
-from nmlab.randomness import RandomStreams
+from nmlab.data.loader import SplitsDataModule
+from nmlab.data.splits import Splits
+from nmlab.runtime.rng import RandomStreams
 from tests.bench.goals import LOADER
 from tests.bench.problems import rosenbrock_data
 from tests.bench.table import Result, Table

@@ -11,8 +11,8 @@ import torch
 from matplotlib.figure import Figure
 
 import nmlab
+from nmlab.notebook.actions import Actions
 from nmlab.notebook.bench import Bench
-from nmlab.notebook.requests import Requests
 from nmlab.plots import Picture, draw_losses, draw_terms, panel
 from nmlab.runs import Run, RunStore
 from tests.bench.contestants import NMLAB, in_a_folder, quiet
@@ -51,12 +51,12 @@ def measure(scale: Scale) -> Result:
     with in_a_folder() as folder:
         lab = nmlab.Lab(rosenbrock, rosenbrock_data)
         bench = Bench(lab._session)
-        requests = Requests(lab._session, bench, lab.export)
+        requests = Actions(lab._session, bench, lab.export)
         edit = {"do": "edit", "form": "options", "name": "lr", "value": "0.01", "turn": 0}
         run, picture = long_run(folder / "long", 5000, 10), Picture()
         acts: dict[str, Callable[[], object]] = {
             "panel made": lambda: Bench(lab._session),
-            "an edit answered": lambda: requests.hear(edit),
+            "an edit answered": lambda: requests.handle(edit),
             "losses of 5000 epochs drawn, 900 px": lambda: picture.png(losses_of(run), 900, 300, 2.0),
             "10 terms of 5000 epochs drawn": lambda: picture.png(terms_of(run), 900, 300, 2.0),
         }

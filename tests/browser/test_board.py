@@ -11,7 +11,7 @@ FIRST, SECOND = "0001-random_parameters", "0002-random_parameters"
 PORT = "(frame) => new URL(frame.src).port"
 ANOTHER_KERNEL = """
 from pathlib import Path
-from nmlab.notebook import board
+from nmlab.notebook import tensorboard_view
 board.show(Path("nmlab_runs").absolute())
 """
 WITHOUT_NMLAB = """

@@ -1,0 +1,407 @@
+"""`LitTrainer`: NeuroMANCER's own signature over nmlab's fit, for notebooks that exist already.
+
+`from nmlab import LitTrainer` in place of `from neuromancer.trainer import LitTrainer` is all that changes: every fit
+is also a `Run`, and what NeuroMANCER's documentation promises holds.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from neuromancer.problem import Problem
+
+from nmlab.errors import FieldError, RunError
+from nmlab.fields import Field, convert, fault_of
+from nmlab.launch.fit import Fit
+from nmlab.options import TrainerOptions
+from nmlab.problem.weights import PREFIX, copy_weights
+from nmlab.runs import Run
+from nmlab.sweeps import Sweep, sweep
+from nmlab.training.checkpoints import save_weights
+from nmlab.training.user_hooks import HookedModule, UserHooks, customs_of
+from nmlab.tuning import BatchSizeSearch, FoundLR, LRSearch
+
+_NAMES = {
+    "max_epochs": "epochs",
+    "gradient_clip_val": "clip",
+    "optimizer": "custom_optimizer",
+    "loggers": "logger",
+    "lr": "hparam_config",
+    "monitor": "eval_metric",
+}
+"""LitTrainer's names for options of nmlab that are called otherwise there."""
+
+_BATCH_SIZE = Field("batch_size", "integer", minimum=1)
+
+_NOTHING_YET = "This LitTrainer has not fitted anything yet; call fit(problem, data_setup_function)."
+
+
+class LitTrainer:
+    """Fits NeuroMANCER Problems, as NeuroMANCER's LitTrainer is documented to.
+
+    Parameters
+    ----------
+    epochs : most epochs to train
+    train_metric, dev_metric, test_metric : keys of the Problem's output that are trained on, and scored; with the
+        batches' own prefix or without, so that `train_loss` does for a SequenceDataset as `nstep_train_loss`
+    eval_metric : metric that says which epoch is best, also one that a step or hook logs; without dev split the default
+        falls back to the train loss
+    patience : epochs without improvement after which to stop; None for never
+    warmup : epochs before patience counts
+    clip : largest norm of the gradient; not used where the training step optimizes by itself
+    custom_optimizer : a torch optimizer that holds parameters of the Problem; default Adam, 1e-3, betas (0.0, 0.9).
+        Each fit begins with the state in which it was given
+    save_weights : whether the best weights go to a file beside the run's folder too
+    weight_path : folder of that file; None for no file, or the working folder where `weight_name` is given
+    weight_name : its name without '.ckpt', with '{epoch}' or '{dev_loss:.3f}' filled in as Lightning does, for the best
+        epoch; default '{epoch}-{step}'. One of this name is replaced
+    devices, strategy : 'auto', or what `TrainerOptions` takes; one device today
+    accelerator : 'auto' is CUDA if there is one, else CPU
+    profiler : 'simple', 'advanced', 'pytorch', or one of Lightning's
+    custom_training_step : called with the module (`.problem`, `.current_epoch`, `.train_metric`, …) and a batch;
+        returns the loss
+    custom_hooks : functions by Lightning's names, whose first argument is the module
+    logger : a Lightning logger, or a list of them; None, True or False for nmlab's own record alone, to whose events
+        a hook adds by `self.logger`
+    hparam_config : `learning_rate` and `batch_size` in it hold, if there are any
+    automatic_optimization : False where `custom_training_step` steps the optimizers itself
+    runs_dir : the folder in which each fit gets a run's folder
+    seed : of all random numbers; default drawn from torch's generator, so that `torch.manual_seed` before it counts
+
+    Raises
+    ------
+    FieldError : arguments or hooks are wrong; all faults at once
+    """
+
+    def __init__(
+        self,
+        epochs: int = 1000,
+        train_metric: str = "train_loss",
+        dev_metric: str = "dev_loss",
+        test_metric: str = "test_loss",
+        eval_metric: str = "dev_loss",
+        patience: int | None = None,
+        warmup: int = 0,
+        clip: float | None = 100.0,
+        custom_optimizer: torch.optim.Optimizer | None = None,
+        save_weights: bool = True,
+        weight_path: str | os.PathLike[str] | None = None,
+        weight_name: str | None = None,
+        devices: Any = "auto",
+        strategy: str = "auto",
+        accelerator: str = "auto",
+        profiler: Any = None,
+        custom_training_step: Callable[..., Any] | None = None,
+        custom_hooks: Mapping[str, Callable[..., Any]] | None = None,
+        logger: Any = None,
+        hparam_config: Any = None,
+        automatic_optimization: bool = True,
+        *,
+        runs_dir: str | os.PathLike[str] = "nmlab_runs",
+        seed: int | None = None,
+    ) -> None:
+        self.epochs = epochs
+        self.train_metric = train_metric
+        self.dev_metric = dev_metric
+        self.test_metric = test_metric
+        self.eval_metric = eval_metric
+        self.patience = patience
+        self.warmup = warmup
+        self.clip = clip
+        self.custom_optimizer = custom_optimizer
+        self.save_weights = save_weights
+        self.weight_path = weight_path
+        self.weight_name = weight_name
+        self.devices = devices
+        self.strategy = strategy
+        self.accelerator = accelerator
+        self.profiler = profiler
+        self.custom_training_step = custom_training_step
+        self.custom_hooks = dict(custom_hooks) if isinstance(custom_hooks, Mapping) else custom_hooks
+        self.logger = logger
+        self.hparam_config = hparam_config
+        self.automatic_optimization = automatic_optimization
+        self.runs_dir = runs_dir
+        self.seed = seed
+        self._fit: Fit | None = None
+        self._run: Run | None = None
+        self._problem: Problem | None = None
+        self._checked()
+
+    # --- fitting ---
+
+    def fit(self, problem: Problem, data_setup_function: Callable[..., Any], **kwargs: Any) -> Run:
+        """Train `problem` on what `data_setup_function(**kwargs)` returns, and return the record of it.
+
+        Afterwards the Problem holds the best weights by `eval_metric`. Starts from the weights that it holds, with a
+        fresh trainer and optimizer state, each time. Raises what `nmlab.fit` does.
+        """
+        options, user_hooks = self._begin(problem)
+        given: dict[str, Any] = {"runs_dir": self.runs_dir, "batch_size": self._batch_size, "customs": user_hooks}
+        with _in_our_words(kwargs):
+            fit = Fit(problem, data_setup_function, options, kwargs, **given)
+            self._fit, self._run, self._problem = fit, None, problem
+            try:
+                return fit.run_to_end()
+            finally:
+                if fit.done and fit.run.epochs:
+                    self._save(fit.run)
+
+    def hyperparameter_sweep(
+        self,
+        problem: Problem,
+        data_setup_function: Callable[..., Any],
+        sweep_config: Mapping[str, Any],
+        count: int | None = 10,
+        project_name: str = "run_sweep",
+        **kwargs: Any,
+    ) -> Sweep:
+        """Fit `problem` up to `count` times with values that `sweep_config` gives, each a run, and return the sweep.
+
+        All here: no account, no network. `sweep_config` is in wandb's format, as `nmlab.sweep` reads it; `kwargs` are
+        the data function's in all trials. Afterwards the Problem holds the best trial's weights, `run` is its run.
+        Raises what `nmlab.sweep` does.
+        """
+        options, user_hooks = self._begin(problem)
+
+        def make_fit(*arguments: Any, **keywords: Any) -> Fit:
+            keywords["batch_size"] = keywords.get("batch_size") or self._batch_size
+            self._fit = Fit(*arguments, **keywords, user_hooks=user_hooks)
+            return self._fit
+
+        own_name = sweep_config.get("name") if isinstance(sweep_config, Mapping) else None
+        name = str(own_name or project_name)
+        given: dict[str, Any] = {"options": options, "data_kwargs": kwargs, "runs_dir": self.runs_dir, "name": name}
+        self._fit, self._run, self._problem = None, None, problem
+        try:
+            with _in_our_words(kwargs):
+                done = sweep(problem, data_setup_function, sweep_config, count, **given, make_fit=make_fit)
+        except KeyboardInterrupt:
+            if self._fit is not None and self._fit.done:
+                self._keep_best(Sweep.read(name, self.runs_dir))
+            raise
+        self._keep_best(done)
+        return done
+
+    # --- searching before a fit ---
+
+    def find_lr(
+        self,
+        problem: Problem,
+        data_setup_function: Callable[..., Any],
+        *,
+        min_lr: float = 1e-6,
+        max_lr: float = 1.0,
+        num_training: int = 100,
+        **kwargs: Any,
+    ) -> FoundLR:
+        """Train a few steps with a rising learning rate and return the losses and the rate at which they fell fastest.
+
+        With the steps and hooks of this LitTrainer; all is as before afterwards, and the next fit is the one it would
+        have been. Parameters and what it raises as for `nmlab.find_lr`; `kwargs` are the data function's.
+        """
+        given = {"min_lr": min_lr, "max_lr": max_lr, "num_training": num_training, **self._searched()}
+        with _in_our_words(kwargs):
+            return LRSearch(problem, data_setup_function, data_kwargs=kwargs, **given).run_to_end()
+
+    def find_batch_size(
+        self,
+        problem: Problem,
+        data_setup_function: Callable[..., Any],
+        *,
+        mode: Literal["power", "binsearch"] = "power",
+        max_trials: int = 6,
+        **kwargs: Any,
+    ) -> int:
+        """Train a few steps with ever larger batches and return the largest size that fits into memory.
+
+        With the steps and hooks of this LitTrainer, from the batch size of `hparam_config` if there is one; all is as
+        before afterwards. Parameters and what it raises as for `nmlab.find_batch_size`; `kwargs` are the data
+        function's.
+        """
+        given = {"mode": mode, "max_trials": max_trials, **self._searched()}
+        with _in_our_words(kwargs):
+            return BatchSizeSearch(problem, data_setup_function, data_kwargs=kwargs, **given).run_to_end()
+
+    # --- what a fit leaves ---
+
+    def get_weights(self) -> dict[str, torch.Tensor]:
+        """Return the state of the Problem that was fitted last: the best weights by `eval_metric`."""
+        if self._problem is None:
+            raise RunError(_NOTHING_YET)
+        return dict(self._problem.state_dict())
+
+    @property
+    def run(self) -> Run:
+        """The record of the last fit, or of the best one in a sweep."""
+        return self._last.run if self._run is None else self._run
+
+    @property
+    def lit_problem(self) -> HookedModule:
+        """The LightningModule around the Problem of the last fit."""
+        if self._last.module is None:
+            raise RunError("This LitTrainer's fit has not come to its training.")
+        return self._last.module
+
+    @property
+    def lit_data_module(self) -> Any:
+        """The LightningDataModule of the last fit."""
+        return self.lit_problem.trainer.datamodule  # type: ignore[attr-defined]  # which Lightning gives it
+
+    @property
+    def callback_metrics(self) -> dict[str, torch.Tensor]:
+        """All that was logged in the last fit, as it stood at its end, or stands now."""
+        return self.lit_problem.last_metrics or dict(self.lit_problem.trainer.callback_metrics)
+
+    @property
+    def current_epoch(self) -> int:
+        """How many epochs the last fit has trained; while it runs, the epoch's number from 0."""
+        return 0 if self._fit is None or self._fit.module is None else int(self._fit.module.current_epoch)
+
+    @property
+    def _last(self) -> Fit:
+        if self._fit is None:
+            raise RunError(_NOTHING_YET)
+        return self._fit
+
+    # --- what was asked for ---
+
+    def _checked(self) -> tuple[TrainerOptions, UserHooks]:
+        """Return the arguments as nmlab takes them; raises `FieldError` with all faults at once."""
+        faults: dict[str, str] = {}
+        user_hooks, options = UserHooks(), TrainerOptions()
+        metrics = {"train": self.train_metric, "dev": self.dev_metric, "test": self.test_metric}
+        for split, metric in {**metrics, "eval": self.eval_metric}.items():
+            if not isinstance(metric, str):
+                faults[f"{split}_metric"] = f"{metric!r} is no name; give one such as 'dev_loss'"
+        size = self._hparam("batch_size")
+        size_fault = None if size is None else fault_of(_BATCH_SIZE, size)
+        try:
+            self._weight_file({})
+        except (TypeError, ValueError, LookupError, AttributeError) as error:
+            where = f"{self.weight_name!r} in {self.weight_path!r}"
+            faults["weight_name"] = f"{where}: {error}; give a folder, and a name such as 'best' or 'best-{{epoch}}'"
+        try:
+            user_hooks = customs_of(self.custom_training_step, self.custom_hooks, metrics, self.automatic_optimization)
+        except FieldError as error:
+            faults |= error.faults
+        given = {
+            "max_epochs": self.epochs,
+            "lr": self._hparam("learning_rate"),
+            "optimizer": self.custom_optimizer,
+            "patience": self.patience or None,
+            "warmup": self.warmup,
+            # where the training step optimizes by itself it clips by itself: Lightning refuses to
+            "gradient_clip_val": self.clip if user_hooks.automatic_optimization else None,
+            "monitor": self._monitor() if not faults else None,
+            "accelerator": self.accelerator,
+            "devices": 1 if self.devices == "auto" else self.devices,
+            "strategy": self.strategy,
+            "profiler": self.profiler,
+            "loggers": _loggers(self.logger),
+            "seed": self.seed,
+        }
+        unset = {name for name in ("lr", "optimizer", "patience", "profiler", "seed", "monitor") if given[name] is None}
+        try:
+            options = TrainerOptions(**{name: value for name, value in given.items() if name not in unset})
+        except FieldError as error:
+            faults |= _called(error.faults)
+        if size_fault is not None:
+            of_rate = [f"learning_rate: {faults['hparam_config']}"] if "hparam_config" in faults else []
+            faults["hparam_config"] = "; ".join([f"batch_size: {size_fault}", *of_rate])
+        if faults:
+            raise FieldError(faults, "LitTrainer")
+        return options, user_hooks
+
+    def _begin(self, problem: Problem) -> tuple[TrainerOptions, UserHooks]:
+        """Return what a fit begins with; what is wrong with it or cannot be written is to be known before it."""
+        if not isinstance(problem, Problem):
+            raise FieldError({"problem": f"a {type(problem).__name__}; give a Problem, which keeps the weights"})
+        options, user_hooks = self._seeded()
+        if (file := self._weight_file({})) is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        return options, user_hooks
+
+    def _seeded(self) -> tuple[TrainerOptions, UserHooks]:
+        options, user_hooks = self._checked()
+        if self.seed is None:
+            options = options.replace(seed=int(torch.randint(2**31, (), device="cpu")))
+        return options, user_hooks
+
+    def _searched(self) -> dict[str, Any]:
+        """Return what a search begins with: what the next fit will, whose seed stays to be drawn."""
+        with torch.random.fork_rng(devices=[]):
+            options, user_hooks = self._seeded()
+        return {"options": options, "customs": user_hooks, "batch_size": self._batch_size}
+
+    def _keep_best(self, swept: Sweep) -> None:
+        with suppress(RunError):  # no trial has come to a value
+            self._run = swept.best
+            self._save(self._run)
+
+    def _save(self, run: Run) -> None:
+        """Write the weights that the Problem holds after a run where the user wants them."""
+        if (file := self._weight_file(_best_of(run))) is not None and self._problem is not None:
+            save_weights(copy_weights(self._problem), file, PREFIX)
+
+    def _monitor(self) -> str | None:
+        """Return nmlab's name for `eval_metric`; None for the default, which needs no dev split."""
+        known = {"train_loss_epoch": "train_loss", self.train_metric: "train_loss", self.dev_metric: "dev_loss"}
+        metric = known.get(self.eval_metric, self.eval_metric.removeprefix("nstep_"))
+        return None if metric == "dev_loss" else metric
+
+    def _weight_file(self, metrics: Mapping[str, Any]) -> Path | None:
+        """Return where the weights of an epoch with these metrics go, as Lightning would name it; None for no file."""
+        if not self.save_weights or (self.weight_path is None and self.weight_name is None):
+            return None
+        lightnings = ModelCheckpoint(Path(self.weight_path or "."), self.weight_name)
+        return Path(lightnings.format_checkpoint_name(dict(metrics)))
+
+    @property
+    def _batch_size(self) -> int | None:
+        size = self._hparam("batch_size")
+        return None if size is None else convert(_BATCH_SIZE, size)
+
+    def _hparam(self, name: str) -> Any:
+        config = self.hparam_config
+        return config.get(name) if isinstance(config, Mapping) else getattr(config, name, None)
+
+
+def _called(faults: Mapping[str, str]) -> dict[str, str]:
+    """Return faults of options by LitTrainer's names for these."""
+    return {_NAMES.get(name, name): fault for name, fault in faults.items()}
+
+
+def _loggers(given: Any) -> Any:
+    """Return loggers as a list; nmlab's own record stands for Lightning's default ones."""
+    if given is None or isinstance(given, bool):
+        return ()
+    return tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else (given,)
+
+
+@contextmanager
+def _in_our_words(data_kwargs: Container[str]) -> Iterator[None]:
+    """Call options by LitTrainer's names in what the block raises; keywords of the data function are no options."""
+    try:
+        yield
+    except FieldError as error:
+        error.faults = {
+            key: fault
+            for name, fault in error.faults.items()
+            for key in (_called({name: fault}) if name not in data_kwargs else [name])
+        }
+        raise
+
+
+def _best_of(run: Run) -> dict[str, Any]:
+    """Return the metrics of a run's best epoch, with the steps until then."""
+    best = {} if run.checkpoint_path is None else torch.load(run.checkpoint_path, map_location="cpu", weights_only=True)
+    epoch = best.get("epoch", run.epochs - 1)
+    row = {name: run.column(name)[epoch] for name in run.columns}
+    return {**row, "epoch": epoch, "step": best.get("global_step", 0)}

@@ -1,0 +1,119 @@
+"""One forward pass of a few samples before the first step, so that what does not fit is said in the user's words."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from typing import Any
+
+import torch
+from neuromancer.loss import AugmentedLagrangeLoss
+from neuromancer.problem import Problem
+
+from nmlab.data.loader import first_batch
+from nmlab.data.splits import Batch, Splits
+from nmlab.errors import DataError
+from nmlab.problem.state import preserving_state
+from nmlab.problem.terms import terms_of
+
+
+def dry_run(
+    problem: Problem, splits: Splits, source: str, converted: bool = False, without: Container[str] = ()
+) -> None:
+    """Run `problem` forward on at most two samples of every split; nothing of it is changed.
+
+    Parameters: `source`, the data function's name and place, for the message; `converted`, whether the fit will convert
+    the samples to the Problem's own precision (as with '64-true'); `without`, names of splits to leave out. Raises
+    `DataError` with, for each split that fails, the node or term, what it lacks, and the shapes and types of what it
+    got.
+    """
+    faults = _multiplier_faults(problem, splits)
+    for name, dataset in splits.items():
+        if name in without:
+            continue
+        gradients = name == "train" or bool(problem.grad_inference)
+        with preserving_state(problem), torch.set_grad_enabled(gradients):
+            problem.eval()
+            try:
+                batch = first_batch(dataset)
+            except Exception as error:
+                faults.append(f"{name}: its samples cannot be made into a batch: {type(error).__name__}: {error}")
+                continue
+            like = next(problem.parameters(), torch.empty(0, device="cpu"))
+            for key, value in batch.items():
+                if isinstance(value, torch.Tensor):
+                    floats = converted and value.is_floating_point()
+                    batch[key] = value.to(like.device, like.dtype if floats else value.dtype)
+            if fault := _fault(problem, batch):
+                faults.append(f"{name}: {fault}{'' if gradients else _hint(problem, batch)}")
+    if faults:
+        raise DataError(faults, subject=f"The Problem cannot take what {source} returned")
+
+
+def _hint(problem: Problem, batch: Batch) -> str:
+    """Return what would help where a pass fails only for want of gradients."""
+    with torch.enable_grad():
+        wanting = _fault(problem, batch) is None
+    return "; it needs gradients: make the Problem with grad_inference=True" if wanting else ""
+
+
+def _multiplier_faults(problem: Problem, splits: Splits) -> list[str]:
+    """NeuroMANCER's AugmentedLagrangeLoss keeps a multiplier a training sample and takes them in one batch only."""
+    if not isinstance(problem.loss, AugmentedLagrangeLoss):
+        return []
+    samples, batch_size, expected = len(splits.train), splits.batch_size, int(problem.loss.nsamples)
+    faults = []
+    if batch_size < samples:
+        faults.append(
+            f"train: AugmentedLagrangeLoss takes the whole training set as one batch, and batch_size={batch_size} is "
+            f"less than its {samples} samples"
+        )
+    if expected != samples:
+        faults.append(f"train: AugmentedLagrangeLoss was made for {expected} training samples, and there are {samples}")
+    return faults
+
+
+def _fault(problem: Problem, batch: Batch) -> str | None:
+    """Return what is wrong with a forward pass on `batch`, or None."""
+    if "name" not in batch:
+        return "its batches have no 'name'; let collate_fn add it, as NeuroMANCER's do"
+    try:
+        output = problem(dict(batch))
+    except Exception as error:
+        return _where(problem, dict(batch), error)
+    loss = output[f"{batch['name']}_loss"]
+    if not isinstance(loss, torch.Tensor):
+        return "the Problem has neither an objective nor a constraint: its loss is not a tensor"
+    if loss.numel() != 1:
+        return f"the loss has shape {tuple(loss.shape)}; every objective must give a single number (a mean, say)"
+    return None
+
+
+def _where(problem: Problem, values: dict[str, Any], error: Exception) -> str:
+    """Walk through nodes and terms to the one that raised."""
+    for node in problem.nodes:
+        try:
+            out = node(values)
+        except Exception as at_node:
+            return _text_of(f"node {node.name!r}", node.input_keys, values, at_node)
+        values = {**values, **({node.name: out} if isinstance(out, torch.Tensor) else out)}
+    terms = [*problem.loss.objectives, *problem.loss.constraints]
+    for term, named in zip(terms, terms_of(problem), strict=True):
+        try:
+            term(dict(values))
+        except Exception as at_term:
+            return _text_of(f"term {named.name!r}", term.input_keys, values, at_term)
+    return f"the loss raised {type(error).__name__}: {error}"
+
+
+def _text_of(who: str, keys: Any, values: dict[str, Any], error: Exception) -> str:
+    missing = str(error.args[0]) if isinstance(error, KeyError) and error.args else None
+    got = {key: values[key] for key in dict.fromkeys(keys) if key in values}
+    shapes = ", ".join(
+        f"{key} {tuple(v.shape)} {str(v.dtype).removeprefix('torch.')}"
+        for key, v in got.items()
+        if isinstance(v, torch.Tensor)
+    )
+    if missing is not None and missing not in values:
+        there = ", ".join(sorted(key for key in values if key not in ("name", "epoch", "index")))
+        return f"{who} needs {missing}, which the data do not have; they have {there}"
+    return f"{who} raised {type(error).__name__}: {error}; it got {shapes or 'no tensors'}"

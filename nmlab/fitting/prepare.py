@@ -1,0 +1,51 @@
+"""What comes before a training, in a fit or a search: the Problem built, its data made and tried out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from neuromancer.problem import Problem
+
+from nmlab.data.splits import Splits, make_splits, place_of
+from nmlab.errors import FieldError
+from nmlab.fitting.dry_run import dry_run
+from nmlab.options import TrainerOptions
+from nmlab.runtime.rng import RandomStreams
+from nmlab.training.user_hooks import UserHooks
+
+
+def build_problem(source: Callable[[], Any], streams: RandomStreams) -> Problem:
+    """Return the Problem that a builder makes; raises `FieldError` where it makes something else."""
+    with streams:
+        problem = source()
+    if not isinstance(problem, Problem):
+        raise FieldError({"problem": f"its builder {place_of(source)} returned a {type(problem).__name__}"})
+    return problem
+
+
+def splits_of(
+    function: Callable[..., Any], data_kwargs: Mapping[str, Any], batch_size: int | None, streams: RandomStreams
+) -> Splits:
+    """Return a data function's splits, made from the streams' first numbers on.
+
+    Parameters: `batch_size`, in place of the function's own; None for that. Raises as `make_splits` does.
+    """
+    streams.reseed()
+    with streams:
+        splits = make_splits(function, data_kwargs)
+    return replace(splits, batch_size=batch_size or splits.batch_size)
+
+
+def check_data(
+    problem: Problem,
+    splits: Splits,
+    function: Callable[..., Any],
+    options: TrainerOptions,
+    user_hooks: UserHooks | None,
+) -> None:
+    """Try out the data as they will be trained on; raises as `dry_run` does."""
+    converted = options.precision in ("64-true", "16-true", "bf16-true")
+    untried = user_hooks.untried if user_hooks is not None else ()
+    dry_run(problem, splits, place_of(function), converted, without=untried)

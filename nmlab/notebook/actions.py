@@ -1,0 +1,259 @@
+"""What is asked for on the panel, done: each message of the page by its name."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from nmlab.errors import NmlabError, RunError
+from nmlab.form import Form
+from nmlab.notebook.bench import GUESS_FIRST, Bench
+from nmlab.notebook.data_file import DataFile
+from nmlab.notebook.session import KEPT, Session
+from nmlab.runs import Run
+from nmlab.runtime import one_fit
+
+Message = dict[str, Any]
+
+DOWNLOAD = 30_000_000
+"""Bytes of a file that is sent to the browser."""
+
+
+class Actions:
+    """Does what a user asks for on the panel of a bench.
+
+    Parameters: `session`; `bench`, over the same session; `export`, called without arguments to write the archive,
+    returns its path.
+    """
+
+    def __init__(self, session: Session, bench: Bench, export: Callable[[], Path]) -> None:
+        self._session = session
+        self._bench = bench
+        self._export = export
+        self._own_file = DataFile(session, bench)
+        self._take_back: Callable[[], None] | None = None
+        bench.panel.on_msg(lambda _panel, message, buffers: self.handle({**message, "buffers": buffers}))
+
+    def handle(self, message: Message) -> None:
+        """Do what a message asks for; what goes wrong is shown and kills nothing."""
+        what = str(message.get("do"))
+        if what in OF_THIS_TURN and message.get("turn") != self._bench.panel.controls["turn"]:
+            return  # a click of a run that has ended, or the second of a double one
+        try:
+            _DO[what](self, message)
+        except NmlabError as error:
+            self._bench.say_error(type(error).__name__, str(error))
+        except Exception as error:
+            self._bench.say_error(f"{type(error).__name__}: {error}", traceback.format_exc())
+        finally:
+            self._bench.answer()
+
+    # --- the run ---
+
+    def _begin(self, step: bool = False) -> None:
+        if self._session.guess_due:
+            self._bench.say(GUESS_FIRST)
+            return
+        self._bench.say("")
+        self._session.start(echo=False, step=step)
+        self._bench.refresh()
+
+    def _of(self, what: str) -> None:
+        """Stop, pause, resume or step the running fit; a step without one begins a run."""
+        if self._session.running and self._session.fit is not None:
+            getattr(self._session.fit.control, what)()
+            self._bench.refresh()
+        elif what == "step":
+            self._begin(step=True)
+        elif what == "stop":
+            self._bench.searching.stop()
+            self._bench.refresh()
+
+    def _find_lr(self) -> None:
+        self._bench.say("")
+        self._bench.searches(self._session.find_lr(echo=False))
+
+    def _guess(self, message: Message) -> None:
+        self._session.take_guess(str(message["text"]))
+        self._bench.say("")
+
+    def _skip_guess(self, _message: Message) -> None:
+        self._session.guess = []
+        self._bench.say("")
+
+    # --- the forms ---
+
+    def _edit(self, message: Message) -> None:
+        self._form(message).enter(str(message["name"]), message["value"])
+        self._bench.show_entries()
+
+    def _reset(self, message: Message) -> None:
+        if "name" in message:
+            self._form(message).reset(str(message["name"]))
+        else:
+            undone = [form.reset_all() for form in self._session.forms.values()]
+
+            def back() -> None:
+                for each in undone:
+                    each()
+                self._bench.show_entries()
+
+            self._take_back = back
+            self._bench.say("All fields have their defaults again.", undo=True)
+        self._bench.show_entries()
+
+    def _form(self, message: Message) -> Form:
+        return self._session.forms[message["form"]]
+
+    def _take_settings(self, run: Run, begin: bool = False) -> None:
+        lost = self._session.take_settings(run)
+        self._bench.show_forms()
+        told = f"The form holds the settings of run {run.id}"
+        if lost:
+            self._bench.say(f"{told}, but for {', '.join(lost)}: its record could not keep these. Set them, then Run.")
+        elif begin and not self._session.faults:
+            self._begin()
+        else:
+            self._bench.say(f"{told}.")
+
+    def _start_from(self, message: Message) -> None:
+        ids = message.get("runs") or []
+        if ids == [KEPT] and self._session.has_kept:
+            self._session.start_from_kept()
+        else:
+            self._session.start_from(self._asked(ids[0]) if ids else None)
+        self._bench.show_runs()
+        start = self._session.starts_from
+        whose = "fresh weights" if start is None else start if start == KEPT else f"the best weights of run {start}"
+        self._bench.say(f"The next runs start from {whose}.")
+
+    # --- runs ---
+
+    def _restore(self, message: Message) -> None:
+        if (problem := self._session.newest_problem) is None:
+            raise RunError("There is no Problem to put weights into yet: its builder was not called. Run once.")
+        if (running := one_fit.current()) is not None:
+            raise RunError(f"Weights cannot be restored while a fit may change them. {running.busy()}")
+        run = self._asked(message["runs"][0])
+        run.restore(problem)
+        self._bench.say(f"The Problem holds the best weights of run {run.id}.")
+
+    def _label(self, message: Message) -> None:
+        run, text = self._asked(message["runs"][0]), str(message["text"])
+        (self._session.store.rename if message["do"] == "rename" else self._session.store.annotate)(run, text)
+        self._bench.changed_runs()
+
+    def _delete(self, message: Message) -> None:
+        runs = [self._asked(id) for id in message["runs"]]
+        if going := [run.id for run in runs if run.status == "running"]:
+            raise RunError(f"Run {going[0]} is running and cannot be deleted; stop it first. Nothing was deleted.")
+        deleted: list[Run] = []
+
+        def back() -> None:
+            for run in deleted:
+                self._session.store.undelete(run)
+            self._bench.changed_runs()
+
+        try:
+            for run in runs:
+                self._session.store.delete(run)
+                deleted.append(run)
+        finally:
+            self._bench.changed_runs()
+            if deleted:
+                self._take_back = back
+                self._bench.say_of_runs(f"Moved to the trash: {', '.join(run.id for run in deleted)}")
+
+    def _undo(self, _message: Message) -> None:
+        back, self._take_back = self._take_back, None
+        self._bench.say("")
+        if back is not None:
+            back()
+
+    def _asked(self, id: Any) -> Run:
+        return self._session.store.get(str(id))
+
+    def _compare(self, _message: Message) -> None:
+        self._bench.panel.change(tab="details")
+        self._bench.painter.wake()
+
+    def _send_log(self, _message: Message) -> None:
+        run = self._bench.seen
+        if run is not None and run.log_path.exists():
+            self._send(run.log_path, f"{run.id}-log.txt", f"The log is {run.log_path}.")
+
+    def _write_archive(self, _message: Message) -> None:
+        path = self._export()
+        self._send(path, path.name, f"Written: {path}. nmlab.load({path.name!r}) reads it.")
+
+    def _send(self, path: Path, name: str, told: str) -> None:
+        """Send a file to the browser, for those whose machine goes away, if it is not too large for the page."""
+        self._bench.say(told)
+        if path.stat().st_size <= DOWNLOAD:
+            self._bench.panel.send({"file": name}, [path.read_bytes()])
+
+    # --- a file as data ---
+
+    def _take_file(self, message: Message) -> None:
+        if buffers := message["buffers"]:
+            self._take_back = self._own_file.take(str(message["name"]), bytes(buffers[0]))
+        else:
+            self._take_back = self._own_file.open(Path(str(message["path"])).expanduser())
+
+    # --- TensorBoard ---
+
+    def _tensorboard(self, message: Message) -> None:
+        self._bench.board.open_soon([self._asked(id) for id in message.get("runs") or []])
+
+    # --- presets ---
+
+    def _preset(self, message: Message) -> None:
+        what, name, session = message["do"], str(message["name"]), self._session
+        if what == "save preset":
+            session.save_preset(name)
+            self._bench.say(f"Saved as preset “{name}”.")
+        elif what == "load preset":
+            lost = session.load_preset(name)
+            self._bench.show_forms()
+            self._bench.say(f"Preset “{name}”" + (f", without {', '.join(lost)}." if lost else "."))
+        else:
+            session.presets.delete(name)
+        self._bench.show_presets()
+
+
+OF_THIS_TURN = {"run", "again", "find lr", "pause", "resume", "step", "stop"}
+
+_DO: dict[str, Callable[[Actions, Message], None]] = {
+    "run": lambda me, _message: me._begin(),
+    "pause": lambda me, _message: me._of("pause"),
+    "resume": lambda me, _message: me._of("resume"),
+    "step": lambda me, _message: me._of("step"),
+    "stop": lambda me, _message: me._of("stop"),
+    "find lr": lambda me, _message: me._find_lr(),
+    "guess": Actions._guess,
+    "skip guess": Actions._skip_guess,
+    "edit": Actions._edit,
+    "reset": Actions._reset,
+    "again": lambda me, message: me._take_settings(me._asked(message["run"]), begin=True),
+    "settings": lambda me, message: me._take_settings(me._asked(message["runs"][0])),
+    "from": Actions._start_from,
+    "restore": Actions._restore,
+    "rename": Actions._label,
+    "note": Actions._label,
+    "compare": Actions._compare,
+    "delete": Actions._delete,
+    "undo": Actions._undo,
+    "dismiss": lambda me, _message: me._bench.say(""),
+    "log file": Actions._send_log,
+    "export": Actions._write_archive,
+    "take file": Actions._take_file,
+    "preview": lambda me, _message: me._own_file.preview(),
+    "tensorboard": Actions._tensorboard,
+    "close tensorboard": lambda me, _message: me._bench.board.close(),
+    "no tensorboard": lambda me, message: me._bench.board.unreachable(message.get("tried") or []),
+    "save preset": Actions._preset,
+    "load preset": Actions._preset,
+    "delete preset": Actions._preset,
+}

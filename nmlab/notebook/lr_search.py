@@ -1,0 +1,79 @@
+"""A search for a learning rate on the panel, or what else a cell waits for: how it goes, and what it found."""
+
+from __future__ import annotations
+
+import traceback
+from html import escape
+from typing import Any
+
+from nmlab.errors import NmlabError
+from nmlab.launch.task import Task
+from nmlab.notebook.status_line import error_html, picture_html
+from nmlab.tuning import FoundLR
+
+
+class LRSearchView:
+    """The search that goes on, if there is one."""
+
+    def __init__(self) -> None:
+        self._search: Task[Any] | None = None
+
+    def begun(self, search: Task[Any]) -> None:
+        """Follow a search; where a cell waits for it, the cell tells what it found."""
+        self._search = search
+
+    @property
+    def going(self) -> bool:
+        """Whether there is a search, or one whose end was not seen yet."""
+        return self._search is not None
+
+    @property
+    def enabled(self) -> list[str]:
+        """The buttons that a search can hear."""
+        search = self._search
+        heard = search is not None and not (search.control.blocking or search.done or search.control.stopping)
+        return ["stop"] if heard else []
+
+    @property
+    def hint(self) -> str:
+        """How the search goes, in words."""
+        if self._search is None:
+            return ""
+        control = self._search.control
+        if control.blocking:
+            return control.busy()
+        if control.stopping:
+            return "stopping the search"
+        steps = control.progress
+        return f"{control.phase}: step {steps.batch} of {steps.batches}" if steps.batch else control.phase
+
+    def stop(self) -> None:
+        """Stop the search; harmless where there is none."""
+        if self._search is not None:
+            self._search.control.stop()
+
+    def ended(self) -> dict[str, Any] | None:
+        """Return the message that tells what a search found once it has ended; None before, and where a cell tells."""
+        search = self._search
+        if search is None or not search.done:
+            return None
+        self._search = None
+        if search.control.blocking:
+            return None
+        try:
+            return message_of(search.wait())
+        except NmlabError as error:
+            return {"html": error_html("No learning rate was found", str(error))}
+        except BaseException as error:  # the data function's own, sys.exit too
+            return {"html": error_html(f"{type(error).__name__}: {error}", traceback.format_exc())}
+
+
+def message_of(found: FoundLR) -> dict[str, Any]:
+    """Return what a search found as a message of the panel: words, a picture, and the rate to use as text."""
+    if found.suggestion is None:
+        words, rate = "The loss never fell: there is no learning rate to suggest.", ""
+    else:
+        rate = f"{found.suggestion:.2g}"
+        words = f"The loss fell most steeply at a learning rate of {rate}."
+    picture = picture_html(found._repr_png_(), 600, f"Loss by learning rate. {words}") if found.lrs else ""
+    return {"html": f"<div class='nm-told'><div role='status'>{escape(words)}</div>{picture}</div>", "lr": rate}

@@ -1,0 +1,464 @@
+"""What a Lab holds, apart from any screen: a Problem, the data function, the chosen values, start weights, the fit.
+
+Form, code and magics all choose values here and begin fits here, so that they mean the same.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from neuromancer.problem import Problem
+
+from nmlab.analysis.cross import CrossScoring, DataRecipe
+from nmlab.analysis.guess import Points, read_guess
+from nmlab.data.splits import place_of
+from nmlab.errors import FieldError, RunError
+from nmlab.fields import Field, check, fields_of, takes_any_keyword
+from nmlab.fields.field import did_you_mean, unknown_name
+from nmlab.fitting.prepare import build_problem
+from nmlab.form import Form, refuse_locked
+from nmlab.launch.fit import DataFunction, Fit
+from nmlab.launch.task import Task
+from nmlab.options import TrainerOptions
+from nmlab.problem.weights import copy_weights, fingerprint, read_weights
+from nmlab.provenance.settings import describe_function, describe_values, rebuild_values
+from nmlab.runs import Run, Runs, RunStore
+from nmlab.runs.presets import Presets
+from nmlab.runtime.rng import RandomStreams
+from nmlab.training.view import view_fault
+from nmlab.tuning import BatchSizeSearch, LRSearch
+
+AnyTask = TypeVar("AnyTask", bound=Task[Any])
+
+FIRST_OPTIONS = ("max_epochs", "lr", "optimizer", "patience", "seed")
+"""The trainer options that matter first; the rest is folded away."""
+
+IN_CODE_ONLY = ("devices", "num_nodes", "strategy", "trainer_kwargs", "callbacks", "loggers")
+"""Options that hold objects, which no form can make, or that take one value only today."""
+
+EARLIER = 8
+"""How many earlier runs are drawn behind a run."""
+
+KEPT = "kept weights"
+"""What runs start from after `swap(keep_weights=True)`, in words."""
+
+
+class Session:
+    """The state behind a Lab.
+
+    Parameters: as for `Lab`; `called` returns the variable that holds the Lab in a notebook, '' where none does.
+    """
+
+    def __init__(
+        self,
+        problem: Problem | Callable[[], Problem],
+        data_setup_function: DataFunction,
+        *,
+        options: TrainerOptions | None = None,
+        data_kwargs: Mapping[str, Any] | None = None,
+        choices: Mapping[str, Any] | None = None,
+        runs_dir: str | os.PathLike[str] = "nmlab_runs",
+        name: str = "lab",
+        called: Callable[[], str] = str,
+        view: Callable[..., Any] | None = None,
+        lock: Mapping[str, Any] | None = None,
+        hide: Iterable[str] = (),
+        guess: bool = False,
+    ) -> None:
+        self.problem = problem
+        self.name = name
+        self.called = called
+        self.options = options or TrainerOptions()
+        self.view = view
+        self.store = RunStore(runs_dir)
+        self.presets = Presets(self.store.folder)
+        self.fit: Fit | None = None
+        """The newest fit in this process, running or ended."""
+        self._lock, self._hide = dict(lock or {}), frozenset(hide)
+        self._fresh = copy_weights(problem) if isinstance(problem, Problem) else None
+        self._kept: dict[str, torch.Tensor] | None = None
+        self._start: tuple[str | None, dict[str, torch.Tensor] | None] = (None, self._fresh)
+        self._fingerprint: str | None = None
+        self._keep_pending = False
+        self._functions: dict[tuple[Any, Any], tuple[DataFunction, Mapping[str, Any] | None]] = {}
+        self.asks_guess = guess
+        """Whether the screen asks for a guess of the loss before a run."""
+        self.guess: Points | None = None
+        """The guess for the next run; [] where it was skipped, None where there is none yet."""
+        self._made: dict[Path, DataRecipe] = {}
+        """With what the runs of this session were made, by their folders."""
+        self._check(fields_of(data_setup_function, choices))
+        self._take_data(data_setup_function, data_kwargs or {}, choices)
+        lock = self._locked(TrainerOptions.model_fields)
+        given = {name: getattr(self.options, name) for name in lock if name in self.options.model_fields_set}
+        refuse_locked(given, lock, TrainerOptions.fields())
+        self.options = self.options.replace(**lock)
+        self.options_form = Form(
+            [field for field in TrainerOptions.fields() if field.name not in IN_CODE_ONLY],
+            {name: getattr(self.options, name) for name in self.options.model_fields_set},
+            title="Trainer",
+            first=FIRST_OPTIONS,
+            lock={name: getattr(self.options, name) for name in lock},
+            hide=self._hide & set(TrainerOptions.model_fields),
+        )
+
+    def _check(self, fields: Iterable[Field]) -> None:
+        """Refuse a view that cannot be called, and names to lock or hide that nobody knows."""
+        known = [field.name for field in fields] + [n for n in TrainerOptions.model_fields if n not in IN_CODE_ONLY]
+        faults = {name: unknown_name(name, known) for name in (*self._lock, *sorted(self._hide)) if name not in known}
+        if self.view is not None and (fault := view_fault(self.view)):
+            faults["view"] = fault
+        if faults:
+            raise FieldError(faults, subject="This Lab cannot be made")
+
+    def _locked(self, names: Iterable[str]) -> dict[str, Any]:
+        return {name: self._lock[name] for name in names if name in self._lock}
+
+    # --- the data ---
+
+    def _take_data(
+        self, function: DataFunction, data_kwargs: Mapping[str, Any], choices: Mapping[str, Any] | None
+    ) -> None:
+        fields = fields_of(function, choices)
+        lock = self._locked(field.name for field in fields)
+        refuse_locked(data_kwargs, lock, fields)
+        subject, extra = f"{place_of(function)} cannot be called with this", takes_any_keyword(function)
+        values = check(fields, data_kwargs, subject=subject, extra=extra, complete=False)
+        title = f"Data: {getattr(function, '__name__', 'data_setup_function')}"
+        self.data_form = Form(fields, values, title=title, lock=lock, hide=self._hide & {f.name for f in fields})
+        self.data_setup_function = function
+        self.choices = choices
+        self.data_fields = fields
+        self._beyond = {name: value for name, value in values.items() if name not in {f.name for f in fields}}
+        self._functions[_known_by(describe_function(function))] = (function, choices)
+
+    @property
+    def data_kwargs(self) -> dict[str, Any]:
+        """The data function's values as they stand, without those that hold nothing."""
+        return {**self._beyond, **self.data_form.values}
+
+    @property
+    def trainer_options(self) -> TrainerOptions:
+        """The options as they stand; raises FieldError where the form holds a fault."""
+        return self.options.replace(**self.options_form.values)
+
+    @property
+    def forms(self) -> dict[str, Form]:
+        """The forms by the names that a screen has for them."""
+        return {"data": self.data_form, "options": self.options_form}
+
+    @property
+    def faults(self) -> int:
+        """How many values are to be put right before a run."""
+        return sum(len(form.faults) for form in self.forms.values())
+
+    def swap(
+        self,
+        data_setup_function: DataFunction,
+        keep_weights: bool = False,
+        data_kwargs: Mapping[str, Any] | None = None,
+        choices: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Take other data; values given or chosen are kept where the new function has the name and takes the value.
+
+        Those that code gave stay what the form goes back to.
+        """
+        if keep_weights and self.newest_problem is None:
+            raise RunError("There are no weights to keep: no run has built the Problem yet.")
+        fields = {field.name: field for field in fields_of(data_setup_function, choices)}
+
+        def fitting(values: Mapping[str, Any]) -> dict[str, Any]:
+            kept: dict[str, Any] = {}
+            for name, value in values.items():
+                if name in fields and name not in (data_kwargs or {}) and name not in self._lock:
+                    with suppress(FieldError):
+                        kept |= check([fields[name]], {name: value}, complete=False)
+            return kept
+
+        given = fitting({**self._beyond, **self.data_form.given})
+        changed = fitting(self.data_form.changed)
+        self._take_data(data_setup_function, {**given, **(data_kwargs or {})}, choices)
+        self.data_form.set(changed)
+        self._kept = None
+        self._start = (None, self._fresh)
+        self._keep_pending = keep_weights
+        self.keep_if_asked()
+
+    # --- start weights ---
+
+    @property
+    def starts_from(self) -> str | None:
+        """What the next runs start from: None for the Lab's own start weights, a run's id, or 'kept weights'."""
+        return self._start[0]
+
+    @property
+    def has_kept(self) -> bool:
+        """Whether there are weights that `swap(keep_weights=True)` kept."""
+        return self._kept is not None
+
+    def start_from_kept(self) -> None:
+        """Let the next runs start from the weights that were kept."""
+        self._start = (KEPT, self._kept)
+
+    def start_from(self, run: Run | None) -> None:
+        """Let the next runs start from a run's best weights, or from the Lab's own start weights again (None)."""
+        self._keep_pending = False
+        if run is None:
+            self._start = (None, self._fresh)
+            return
+        if run.checkpoint_path is None:
+            raise RunError(f"Run {run.id} kept no checkpoint: there are no weights to start from.")
+        self._start = (run.id, read_weights(run.checkpoint_path))
+
+    def keep_if_asked(self) -> None:
+        """Remember the weights to go on from, as soon as no run changes them any more."""
+        if self._keep_pending and (self.fit is None or self.fit.done):
+            held = self.newest_problem
+            if held is not None:
+                self._kept = copy_weights(held)
+                self.start_from_kept()
+            self._keep_pending = False
+
+    @property
+    def newest_problem(self) -> Problem | None:
+        """The Problem that holds the newest weights; None where a builder has not built one yet."""
+        if isinstance(self.problem, Problem):
+            return self.problem
+        return self.fit.problem if self.fit is not None else None
+
+    # --- runs ---
+
+    @property
+    def runs(self) -> Runs:
+        """This Lab's runs over this Problem, oldest first."""
+        return self.store.runs(lab=self.name, problem=self._known_fingerprint())
+
+    def _known_fingerprint(self) -> str | None:
+        """That of the Problem; while a builder is at work, of the one that it built before."""
+        if (known := self.newest_problem) is not None:
+            self._fingerprint = fingerprint(known)
+        return self._fingerprint
+
+    def earlier(self, run: Run) -> list[Run]:
+        """The newest runs beside `run` that have curves, to be drawn faint behind it."""
+        others = [other for other in self.runs if other.id != run.id]
+        return [other for other in others if other.damage is None and other.epochs][-EARLIER:]
+
+    @property
+    def guess_due(self) -> bool:
+        """Whether a guess, or leave to go without, is asked for before the next run."""
+        return self.asks_guess and self.guess is None
+
+    def take_guess(self, given: Any) -> None:
+        """Take a guess for the next run; `FieldError` where it cannot be read."""
+        self.guess = read_guess(given, self.trainer_options.max_epochs)
+
+    @property
+    def running(self) -> bool:
+        """Whether this session's fit goes on."""
+        return self.fit is not None and not self.fit.done
+
+    def start(
+        self,
+        data_kwargs: Mapping[str, Any] | None = None,
+        options: TrainerOptions | None = None,
+        *,
+        echo: bool = True,
+        step: bool = False,
+        blocking: bool = False,
+    ) -> Fit:
+        """Begin a fit in its thread and return it; the last one's data are let go of first.
+
+        Parameters: `data_kwargs`, `options`, by default those that are chosen; `echo`, whether what the run prints
+        also goes where it would without nmlab; `step`, whether to pause after the first epoch; `blocking`, whether a
+        cell waits for its end.
+        """
+        self._known_fingerprint()
+        asked = self._as_next_run(data_kwargs, options)
+        fit = Fit(
+            **asked,
+            runs_dir=self.store.folder,
+            lab=self.name,
+            starts_from=self.starts_from,
+            view=self.view,
+            echo=echo,
+        )
+        fit.control.owner, fit.control.blocking = self, blocking
+        if step:
+            fit.control.step()
+        self.fit = fit.start(instead_of=self.fit)
+        if self.guess:
+            self.store.keep_guess(fit.run, self.guess)
+        self.guess = None
+        self._made[fit.run.folder] = DataRecipe(self.data_setup_function, fit.data_kwargs)
+        return fit
+
+    def find_lr(self, *asked: Any, echo: bool = True, blocking: bool = False, **settings: Any) -> LRSearch:
+        """Begin a search for a learning rate in its thread and return it.
+
+        Parameters: `asked`, data keywords and options, by default those that are chosen; `echo` and `blocking` as for
+        `start`; `settings`, further ones of `LRSearch`.
+        """
+        return self._begin(LRSearch(**self._as_next_run(*asked), echo=echo, **settings), blocking)
+
+    def find_batch_size(self, *asked: Any, **settings: Any) -> BatchSizeSearch:
+        """Begin a search for a batch size, for which a cell waits, in its thread and return it; else as `find_lr`."""
+        return self._begin(BatchSizeSearch(**self._as_next_run(*asked), **settings), blocking=True)
+
+    def _begin(self, task: AnyTask, blocking: bool) -> AnyTask:
+        task.control.owner, task.control.blocking = self, blocking
+        return task.start(instead_of=self.fit)
+
+    def cross(
+        self, runs: Iterable[Run], known: Callable[[Run], DataRecipe | None], split: str, metric: str
+    ) -> CrossScoring:
+        """Begin to score runs on each other's data, in a thread, and return what does it; see `CrossScoring`.
+
+        A cell waits for it.
+        """
+        held = self.newest_problem
+        if held is None:
+            assert not isinstance(self.problem, Problem)
+            held = build_problem(self.problem, RandomStreams(0))
+        return self._begin(CrossScoring(held, list(runs), known, split, metric), blocking=True)
+
+    def known(self, run: Run) -> DataRecipe | None:
+        """Return how a run's data were made, also of an earlier kernel's; None where the function is not known here."""
+        if run.folder in self._made:
+            return self._made[run.folder]
+        described = run.settings.get("data_function") or {}
+        if _known_by(described) not in self._functions:
+            return None
+        function, choices = self._functions[_known_by(described)]
+        fields, stored = fields_of(function, choices), run.settings.get("data_kwargs") or {}
+        values, lost = rebuild_values(fields, stored)
+        here = describe_values(self.data_fields, self.data_kwargs)
+        # what code gives this Lab, and gave that run, is there all the same
+        values |= {name: self.data_kwargs[name] for name in lost if here.get(name) == stored[name]}
+        return DataRecipe(function, values, [name for name in lost if name not in values])
+
+    def _as_next_run(
+        self, data_kwargs: Mapping[str, Any] | None = None, options: TrainerOptions | None = None
+    ) -> dict[str, Any]:
+        """What a run that begins now would be made of."""
+        self.keep_if_asked()
+        return {
+            "problem": self.problem,
+            "data_setup_function": self.data_setup_function,
+            "options": self.trainer_options if options is None else options,
+            "data_kwargs": self.data_kwargs if data_kwargs is None else data_kwargs,
+            "choices": self.choices,
+            "start_weights": self._start[1],
+        }
+
+    def take_over(self, other: Session) -> None:
+        """Go on with the fit and the start weights of a session over the same Problem."""
+        self.fit, self._fresh, self._start, self._kept = other.fit, other._fresh, other._start, other._kept
+        if self.fit is not None:
+            self.fit.control.owner = self
+        self._made |= other._made
+
+    def take_settings(self, run: Run) -> list[str]:
+        """Choose the values that `run` was made with, its data function too; return the names that are lost.
+
+        Raises `RunError` where this kernel does not have the data function that made the run.
+        """
+        described = run.settings.get("data_function") or {}
+        if _known_by(described) != _known_by(describe_function(self.data_setup_function)):
+            if _known_by(described) not in self._functions:
+                raise RunError(
+                    f"Run {run.id} was made with the data function {described.get('name')!r} as this kernel does not "
+                    "have it; define it and lab.swap(it) first. The run's details show its source."
+                )
+            function, choices = self._functions[_known_by(described)]
+            self._take_data(function, {}, choices)
+        stored, stored_options = run.settings.get("data_kwargs") or {}, run.settings.get("options") or {}
+        values, lost = rebuild_values(self.data_fields, stored)
+        options, lost_options = TrainerOptions.from_json(stored_options)
+        here, here_options = describe_values(self.data_fields, self.data_kwargs), self.options.to_json()
+        fields = {field.name for field in self.data_fields}
+        kept = {name: value for name, value in self._beyond.items() if name in lost}
+        self._beyond = {name: value for name, value in values.items() if name not in fields} | kept
+        self.data_form.clear()
+        self.data_form.set({name: value for name, value in values.items() if name not in self._lock})
+        self.options_form.clear()
+        shown = {name: getattr(options, name) for name in options.model_fields_set if name not in self._lock}
+        self.options_form.set({name: value for name, value in shown.items() if name not in lost_options})
+        # what code gives this Lab, and gave that run, is there all the same
+        gone = [name for name in lost if here.get(name) != stored[name]]
+        return gone + [name for name in lost_options if here_options.get(name) != stored_options[name]]
+
+    # --- presets ---
+
+    def save_preset(self, name: str) -> None:
+        """Keep the values that are chosen now under a name."""
+        beyond = describe_values((), self._beyond)
+        self.presets.save(name, {"data": self.data_form.to_json() | beyond, "options": self.options_form.to_json()})
+
+    def load_preset(self, name: str) -> list[str]:
+        """Choose the values kept under a name, and defaults elsewhere; return the names that are lost."""
+        stored = self.presets.load(name)
+        data, fields = stored.get("data") or {}, {field.name for field in self.data_fields}
+        beyond = {name: value for name, value in data.items() if name not in fields}
+        lost = self.options_form.from_json(stored.get("options") or {})
+        lost += self.data_form.from_json({name: value for name, value in data.items() if name in fields})
+        if not takes_any_keyword(self.data_setup_function):
+            return [*lost, *beyond]
+        values, gone = rebuild_values((), beyond)
+        here = describe_values((), self._beyond)
+        self._beyond = values | {name: self._beyond[name] for name in gone if here.get(name) == beyond[name]}
+        return [*lost, *(name for name in gone if name not in self._beyond)]
+
+    # --- keywords from code ---
+
+    def sort_out(self, kwargs: Mapping[str, Any], caller: str = "lab.fit") -> tuple[dict[str, Any], TrainerOptions]:
+        """Tell data keywords from options among loose ones, and return both over the values as they stand.
+
+        Parameters: `caller`, what was given them, for messages. Raises `FieldError` with all faults at once.
+        """
+        given = dict(kwargs)
+        data = {field.name for field in self.data_fields}
+        data_kwargs = dict(given.pop("data_kwargs", None) or {}) if "data_kwargs" not in data else {}
+        options = given.pop("options", None) if "options" not in data else None
+        known = set(TrainerOptions.model_fields)
+        faults = {
+            name: f"both the data function's and an option; say data_kwargs={{'{name}': …}} or "
+            f"options=TrainerOptions({name}=…)"
+            for name in given
+            if name in data & known
+        }
+        extra = takes_any_keyword(self.data_setup_function)
+        faults |= {
+            name: f"{did_you_mean(name, data | known)} It is neither a parameter of the data function "
+            f"({', '.join(sorted(data)) or 'it has none'}) nor a trainer option ({', '.join(sorted(known))})".lstrip()
+            for name in given
+            if name not in data | known and not extra
+        }
+        if faults:
+            raise FieldError(faults, subject=f"{caller}() cannot take these keywords")
+        chosen = {name: value for name, value in given.items() if name in known and name not in data}
+        loose = {name: value for name, value in given.items() if name not in chosen}
+        base = options if options is not None else self.trainer_options
+        asked = {name: getattr(base, name) for name in base.model_fields_set} | chosen
+        refuse_locked({**loose, **data_kwargs}, self._locked(data), self.data_fields)
+        lock = self._locked(known)
+        refuse_locked({name: value for name, value in asked.items() if name in lock}, lock, TrainerOptions.fields())
+        values = {**self.data_kwargs, **loose, **data_kwargs}
+        try:
+            return values, base.replace(**{**chosen, **lock})
+        except FieldError as error:
+            try:  # so that all faults are said at once
+                check(self.data_fields, values, extra=extra)
+            except FieldError as others:
+                raise FieldError(others.faults | error.faults, subject=f"{caller}() cannot take these values") from None
+            raise
+
+
+def _known_by(described: Mapping[str, Any]) -> tuple[Any, Any]:
+    """What tells one data function from another, in this kernel and in a run's settings."""
+    return described.get("name"), described.get("source")

@@ -1,0 +1,166 @@
+"""A Problem as a graph: its parts, and what flows between them by the variables' names. Plain data, drawn elsewhere.
+
+NeuroMANCER calls a Problem's nodes one after the other, each reading what was given last under its keys; a System does
+so again for each step, so that what its nodes give comes back in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import pairwise
+from typing import Any, Literal
+
+import torch
+from neuromancer.problem import Problem
+from torch import nn
+from torch.nn.parameter import is_lazy
+
+from nmlab.problem.terms import terms_of
+
+Kind = Literal["data", "node", "system", "objective", "constraint"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a Problem."""
+
+    name: str
+    kind: Kind
+    what: str
+    """Of a node the kind of its callable, such as 'MLP 2→20→20→2'; of a System its steps; else ''."""
+    parameters: int
+    """How many numbers it may learn; of a System those of its nodes."""
+    reads: tuple[str, ...]
+    gives: tuple[str, ...]
+    inside: int | None = None
+    """The System that it is a node of, by its place among the parts."""
+    weight: float | None = None
+    """A term's weight in the loss; None where there is not one number."""
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A variable on its way; `source` and `target` are places among the parts, never those of Systems."""
+
+    source: int
+    target: int
+    variable: str
+    again: bool = False
+    """Whether it comes back in at the next step of a System."""
+
+
+@dataclass(frozen=True)
+class ProblemGraph:
+    """The parts of a Problem, the data first, then nodes as they are called, then terms; and the edges between them."""
+
+    parts: tuple[Part, ...]
+    edges: tuple[Edge, ...]
+    loss: str
+    """What makes one loss of the terms, such as 'PenaltyLoss'."""
+
+
+def graph_of(problem: Problem) -> ProblemGraph:
+    """Return `problem` as a graph."""
+    found = _Found()
+    given, _ = found.walk(problem.nodes, {}, None)
+    for term, known in zip([*problem.loss.objectives, *problem.loss.constraints], terms_of(problem), strict=True):
+        kind: Kind = "objective" if known.violation_key is None else "constraint"
+        number = term.weight.detach() if isinstance(term.weight, torch.Tensor) else term.weight
+        weight = float(number) if getattr(number, "ndim", 0) == 0 else None
+        reads = tuple(dict.fromkeys(term.input_keys))
+        found.add(Part(known.name, kind, "", _count(term), reads, (), weight=weight), given)
+    data = Part("data", "data", "", 0, (), tuple(dict.fromkeys(e.variable for e in found.edges if e.source == 0)))
+    return ProblemGraph((data, *found.parts[1:]), tuple(found.edges), type(problem.loss).__name__)
+
+
+@dataclass
+class _Found:
+    """What is known of a Problem while one walks along it."""
+
+    parts: list[Part] = field(default_factory=lambda: [Part("data", "data", "", 0, (), ())])
+    edges: list[Edge] = field(default_factory=list)
+
+    def add(self, part: Part, given: dict[str, int]) -> int:
+        """Add a part that reads from where the variables are `given`, the data for those that are not."""
+        index = len(self.parts)
+        self.parts.append(part)
+        if part.kind != "system":
+            self.edges += [Edge(given.get(name, 0), index, name) for name in part.reads]
+        return index
+
+    def walk(
+        self, nodes: Iterable[Any], given: dict[str, int], inside: int | None
+    ) -> tuple[dict[str, int], list[tuple[str, int]]]:
+        """Add nodes that are called in turn.
+
+        Returns where each variable is given now, and which of them were read by whom before these nodes gave them.
+        """
+        given, fresh, early = dict(given), set[str](), list[tuple[str, int]]()
+        for node in nodes:
+            reads, gives = _keys(node, "input_keys"), _keys(node, "output_keys")
+            name = str(getattr(node, "name", None) or type(node).__name__)
+            steps = _steps(node)
+            if steps is None:
+                what = describe_callable(getattr(node, "callable", getattr(node, "module", node)))
+                index = self.add(Part(name, "node", what, _count(node), reads, gives, inside), given)
+                early += [(variable, index) for variable in reads if variable not in fresh]
+                given |= dict.fromkeys(gives, index)
+            else:
+                index = self.add(Part(name, "system", steps, _count(node), reads, gives, inside), given)
+                given, within = self.walk(node.nodes, given, index)
+                back = [(variable, at) for variable, at in within if variable in gives]
+                self.edges += [Edge(given[variable], at, variable, again=True) for variable, at in back]
+                early += [(variable, at) for variable, at in within if variable not in fresh]
+            fresh |= set(gives)
+        return given, early
+
+
+def _keys(node: Any, which: str) -> tuple[str, ...]:
+    """Return the keys of a node in order; of a System, which keeps them in any order, as its nodes have them."""
+    keys = getattr(node, which)
+    if _steps(node) is not None:
+        keys = [key for each in node.nodes for key in _keys(each, which) if key in keys]
+    return tuple(dict.fromkeys(keys))
+
+
+def describe_callable(called: Callable[..., Any]) -> str:
+    """Return what a node calls in a few words, such as 'MLP 2→20→20→2', 'RK4 of MLP 2→8→2' or 'function step'."""
+    if isinstance(called, partial):
+        return describe_callable(called.func)
+    if not isinstance(called, nn.Module):
+        name = getattr(called, "__name__", type(called).__name__)
+        return "function" if name == "<lambda>" else f"function {name}"
+    kind = type(called).__name__
+    block = getattr(called, "block", None)
+    if isinstance(block, nn.Module):  # NeuroMANCER's integrators
+        return f"{kind} of {describe_callable(block)}"
+    layers = list(_layers(called))
+    chained = all(before[1] == after[0] for before, after in pairwise(layers))
+    sizes = [layers[0][0], *(out for _, out in layers)] if layers and chained else []
+    return f"{kind} {'→'.join(map(str, sizes))}".rstrip()
+
+
+def _layers(module: nn.Module) -> Iterator[tuple[int, int]]:
+    """Return the sizes of the innermost modules that have such, in order."""
+    inner = [sizes for child in module.children() for sizes in _layers(child)]
+    own = getattr(module, "in_features", None), getattr(module, "out_features", None)
+    if inner:
+        yield from inner
+    elif isinstance(own[0], int) and isinstance(own[1], int):
+        yield own[0], own[1]
+
+
+def _steps(node: Any) -> str | None:
+    """Return how a System goes on in a few words; None for what is no System, as a Problem within a Problem."""
+    if not isinstance(getattr(node, "nodes", None), nn.ModuleList) or not hasattr(node, "nstep_key"):
+        return None
+    count = getattr(node, "nsteps", None)
+    steps = f"steps as in {node.nstep_key}" if count is None else f"{count} step{'' if count == 1 else 's'}"
+    return f"{steps}, init_func" if "init" in vars(node) else steps
+
+
+def _count(module: Any) -> int:
+    """Return how many numbers a module may learn, as far as their number is known yet."""
+    return sum(each.numel() for each in module.parameters() if each.requires_grad and not is_lazy(each))

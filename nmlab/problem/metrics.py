@@ -1,0 +1,103 @@
+"""The metrics of one pass over a split."""
+
+from __future__ import annotations
+
+import math
+from itertools import groupby
+from typing import Any
+
+import torch
+
+from nmlab.problem.terms import Term
+
+HELD = 1_000_000
+"""Numbers of violations to hold until they are reduced: together, since many small operations would be felt."""
+
+
+class MetricAccumulator:
+    """Metrics of one pass over a split, weighted by samples and kept on their device until they are read.
+
+    Parameters: `terms`, the Problem's.
+    """
+
+    def __init__(self, terms: list[Term]) -> None:
+        violated = [term for term in terms if term.violation_key]
+        self.names = ["loss", *(term.name for term in terms)]
+        """What `means` returns values for."""
+        self.names += [f"{term.name}_{kind}" for kind in ("violation", "violation_max") for term in violated]
+        self._keys = ["loss", *(term.key for term in terms), *(term.violation_key for term in violated)]
+        self._numbers = 1 + len(terms)  # how many of the keys stand for one number
+        self._called: dict[str, list[str]] = {}
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all batches."""
+        self._means: list[torch.Tensor] = []
+        self._maxima: list[torch.Tensor] = []
+        self._samples: list[int] = []
+        self._waiting: list[list[torch.Tensor]] = []
+        self._held = 0
+
+    def add(self, output: dict[str, Any], name: str, samples: int) -> None:
+        """Count in the Problem's `output` on a batch called `name` with so many samples."""
+        keys = self._called.get(name)
+        if keys is None:
+            keys = self._called[name] = [f"{name}_{key}" for key in self._keys]
+        values = [_detached(output[key]) for key in keys]
+        self._waiting.append(values)
+        self._samples.append(samples)
+        self._held += sum(violation.numel() for violation in values[self._numbers :])
+        if self._held > HELD:
+            self._reduce()
+
+    def _reduce(self) -> None:
+        """Make means and maxima of the batches that wait: one row each."""
+        count = self._numbers
+        for _, group in groupby(self._waiting, key=lambda values: [value.shape for value in values]):
+            batches = list(group)
+            if any(number.ndim for number in batches[0][:count]):
+                # a term is a number; NeuroMANCER also lets a tensor of several through, of which it takes the mean
+                batches = [[number.mean() for number in batch[:count]] + batch[count:] for batch in batches]
+            means = [torch.stack([number for batch in batches for number in batch[:count]]).reshape(-1, count)]
+            if len(batches[0]) > count:
+                columns = zip(*(batch[count:] for batch in batches), strict=True)
+                violations = [torch.stack(column).reshape(len(column), -1) for column in columns]
+                means.append(torch.stack([violation.mean(1) for violation in violations], 1))
+                self._maxima.append(torch.stack([violation.amax() for violation in violations]))
+            self._means.append(torch.cat(means, 1))
+        self._waiting.clear()
+        self._held = 0
+
+    def _of_one(self, values: list[torch.Tensor]) -> list[float]:
+        """Return the means of a pass of one batch: few operations, and one wait for the device."""
+        numbers, violations = values[: self._numbers], values[self._numbers :]
+        numbers = [number.mean() if number.ndim else number for number in numbers]
+        worst = [violation.amax() for violation in violations]
+        return torch.stack([*numbers, *(violation.mean() for violation in violations), *worst]).tolist()
+
+    @property
+    def samples(self) -> int:
+        """How many samples were counted in."""
+        return sum(self._samples)
+
+    @property
+    def loss(self) -> float:
+        """The mean loss so far; waits for the device. NaN before the first batch."""
+        return self.means().get("loss", math.nan)
+
+    def means(self) -> dict[str, float]:
+        """Return loss, terms, and each constraint's `…_violation` (mean) and `…_violation_max`; {} without batches."""
+        with torch.no_grad():
+            if len(self._samples) == len(self._waiting) == 1:
+                return dict(zip(self.names, self._of_one(self._waiting[0]), strict=True))
+            self._reduce()
+        if not self._means:
+            return {}
+        weights = torch.tensor(self._samples, dtype=torch.float64, device="cpu") / self.samples
+        means = (torch.cat(self._means).cpu().double() * weights[:, None]).sum(0).tolist()
+        maxima = torch.stack(self._maxima).amax(0).tolist() if self._maxima else []
+        return dict(zip(self.names, means + maxima, strict=True))
+
+
+def _detached(value: Any) -> torch.Tensor:
+    return value.detach() if isinstance(value, torch.Tensor) else torch.tensor(value)

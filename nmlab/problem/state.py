@@ -1,0 +1,77 @@
+"""A Problem's state: left as it was, whatever a block does to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from neuromancer.problem import Problem
+from neuromancer.system import MovingHorizon
+
+from nmlab.runtime.rng import RandomStreams
+
+Home = tuple[torch.device, torch.dtype]
+
+
+def homes_of(problem: Problem) -> dict[str, Home]:
+    """Return device and number type of all parameters and buffers of `problem`, by name."""
+    named = [*problem.named_parameters(), *problem.named_buffers()]
+    return {name: (value.device, value.dtype) for name, value in named}
+
+
+@contextmanager
+def preserving_state(problem: Problem, seed: int = 0, homes: Mapping[str, Home] | None = None) -> Iterator[None]:
+    """Leave `problem` and the random states as they were before the block, whatever it does to them.
+
+    Within the block parameters and buffers are copies, so weights, gradients, buffers, train/eval modes and all that
+    modules keep as attributes come back to the last bit, with the parameters that an optimizer knows.
+
+    Parameters: `seed`, of the random numbers within the block; `homes`, devices and number types that parameters and
+    buffers have there, by name; default where they are.
+    """
+    homes = homes if homes is not None else homes_of(problem)
+    attributes = [(vars(module), _contents(vars(module))) for module in problem.modules()]
+    histories = [m.history for m in problem.modules() if isinstance(m, MovingHorizon)]
+    lists = [(history, {key: list(seen) for key, seen in history.items()}) for history in histories]
+    parameters = [(p, p.data, p.grad, p.requires_grad) for p in problem.parameters()]
+    try:
+        for name, parameter in problem.named_parameters():
+            data, grad = parameter.data, parameter.grad
+            parameter.grad = None
+            parameter.data = _copied(data, homes.get(name))
+            parameter.grad = None if grad is None else _copied(grad, homes.get(name))
+        copies: dict[torch.Tensor, torch.Tensor] = {}
+        for name, buffer in list(problem.named_buffers(remove_duplicate=False)):
+            owner, _, own_name = name.rpartition(".")
+            copies[buffer] = copies.get(buffer, _copied(buffer, homes.get(name)))
+            problem.get_submodule(owner)._buffers[own_name] = copies[buffer]
+        with RandomStreams(seed):
+            yield
+    finally:
+        for parameter, data, grad, wanted in parameters:
+            parameter.grad = None
+            parameter.data = data
+            parameter.grad = grad
+            parameter.requires_grad_(wanted)
+        for held, contents in attributes:
+            for values, before in ((held, contents[0]), *contents[1]):
+                values.update(before)
+                for name in values.keys() - before.keys():
+                    del values[name]
+        for history, seen in lists:  # which keeps what it has seen
+            history.update(seen)
+
+
+_TORCHS_DICTS = tuple(name for name, value in vars(torch.nn.Module()).items() if isinstance(value, dict))
+
+
+def _contents(attributes: dict[str, Any]) -> tuple[dict[str, Any], list[tuple[dict[str, Any], dict[str, Any]]]]:
+    """Return a module's attributes, and what lies in its parameters, buffers, parts and hooks."""
+    return dict(attributes), [(attributes[name], dict(attributes[name])) for name in _TORCHS_DICTS]
+
+
+def _copied(value: torch.Tensor, home: Home | None) -> torch.Tensor:
+    device, dtype = home or (value.device, value.dtype)
+    return value.detach().to(device, dtype, copy=True)

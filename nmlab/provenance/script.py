@@ -1,0 +1,224 @@
+"""A run as plain Python: a script that does it again without the bench."""
+
+from __future__ import annotations
+
+import builtins
+import os
+import re
+import symtable
+import sys
+import textwrap
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from nmlab.errors import RunError
+from nmlab.options import TrainerOptions, holds_stand_in
+from nmlab.provenance.settings import own_parts
+from nmlab.runs import Run
+from nmlab.sources import names_in, quoted
+
+WIDTH = 120
+
+
+def script(run: Run, folder: str | os.PathLike[str] | None = None) -> str:
+    """Return a Python script that does `run` again: the same numbers to the last digit on the same machine.
+
+    It holds the source of builder and data function as it was when the run began, the globals that this names, the
+    keywords, options, seed and thread count, and reads the start weights from the run's folder. What has no source is
+    a line marked FILL IN, which raises until it is replaced.
+
+    Parameters: `folder`, where the script is to find the run's folder, from the script's own place on if it is
+    relative; default where it is now.
+
+    Raises `RunError` where the run's settings cannot be read.
+    """
+    if run.settings_damage:
+        raise RunError(f"Run {run.id} cannot be written as a script: {run.settings_damage}")
+    settings = run.settings
+    sources = settings.get("sources") or _sources_before(settings)
+    arguments = {part: _arguments(part, settings, sources) for part in ("data_kwargs", "options")}
+    missing = {**sources["missing"], **{name: what for part in arguments.values() for _, name, what in part if what}}
+    path = Path(folder if folder is not None else run.folder)
+
+    needed = {"import torch"}
+    if settings.get("problem_source") is not None:
+        needed.add("from lightning.pytorch import seed_everything")
+    if not path.is_absolute():
+        needed.add("from pathlib import Path")
+    if settings.get("batch_size"):
+        needed.add("from functools import wraps")
+    above = _above(settings, sources, missing, needed)
+    taken = {*symtable.symtable(above, "<script>", "exec").get_identifiers(), *missing}
+    problem, start = _start(run, settings, sources["given"]["problem"], taken, path)
+    function, data = _data(settings, sources["given"]["data_setup_function"], taken)
+    fit = data + _fit(settings, function, problem, arguments)
+    return f"{_head(run, settings)}\n{above}{start}\n\n{fit}\n"
+
+
+def _head(run: Run, settings: Mapping[str, Any]) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in (settings.get("versions") or {}).items())
+    lines = [
+        f"Does the run {run.id} of {settings.get('created')} again, without the bench.",
+        f"It was made with {versions}.",
+    ]
+    if run.status != "finished":
+        lines.append(f"That run is {run.status} after {run.epochs} epochs; this one goes on to max_epochs.")
+    if own := own_parts(settings):
+        lines.append(f"That run had something of its own in the training that is not here: {', '.join(own)}.")
+    return "".join(f"# {line}\n" for text in lines for line in textwrap.wrap(text, WIDTH - 2))
+
+
+# --- what must be there ---
+
+
+def _above(
+    settings: Mapping[str, Any], sources: Mapping[str, Any], missing: Mapping[str, str], needed: set[str]
+) -> str:
+    """Imports, settings of torch and definitions, with the lines to fill in where they are needed."""
+    definitions = sources["definitions"]
+    at_once = {name for text in definitions for name in names_in(text)[0]}
+    early = [_to_fill_in(name, what) for name, what in missing.items() if name in at_once]
+    late = [_to_fill_in(name, what) for name, what in missing.items() if name not in at_once]
+    torch_lines = [f"torch.set_num_threads({settings.get('threads', 1)})", *sources.get("torch", [])]
+    parts = [_imports({*sources["imports"], *needed}, sources["folders"]), "\n".join(torch_lines), *early]
+    text, between = "\n\n".join(parts), "\n\n"
+    for definition in [*definitions, *late]:
+        is_line = "\n" not in definition and not definition.startswith(("async def ", "def ", "class "))
+        text += (between if is_line else "\n\n\n") + definition
+        between = "\n" if is_line else "\n\n\n"
+    return text + max(between, "\n\n", key=len)
+
+
+def _to_fill_in(name: str, what: str) -> str:
+    return f"raise NotImplementedError({quoted(f'{name} = ...')})  # FILL IN: {' '.join(what.split())}"
+
+
+def _imports(lines: Iterable[str], folders: Mapping[str, list[str]]) -> str:
+    """Imports as isort has them; those of the user's own modules after the folders where these are found."""
+    own = {name for names in folders.values() for name in names}
+    groups: list[list[str]] = [[], [], [], []]
+    every = sorted({*lines, "import sys"} if folders else {*lines})
+    names_of: dict[str, list[str]] = {}
+    for line in every:
+        if line.startswith("from "):
+            module, _, name = line.removeprefix("from ").partition(" import ")
+            names_of.setdefault(module, []).append(name)
+    joined = [f"from {module} import {', '.join(names)}" for module, names in names_of.items()]
+    for line in [*(line for line in every if line.startswith("import ")), *joined]:
+        top = re.split(r"[ .]", line)[1]
+        place = 0 if top == "__future__" else 3 if top in own else 1 if top in sys.stdlib_module_names else 2
+        if line != "import nmlab":
+            groups[place].append(line)
+    groups[2].insert(0, "import nmlab  # before neuromancer, whose import it makes quick")
+    paths = [f"sys.path.append({quoted(folder)})  # for {', '.join(names)}" for folder, names in folders.items()]
+    groups[3] = paths + groups[3]
+    return "\n\n".join("\n".join(group) for group in groups if group)
+
+
+def _sources_before(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run that was made before sources were kept still says: its functions' own text."""
+    given, definitions, missing = {}, [], {}
+    for key, described in (
+        ("data_setup_function", settings.get("data_function")),
+        ("problem", settings.get("problem_source")),
+    ):
+        name, source = (described or {}).get("name") or "", textwrap.dedent((described or {}).get("source") or "")
+        is_whole = re.search(rf"^(async def|def|class) {re.escape(name)}\b", source, re.MULTILINE) is not None
+        given[key] = name if is_whole else key
+        if is_whole:
+            definitions.append(source.rstrip())
+        else:
+            missing[key] = f"{name or 'a Problem object'}; it has no source"
+    for text in definitions:
+        now, later = names_in(text)
+        unknown = [name for name in now + later if not hasattr(builtins, name) and name not in given.values()]
+        missing |= dict.fromkeys(unknown, "a name that was not kept with this run")
+    return {"given": given, "imports": [], "folders": {}, "definitions": definitions, "missing": missing}
+
+
+# --- the run ---
+
+
+def _start(run: Run, settings: Mapping[str, Any], given: str, taken: set[str], folder: Path) -> tuple[str, str]:
+    """The Problem's name, and the lines that bring it to where the run started; `given`, the Problem or its builder."""
+    problem, lines = given, []
+    if builds := settings.get("problem_source") is not None:
+        problem = "problem"
+        while problem in taken:
+            problem += "_"
+        lines += [f"seed_everything({settings.get('seed')}, verbose=False)", f"{problem} = {given}()"]
+    if run.start_checkpoint_path is not None:
+        there = quoted(str(folder)) if folder.is_absolute() else f"Path(__file__).parent / {quoted(folder.as_posix())}"
+        lines.append(f'nmlab.Run({there}).restore({problem}, "start")')
+    elif not builds or settings.get("starts_from"):
+        whose = settings.get("starts_from") or "those that the Problem held"
+        lines.append(_to_fill_in(f"{problem}'s weights", f"the run kept no start weights; they were {whose}"))
+    return problem, "\n".join(lines)
+
+
+def _data(settings: Mapping[str, Any], given: str, taken: set[str]) -> tuple[str, str]:
+    """The data function's name, and the lines that make it return the batch size that the run had, where not its own.
+
+    Parameters: `given`, the function; `taken`, names in use.
+    """
+    if not (size := settings.get("batch_size")):
+        return given, ""
+    name = "data_with_batch_size"
+    while name in taken:
+        name += "_"
+    lines = [
+        f"@wraps({given})  # for its parameters",
+        f"def {name}(*args, **kwargs):",
+        f"    return *{given}(*args, **kwargs)[:3], {size}",
+    ]
+    return name, "\n".join(lines) + "\n\n\n"
+
+
+def _arguments(part: str, settings: Mapping[str, Any], sources: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Keywords of the data function, or options other than the default: name, expression, what has no source or ''."""
+    given = {key.removeprefix(f"{part}."): text for key, text in sources["given"].items() if key.startswith(f"{part}.")}
+    stored = dict(settings.get(part) or {})
+    if part == "options":
+        usual = TrainerOptions().to_json()
+        stored = {name: value for name, value in stored.items() if value != usual.get(name) and name != "seed"}
+        given["seed"] = repr(settings.get("seed"))
+        stored["seed"] = None
+    elif "sources" in settings:  # what is not given is the function's own default, and no JSON
+        stored = {name: value for name, value in stored.items() if name in given}
+    found = []
+    for name, value in stored.items():
+        if name not in given and holds_stand_in(value):
+            found.append((name, re.sub(r"\W", "_", name), str(value)))
+        else:
+            found.append((name, given.get(name, repr(value)), ""))
+    return found
+
+
+def _fit(
+    settings: Mapping[str, Any], function: str, problem: str, arguments: Mapping[str, list[tuple[str, str, str]]]
+) -> str:
+    options = _written("nmlab.TrainerOptions(", [f"{name}={text}" for name, text, _ in arguments["options"]], ")")
+    data_kwargs = _written(
+        "data_kwargs={", [f"{quoted(name)}: {text}" for name, text, _ in arguments["data_kwargs"]], "}"
+    )
+    name = f"name={quoted(str(settings.get('name')))}"
+    lines = [
+        _written("run = nmlab.fit(", [problem, function, options, data_kwargs, name], ")"),
+        "print(run)",
+        "print(run.metrics.tail())",
+        "print(run.test_metrics)",
+    ]
+    text = "\n".join(lines)
+    if any(name == "num_workers" for name, _, _ in arguments["options"]):  # each worker may read this file again
+        return f'if __name__ == "__main__":\n{textwrap.indent(text, "    ")}'
+    return text
+
+
+def _written(head: str, items: list[str], tail: str) -> str:
+    """A call or a dict on one line, or on one line an item."""
+    line = f"{head}{', '.join(items)}{tail}"
+    if len(line) <= WIDTH - 8 and "\n" not in line:
+        return line
+    body = "".join(f"{item},\n" for item in items)
+    return f"{head}\n{textwrap.indent(body, '    ')}{tail}"

@@ -1,0 +1,135 @@
+"""Functions and values as JSON, for a run's settings, and back where that is possible."""
+
+from __future__ import annotations
+
+import inspect
+import platform
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nmlab.errors import FieldError
+from nmlab.fields import Field, convert
+from nmlab.options import TrainerOptions, as_json, holds_stand_in
+from nmlab.sources import is_plain, sources_of
+
+PACKAGES = ("nmlab", "torch", "lightning", "neuromancer", "numpy", "ipywidgets", "anywidget", "tensorboard")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that a fit stands on."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def users_traceback(error: BaseException) -> str:
+    """Return an error's traceback from the first line of the user's own code on; only the error where none is there."""
+    tools = tuple(str(Path(sys.modules[name].__file__ or "").parent) for name in _TOOLS if name in sys.modules)
+    frames = traceback.extract_tb(error.__traceback__)
+    while frames and (frames[0].filename.startswith(tools) or frames[0].filename == threading.__file__):
+        frames.pop(0)
+    head = ["Traceback (most recent call last):\n", *traceback.format_list(frames)] if frames else []
+    return "".join(head + traceback.format_exception_only(error))
+
+
+_TOOLS = ("nmlab", "lightning", "torch", "neuromancer")
+"""Packages whose frames before the user's first tell a user nothing."""
+
+
+def describe_function(function: Callable[..., Any]) -> dict[str, Any]:
+    """Return a function's name, place and source; the source is None where there is none to read."""
+    inner = inspect.unwrap(function.func if isinstance(function, partial) else function)
+    try:
+        source: str | None = inspect.getsource(inner)
+    except (OSError, TypeError):
+        told = getattr(inner, "source", None)  # an object may say itself what makes it
+        source = told if isinstance(told, str) else None
+    code = getattr(inner, "__code__", None)
+    return {
+        "name": getattr(inner, "__name__", type(inner).__name__),
+        "module": getattr(inner, "__module__", None),
+        "file": code.co_filename if code else None,
+        "line": code.co_firstlineno if code else None,
+        "source": source,
+    }
+
+
+def describe_sources(
+    problem: Any,
+    data_setup_function: Callable[..., Any],
+    fields: Iterable[Field],
+    data_kwargs: Mapping[str, Any],
+    options: TrainerOptions,
+) -> dict[str, Any]:
+    """Return what a script needs to do a fit again, as `sources_of` does, and the settings of torch that it began with.
+
+    Parameters: those of the fit; `problem` may be a builder, `fields` are the data function's.
+    """
+    defaults = {field.name: field.default for field in fields}
+    # an object that is the function's own default comes with the function
+    chosen = {name: value for name, value in data_kwargs.items() if is_plain(value) or defaults.get(name) is not value}
+    given = {f"data_kwargs.{name}": value for name, value in chosen.items()}
+    given |= {f"options.{name}": getattr(options, name) for name in sorted(options.model_fields_set)}
+    sources = sources_of({"problem": problem, "data_setup_function": data_setup_function, **given})
+    state = {
+        f"torch.set_default_dtype({torch.get_default_dtype()})": torch.get_default_dtype() != torch.float32,
+        f'torch.set_default_device("{torch.get_default_device()}")': torch.get_default_device().type != "cpu",
+        f'torch.set_float32_matmul_precision("{torch.get_float32_matmul_precision()}")': (
+            torch.get_float32_matmul_precision() != "highest"
+        ),
+        "torch.use_deterministic_algorithms(True)": torch.are_deterministic_algorithms_enabled(),
+    }
+    return {**sources, "torch": [line for line, holds in state.items() if holds]}
+
+
+def describe_values(fields: Iterable[Field], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `values` as JSON: choices by name, paths as text, and what is not JSON as a name, its source or repr."""
+    known = {field.name: field for field in fields}
+    return {name: _described(known.get(name), value) for name, value in values.items()}
+
+
+def _described(field: Field | None, value: Any) -> Any:
+    if field is not None:
+        for label, choice in (field.choices or {}).items():
+            if choice is value or (
+                type(choice) is type(value) and isinstance(value, (str, int, float)) and choice == value
+            ):
+                return label
+        if field.kind == "path" and isinstance(value, Path):
+            return str(value)
+    return as_json(value)
+
+
+def rebuild_values(fields: Iterable[Field], stored: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return what `describe_values` stored as values again, and the names of those that cannot be rebuilt."""
+    known = {field.name: field for field in fields}
+    values, lost = {}, []
+    for name, value in stored.items():
+        if holds_stand_in(value):
+            lost.append(name)
+            continue
+        try:
+            values[name] = convert(known[name], value) if name in known else value
+        except FieldError:
+            lost.append(name)
+    return values, lost
+
+
+def own_parts(settings: Mapping[str, Any]) -> list[str]:
+    """Return what a run of these settings had of its user's own in the training, by name; [] for nothing."""
+    user_hooks = settings.get("customs") or {}
+    metrics = user_hooks.get("metrics", {}).items()
+    own = [f"{split}_metric={name!r}" for split, name in metrics if not name.endswith(f"{split}_loss")]
+    return [*user_hooks.get("hooks", ()), *own]

@@ -1,0 +1,91 @@
+"""Writes checkpoints whole or not at all, and not more often than it pays."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from copy import copy
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins.io import CheckpointIO
+
+from nmlab.runs import Run
+from nmlab.runtime.files import atomic_write
+
+
+class CheckpointWriter(CheckpointIO):
+    """Lightning's way to checkpoint files: written aside, then moved into place; loaded with nothing executed.
+
+    Parameters: `every`, for some paths the seconds between two writes; the first is at once. In between the newest
+    checkpoint is held in memory, as a copy; `flush` writes what is held. Paths not named are written at once.
+    """
+
+    def __init__(self, every: Mapping[Path, float]) -> None:
+        self._every = dict(every)
+        self._written: dict[Path, float] = {}
+        self._held: dict[Path, dict[str, Any]] = {}
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        path = Path(path)
+        if path not in self._every:
+            _write(checkpoint, path)
+            return
+        # a copy: the tensors in it go on being trained
+        self._held[path] = _copy(checkpoint)
+        now = time.perf_counter()
+        # one that is saved seldom is written when its time comes, not at its next save
+        due = [held for held in self._held if now - self._written.get(held, -math.inf) >= self._every[held]]
+        # and with one, all that are written more often: after a kill `best` is never older than `last`
+        for held in sorted(self._held, key=self._every.__getitem__):
+            if any(self._every[held] <= self._every[other] for other in due):
+                self.flush(held)
+
+    def flush(self, path: Path | None = None) -> None:
+        """Write what is held for `path`, or for all paths."""
+        for held in [path] if path is not None else list(self._held):
+            if held in self._held:
+                _write(self._held.pop(held), held)
+                self._written[held] = time.perf_counter()
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+        content: dict[str, Any] = torch.load(path, map_location=map_location or "cpu", weights_only=True)
+        return content
+
+    def remove_checkpoint(self, path: Any) -> None:
+        Path(path).unlink(missing_ok=True)
+
+
+def _write(checkpoint: Mapping[str, Any], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as aside:
+        torch.save(dict(checkpoint), aside)
+
+
+def _copy(value: Any) -> Any:
+    kind = type(value)
+    if kind is dict:
+        return {key: _copy(item) for key, item in value.items()}
+    if isinstance(value, torch.Tensor):
+        return value.detach().clone()
+    if kind is list or kind is tuple:
+        return kind([_copy(item) for item in value])
+    if isinstance(value, dict):
+        copied = copy(value)  # of its own kind: a Counter or defaultdict is not made from pairs
+        for key, item in value.items():
+            copied[key] = _copy(item)
+        return copied
+    return value
+
+
+def save_weights(weights: Mapping[str, torch.Tensor], path: Path, prefix: str) -> None:
+    """Write weights alone as a checkpoint that Lightning and NeuroMANCER's `load_state_dict_lightning` can read."""
+    _write({"state_dict": {prefix + name: value for name, value in weights.items()}}, path)
+
+
+def epochs_done(run: Run) -> int:
+    """Return after how many epochs `run` goes on; 0 where it has no last checkpoint and begins anew."""
+    last = run.last_checkpoint_path
+    return 0 if last is None else int(torch.load(last, weights_only=True)["epochs_done"])

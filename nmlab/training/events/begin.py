@@ -1,0 +1,51 @@
+"""Begins a run's events: what it was asked to do, and its Problem as a picture."""
+
+from __future__ import annotations
+
+import math
+from contextlib import suppress
+from functools import partial
+
+from neuromancer.problem import Problem
+
+from nmlab.errors import FieldError
+from nmlab.options import TrainerOptions
+from nmlab.plots import Picture, draw_graph
+from nmlab.problem.graph import graph_of
+from nmlab.runs import Run, RunWriter
+from nmlab.training.events.hparams import hyperparameters
+from nmlab.training.events.writer import EventWriter
+
+
+def begin_events(writer: RunWriter, problem: Problem, options: TrainerOptions, epochs: int = 0) -> EventWriter:
+    """Return what writes the run's events; whatever goes wrong with them is told in the run's log.
+
+    Parameters: `writer`, the run's; `epochs`, how many are kept of what a resumed run wrote before.
+    """
+    accelerator: str = options.accelerator
+    with suppress(FieldError):  # the training says so
+        accelerator = options.resolved_accelerator()
+    hparams = hyperparameters(writer.run.settings, accelerator)
+    events = EventWriter(writer.folder, hparams, epochs=epochs, tell=writer.log)
+    try:
+        events.add_problem(Picture(900).png(partial(draw_graph, graph=graph_of(problem)), scale=1.5))
+    except Exception as error:  # a Problem of another make than those known
+        writer.log(f"The Problem could not be drawn: {type(error).__name__}: {error}")
+    if events.epochs < epochs:
+        _catch_up(events, writer.run, epochs)
+    return events
+
+
+def _catch_up(events: EventWriter, run: Run, epochs: int) -> None:
+    """Write what a resumed run measured without events, or lost of them with its process."""
+    begin, best = events.epochs, math.inf
+    sign = -1.0 if run.mode == "max" else 1.0
+    names = run.columns
+    for values in zip(*map(run.column, names), strict=True):
+        row = dict(zip(names, values, strict=True))
+        value = sign * row.get(run.monitor, math.nan)
+        better = math.isfinite(value) and value < best
+        best = value if better else best
+        if begin <= row["epoch"] < epochs:
+            events.add(int(row["epoch"]), row, better)
+    events.flush()

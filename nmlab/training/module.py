@@ -1,0 +1,235 @@
+"""The LightningModule around a NeuroMANCER Problem: steps, the metrics of every term, optimisers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from neuromancer.problem import Problem
+
+from nmlab.data.splits import Batch
+from nmlab.errors import NonFiniteLossError
+from nmlab.options import TrainerOptions
+from nmlab.problem.fast_loss import FastProblem
+from nmlab.problem.metrics import MetricAccumulator
+from nmlab.problem.terms import terms_of
+from nmlab.problem.weights import fit_multipliers, plain_names
+from nmlab.runtime.control import Control
+from nmlab.runtime.rng import RandomStreams
+from nmlab.training.profile import section
+
+CHECK_EVERY = 50
+"""Steps between looks at the loss on a device that would have to be waited for."""
+
+
+class ProblemModule(LightningModule):
+    """A Problem as Lightning trains it.
+
+    Parameters: `problem`; `options`, for optimiser and scheduler; `streams`, the random numbers that forward passes
+    draw from; `control`, which hears how far the fit is.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        options: TrainerOptions,
+        streams: RandomStreams,
+        control: Control,
+        monitor: str,
+    ) -> None:
+        super().__init__()
+        self.problem = problem
+        self.options = options
+        self.terms = terms_of(problem)
+        self.totals = {split: MetricAccumulator(self.terms) for split in ("train", "dev", "test")}
+        self._fast = FastProblem(problem)
+        self._streams = streams
+        self._control = control
+        self._monitor = monitor
+        self._plateau: torch.optim.lr_scheduler.ReduceLROnPlateau | None = None
+        self._plateau_state: dict[str, Any] | None = None
+        self._log_names: frozenset[str] | None = frozenset()
+        self._lr = math.nan
+        self.epochs_done = 0
+        self.row: dict[str, float] = {}
+        """The metrics of the epoch that ended last."""
+        self.extra: dict[str, float] = {}
+        """What else was logged in this epoch, by functions of the user's own."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Lightning notes here which hook it is in, dozens of times an epoch; PyTorch's way would look for tensors
+        if name == "_current_fx_name":
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
+
+    # --- steps ---
+
+    def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
+        with section(self.trainer, "forward"), self._streams.drawing("train", self._look(batch_idx)):
+            output = self._pass("train", batch, batch_idx)
+        loss = output[f"{batch['name']}_loss"]
+        with section(self.trainer, "metrics"):
+            self.totals["train"].add(output, batch["name"], samples_of(batch))
+            self._look_at(loss, output, batch)
+        return loss  # type: ignore[no-any-return]
+
+    def _look_at(self, loss: torch.Tensor, output: dict[str, Any], batch: Batch) -> None:
+        # on the CPU a look at the loss costs nothing; elsewhere the step would have to wait for the device
+        if loss.device.type == "cpu" or self.global_step % CHECK_EVERY == 0:
+            value = float(loss.detach())
+            self._control.progress.loss = value
+            if not math.isfinite(value):
+                raise self._not_finite("train", output, batch["name"])
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self._score("dev", batch, batch_idx)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self._score("test", batch, batch_idx)
+
+    def _look(self, batch_idx: int) -> bool:
+        """Whether to find out anew what a pass draws from: in the first batch of epochs 0, 1, 2, 4, 8, …"""
+        return batch_idx == 0 and self.current_epoch & (self.current_epoch - 1) == 0
+
+    def _score(self, split: str, batch: Batch, batch_idx: int) -> None:
+        # problems that need gradients to be evaluated (PINNs, projected gradients) say so by grad_inference
+        drawing = self._streams.drawing(split, self._look(batch_idx))
+        with section(self.trainer, "forward"), torch.set_grad_enabled(bool(self.problem.grad_inference)), drawing:
+            output = self._pass(split, batch, batch_idx)
+        with section(self.trainer, "metrics"):
+            self.totals[split].add(output, batch["name"], samples_of(batch))
+
+    def _pass(self, split: str, batch: Batch, batch_idx: int) -> dict[str, Any]:
+        """Return what the Problem gives for a batch of a split, the loss and all terms among it."""
+        return self._fast(batch)
+
+    def _not_finite(self, split: str, output: dict[str, Any], name: str) -> NonFiniteLossError:
+        broken = [t.name for t in self.terms if not torch.as_tensor(output[f"{name}_{t.key}"]).isfinite().all()]
+        return self._lost(split, broken[0] if broken else "loss")
+
+    def _lost(self, split: str, term: str) -> NonFiniteLossError:
+        return NonFiniteLossError(self.current_epoch, self.global_step, term, split)
+
+    # --- epochs ---
+
+    def on_train_epoch_start(self) -> None:
+        self.totals["train"].clear()
+        self.totals["dev"].clear()
+        self._fast.look()
+        # here, since a scheduler has moved on by the epoch's end
+        optimizer: Any = self.optimizers()
+        self._lr = float((optimizer[0] if isinstance(optimizer, list) else optimizer).param_groups[0]["lr"])
+
+    def on_validation_epoch_start(self) -> None:
+        self.totals["dev"].clear()
+        self._fast.look()
+
+    def on_test_epoch_start(self) -> None:
+        self.totals["test"].clear()
+        self._fast.look()
+
+    def on_validation_epoch_end(self) -> None:
+        with section(self.trainer, "metrics"):
+            means = self.totals["dev"].means()
+        self._tell({f"dev_{name}": value for name, value in means.items()})
+
+    def on_train_epoch_end(self) -> None:
+        with section(self.trainer, "metrics"):
+            self.row = row = self.metrics()
+        self.epochs_done = self.current_epoch + 1
+        for split in ("train", "dev"):
+            if not math.isfinite(row.get(f"{split}_loss", 0.0)):
+                broken = [t.name for t in self.terms if not math.isfinite(row.get(f"{split}_{t.name}", 0.0))]
+                raise self._lost(split, broken[0] if broken else "loss")
+        self._tell({name: value for name, value in row.items() if not name.startswith("dev_")})
+        if self._plateau is not None and self._monitor in row:
+            self._plateau.step(row[self._monitor])
+
+    def metric_names(self, dev: bool) -> list[str]:
+        """Return the columns of a run's metrics, losses first as one reads them; `dev`, whether there is that split."""
+        splits = ("train", "dev") if dev else ("train",)
+        losses = [f"{split}_loss" for split in splits]
+        rest = [f"{split}_{name}" for split in splits for name in self.totals[split].names if name != "loss"]
+        return ["epoch", *losses, "lr", "seconds", *rest]
+
+    def metrics(self) -> dict[str, float]:
+        """Return the epoch's metrics; without those of dev where no dev pass was made in this epoch."""
+        row = {"lr": self._lr}
+        for split in ("train", "dev"):
+            row |= {f"{split}_{name}": value for name, value in self.totals[split].means().items()}
+        return row
+
+    def test_metrics(self) -> dict[str, float]:
+        """Return the metrics of the test split."""
+        return {f"test_{name}": value for name, value in self.totals["test"].means().items()}
+
+    def log_for(self, names: frozenset[str] | None) -> None:
+        """Log these metrics (None: all) the Lightning way, for callbacks and loggers; each costs 0.3 ms an epoch."""
+        self._log_names = names
+
+    def _tell(self, metrics: dict[str, float]) -> None:
+        chosen = {n: v for n, v in metrics.items() if self._log_names is None or n in self._log_names}
+        if chosen:
+            with section(self.trainer, "log"):
+                self.log_dict(chosen)
+
+    # --- optimisation ---
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.options.build_optimizer(self.problem)
+        scheduler = self.options.build_scheduler(optimizer)
+        if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+            # stepped here: Lightning leaves it out of the epoch after which a fit was resumed
+            self._plateau, scheduler = scheduler, None
+        return optimizer if scheduler is None else {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+    # --- checkpoints ---
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["epochs_done"] = self.epochs_done
+        checkpoint["random_streams"] = self._streams.state_dict()
+        if self._plateau is not None:
+            checkpoint["plateau"] = self._plateau.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._streams.load_state_dict(checkpoint["random_streams"])
+        self._plateau_state = checkpoint.get("plateau")
+        self.epochs_done = checkpoint["epochs_done"]
+        fit_multipliers(self.problem, plain_names(checkpoint["state_dict"]))
+        # Lightning counts steps at one place or another, by who optimizes: the fit may go on the other way
+        loop, steps = checkpoint["loops"]["fit_loop"], checkpoint["global_step"]
+        loop["epoch_loop.manual_optimization.optim_step_progress"]["total"] |= {"ready": steps, "completed": steps}
+        automatic = loop["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]["step"]
+        automatic["total"] |= {"ready": steps, "completed": steps}
+        loop["epoch_loop.state_dict"]["_batches_that_stepped"] = steps
+
+    def on_train_start(self) -> None:
+        if self._plateau is not None and self._plateau_state is not None:
+            self._plateau.load_state_dict(self._plateau_state)
+
+
+@contextmanager
+def ready_to_train(problem: Problem) -> Iterator[None]:
+    """Train mode within the block; after it, the modes and number types of all modules as they were."""
+    modes = {module: module.training for module in problem.modules()}
+    values = [*problem.parameters(), *problem.buffers()]
+    types = [value.dtype for value in values]
+    if not problem.training:  # a user who froze a part of a training Problem by eval() keeps that
+        problem.train()
+    try:
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+        for value, dtype in zip(values, types, strict=True):  # which precision='64-true' and its like convert
+            value.data = value.data.to(dtype)
+
+
+def samples_of(batch: Batch) -> int:
+    """Return how many samples a batch has."""
+    return len(batch["index"])

@@ -1,0 +1,139 @@
+"""The callback that makes a Lightning fit a run: rows, best weights, checkpoints, events."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint, EarlyStopping
+
+from nmlab.problem.weights import copy_weights
+from nmlab.runs import RunWriter
+from nmlab.runtime.control import Control
+from nmlab.training.checkpoints import CheckpointWriter
+from nmlab.training.events import EventWriter
+from nmlab.training.module import ProblemModule
+from nmlab.training.profile import section
+
+SNAPSHOT_EVERY = 1.0
+"""Seconds between two copies of the whole state at an epoch's end, from which a stopped run can go on."""
+
+
+class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything else of an epoch's end
+    """Records a fit as it goes.
+
+    Parameters: `module`; `writer`, the run's; `control`; `monitor` and `mode` choose the best epoch; `columns`, the
+    names of a row's values in order; `checkpoints`, or None for none on disk; `events`, or None for none.
+    """
+
+    def __init__(
+        self,
+        module: ProblemModule,
+        writer: RunWriter,
+        control: Control,
+        monitor: str,
+        mode: str,
+        columns: list[str],
+        checkpoints: CheckpointWriter | None,
+        events: EventWriter | None,
+    ) -> None:
+        self._module = module
+        self._writer = writer
+        self._control = control
+        self._monitor = monitor
+        self._sign = -1.0 if mode == "max" else 1.0
+        self._columns = columns
+        self._checkpoints = checkpoints
+        self._events = events
+        self._epoch_started = 0.0
+        self._snapshot_taken = -math.inf
+        self.best_value = math.inf
+        self.best_weights: dict[str, torch.Tensor] | None = None
+
+    def go_on_from(self, value: float, weights: dict[str, torch.Tensor] | None, again: bool) -> None:
+        """Take over the best value and weights of a run that is resumed; `again`, whether their epoch is yet to come.
+
+        It is then the best once more, with the same value.
+        """
+        best = self._sign * value
+        self.best_value, self.best_weights = math.nextafter(best, math.inf) if again else best, weights
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._control.progress.begin(trainer.current_epoch, trainer.max_epochs or 0)
+        self._control.on_pause = self._flush  # a machine that goes away while the fit waits takes nothing with it
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._epoch_started = self._control.progress.clock()
+
+    def on_test_batch_start(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self._control.phase = "scoring the test split"
+        self._control.check()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        known = {
+            **self._module.row,
+            "epoch": float(trainer.current_epoch),
+            "seconds": self._control.progress.clock() - self._epoch_started,
+        }
+        row = {name: known.get(name, math.nan) for name in self._columns}
+        value = self._sign * row[self._monitor]
+        best = math.isfinite(value) and value < self.best_value
+        if best:
+            with section(trainer, "best weights"):
+                self.best_value, self.best_weights = value, copy_weights(self._module.problem)
+        with section(trainer, "logging"):
+            self._writer.append(row)
+            if self._events is not None:
+                self._events.add(trainer.current_epoch, {**self._module.extra, **row}, best)
+        if self._checkpoints is not None:
+            if best:
+                trainer.save_checkpoint(self._writer.checkpoint("best"), weights_only=False)
+            waits = self._control.pausing or self._control.stepping
+            if waits or time.perf_counter() - self._snapshot_taken >= SNAPSHOT_EVERY:
+                self._snapshot(trainer)
+        self._control.epoch_ended(last=trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._control.training_over()
+        if self._checkpoints is not None:
+            self._snapshot(trainer)
+
+    def _snapshot(self, trainer: Trainer) -> None:
+        trainer.save_checkpoint(self._writer.checkpoint("last"), weights_only=False)
+        self._snapshot_taken = time.perf_counter()
+
+    def close(self) -> None:
+        """Write what is still held in memory."""
+        self._control.training_over()
+        self._flush()
+
+    def _flush(self) -> None:
+        if self._events is not None:
+            self._events.flush()
+        if self._checkpoints is not None:
+            self._checkpoints.flush()
+
+
+class PatienceAfterWarmup(EarlyStopping):
+    """Stops after `patience` epochs without improvement, none of the first `warmup` counting.
+
+    The meaning of NeuroMANCER's LitTrainer, for metrics that are to fall or to rise.
+    """
+
+    def __init__(self, monitor: str, mode: str, patience: int, warmup: int) -> None:
+        super().__init__(monitor=monitor, mode=mode, patience=patience, verbose=False)
+        self._warmup = warmup
+
+    def _run_early_stopping_check(self, trainer: Trainer) -> None:
+        if trainer.current_epoch >= self._warmup:
+            super()._run_early_stopping_check(trainer)

@@ -1,0 +1,185 @@
+"""Trains a Problem on its splits under Lightning, into a run."""
+
+from __future__ import annotations
+
+import copy
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, Trainer
+from neuromancer.problem import Problem
+
+from nmlab.data.loader import SplitsDataModule
+from nmlab.data.splits import Splits
+from nmlab.errors import FieldError
+from nmlab.options import TrainerOptions
+from nmlab.problem.weights import PREFIX, copy_weights, forget_values, load_weights, read_weights
+from nmlab.runs import RunWriter
+from nmlab.runtime.control import Control
+from nmlab.runtime.rng import RandomStreams
+from nmlab.training.checkpoints import CheckpointWriter, epochs_done, save_weights
+from nmlab.training.events import EventWriter
+from nmlab.training.module import ProblemModule, ready_to_train
+from nmlab.training.profile import LoopProfiler
+from nmlab.training.progress import ProgressCallback
+from nmlab.training.recorder import PatienceAfterWarmup, Recorder
+from nmlab.training.whole_epochs import WholeEpochsData, WholeEpochsModule, supports_whole_epochs
+
+NO_DEV = "There is no dev split: the best epoch is chosen by the train loss."
+
+
+def train(
+    problem: Problem,
+    splits: Splits,
+    options: TrainerOptions,
+    streams: RandomStreams,
+    writer: RunWriter,
+    control: Control,
+    resume: bool = False,
+    events: EventWriter | None = None,
+    make_module: Callable[..., ProblemModule] = ProblemModule,
+) -> None:
+    """Train `problem`, leave its best weights in it, and score the test split with them.
+
+    Parameters: `streams`, the random numbers that the training draws; `writer`, which keeps the record; `control`,
+    which is asked at every batch whether to stop; `resume`, whether to go on from the run's last checkpoint;
+    `events`, which take the metrics in too; `make_module`, called for the module to train.
+
+    Raises `FieldError` for a monitor that is no metric, `NonFiniteLossError`, `StopRequested`, and whatever the
+    Problem's own functions raise; the best weights are in place then too.
+    """
+    dev = splits.dev is not None
+    monitor = options.monitor or ("dev_loss" if dev else "train_loss")
+    whole = make_module is ProblemModule and supports_whole_epochs(options)
+    make_data = WholeEpochsData if whole else SplitsDataModule
+    if whole:
+        make_module = WholeEpochsModule
+    module = make_module(problem, options, streams, control, monitor)
+    columns = module.metric_names(dev)
+    if monitor not in columns:
+        raise FieldError({"monitor": f"{monitor!r} is no metric of this fit; there are: {', '.join(columns)}"})
+    remark = None if dev or options.monitor else NO_DEV
+    writer.update(monitor=monitor, mode=options.mode, test_metrics={}, remark=remark)
+
+    start = copy_weights(problem)
+    files = None
+    if options.checkpoint:
+        save_weights(start, writer.checkpoint("start"), PREFIX)
+        files = CheckpointWriter({writer.checkpoint("best"): 2.0, writer.checkpoint("last"): 30.0})
+    recorder = Recorder(module, writer, control, monitor, options.mode, columns, files, events)
+    last = _take_up(writer, recorder) if resume else None
+
+    callbacks: list[Callback] = [*options.callbacks, *([] if whole else [ProgressCallback(control)]), recorder]
+    if options.patience is not None:
+        callbacks.append(PatienceAfterWarmup(monitor, options.mode, options.patience, options.warmup))
+    if options.callbacks or options.loggers:
+        module.log_for(None)  # who knows what they want
+    elif options.patience is not None:
+        module.log_for(frozenset([monitor]))
+    for stateful in (options.optimizer, *options.callbacks):
+        if isinstance(stateful, (torch.optim.Optimizer, Callback)):
+            _put_state_back(stateful)
+    data = make_data(splits, streams, options.shuffle, options.num_workers)
+    try:
+        with ready_to_train(problem):
+            profiler = _profiler(options, writer, control, whole)
+            seen = options.replace(gradient_clip_val=None) if whole else options
+            trainer = make_trainer(seen, writer.folder, callbacks, files, dev and not whole, profiler)
+            try:
+                trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True)
+            finally:
+                if profiler is not None:
+                    profiler.finish()
+            _put_best_back(problem, recorder, start)
+            if splits.test is not None:
+                trainer.test(module, datamodule=data, verbose=False)
+                writer.update(test_metrics=module.test_metrics())
+    finally:
+        data.close()
+        _put_best_back(problem, recorder, start)
+        forget_values(problem)
+        recorder.close()
+        if files is not None and not writer.checkpoint("best").exists():
+            save_weights(copy_weights(problem), writer.checkpoint("best"), PREFIX)
+
+
+def _take_up(writer: RunWriter, recorder: Recorder) -> Path | None:
+    """Prepare to go on from the run's last checkpoint and return it; None to start anew."""
+    run = writer.run
+    last, best, done = run.last_checkpoint_path, run.checkpoint_path, epochs_done(run)
+    if best is not None:
+        # of a killed run, it may be younger than what `last` goes on from
+        epoch = torch.load(best, weights_only=True).get("epochs_done", 0) - 1
+        if 0 <= epoch < run.epochs:
+            recorder.go_on_from(run.column(run.monitor)[epoch], read_weights(best), again=epoch >= done)
+    writer.keep_epochs(done)
+    return last
+
+
+def _put_best_back(problem: Problem, recorder: Recorder, start: dict[str, torch.Tensor]) -> None:
+    """Load the best weights; without any, keep the present ones unless they are no longer finite."""
+    if recorder.best_weights is not None:
+        load_weights(problem, recorder.best_weights)
+    elif not all(bool(torch.isfinite(value).all()) for value in problem.parameters()):
+        load_weights(problem, start)
+
+
+def _profiler(options: TrainerOptions, writer: RunWriter, control: Control, whole: bool) -> LoopProfiler | None:
+    """Make the profiler of one run; None where none was asked for."""
+    if options.profiler is None:
+        return None
+    return LoopProfiler(options.profiler, control.progress, writer, options.resolved_accelerator(), whole)
+
+
+def make_trainer(
+    options: TrainerOptions,
+    folder: Path,
+    callbacks: list[Callback],
+    files: CheckpointWriter | None,
+    dev: bool,
+    profiler: LoopProfiler | None,
+) -> Trainer:
+    """Make the Lightning Trainer of one run; `dev`, whether there is a dev split."""
+    settings: dict[str, Any] = {
+        "max_epochs": options.max_epochs,
+        "accelerator": options.resolved_accelerator(),
+        "devices": options.devices,
+        "strategy": options.strategy,
+        "precision": options.precision,
+        "gradient_clip_val": options.gradient_clip_val,
+        "profiler": profiler,
+        "logger": list(options.loggers) or False,
+        "callbacks": callbacks,
+        "default_root_dir": folder,
+        # the recorder is the checkpoint callback, if there is to be one, and the screen is the view's
+        "enable_checkpointing": bool(callbacks),
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "num_sanity_val_steps": 0,
+        # Problems that need gradients for a dev pass could not have them in inference mode
+        "inference_mode": False,
+        "log_every_n_steps": 1,
+    }
+    if not dev:
+        settings["limit_val_batches"] = 0
+    given = dict(options.trainer_kwargs)
+    plugins = given.pop("plugins", None) or []
+    settings["plugins"] = [
+        *(plugins if isinstance(plugins, list) else [plugins]),
+        *([files] if files else []),
+    ]
+    return Trainer(**{**settings, **given})
+
+
+_as_given: weakref.WeakKeyDictionary[Any, dict[str, Any]] = weakref.WeakKeyDictionary()
+
+
+def _put_state_back(stateful: torch.optim.Optimizer | Callback) -> None:
+    """Give an optimizer or callback the state that it had when it was first used here, so that its runs are alike."""
+    if stateful not in _as_given:
+        _as_given[stateful] = copy.deepcopy(stateful.state_dict())
+    elif _as_given[stateful]:
+        stateful.load_state_dict(copy.deepcopy(_as_given[stateful]))

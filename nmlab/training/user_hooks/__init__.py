@@ -1,0 +1,6 @@
+"""A user's own training step and hooks: checked, adapted, and run in the module that trains a Problem."""
+
+from nmlab.training.user_hooks.hooks import Hook, UserHooks, customs_of
+from nmlab.training.user_hooks.module import HookedModule
+
+__all__ = ["Hook", "HookedModule", "UserHooks", "customs_of"]
