@@ -28,9 +28,9 @@ check: $(INSTALLED)  ## what takes seconds and must hold for every commit
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_imports.py
 
-bench: $(INSTALLED)  ## all timings, into tests/bench/results; QUICK=1 takes minutes, ARGS="loader kernel" some parts
+bench: $(INSTALLED)  ## all timings, into tests/benchmark/results; QUICK=1 takes minutes, ARGS="loader kernel" some parts
 	-$(BIN)/python -m tests.chromium
-	$(BIN)/python -m tests.bench $(ARGS)
+	$(BIN)/python -m tests.benchmark $(ARGS)
 
 clean:  ## the environment and all caches; runs stay
 	rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist

@@ -22,12 +22,12 @@ from tests.helpers.clock import Clock  # noqa: E402
 LONGEST_FIRST = (
     "tests/browser/",
     "tests/test_notebooks.py",
-    "tests/test_gallery.py",
-    "tests/test_saved.py",
+    "tests/gallery/test_gallery.py",
+    "tests/notebook/test_saved.py",
     "tests/test_neuromancer.py",
-    "tests/test_script.py",
-    "tests/test_lit_trainer.py",
-    "tests/test_tuning.py",
+    "tests/provenance/test_script.py",
+    "tests/compat/test_lit_trainer.py",
+    "tests/tuning/test_tuning.py",
 )
 
 
@@ -52,7 +52,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             name, _, parameter = test.partition("[")
             if file.startswith("tests/browser/"):  # one server and one browser
                 return "tests/browser"
-            if file == "tests/test_gallery.py" and parameter:  # fits that several tests look at
+            if file == "tests/gallery/test_gallery.py" and parameter:  # fits that several tests look at
                 return f"{file}[{parameter}"
             if name.startswith("test_lesson_"):  # each has a kernel to itself
                 return nodeid
