@@ -15,7 +15,7 @@ from lightning.pytorch.profilers import AdvancedProfiler, PyTorchProfiler, Simpl
 from matplotlib.figure import Figure
 
 import nmlab
-from nmlab import Run, TrainerOptions, profiles
+from nmlab import Run, TrainerOptions
 from nmlab.launch.fit import Fit
 from nmlab.problem.metrics import MetricAccumulator
 from nmlab.runs import RunStore, RunWriter
