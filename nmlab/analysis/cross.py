@@ -31,7 +31,6 @@ from nmlab.provenance.settings import describe_function
 from nmlab.runs import Run
 from nmlab.runs.helpers import helpers_of
 from nmlab.runs.shown import shorten, value_text
-from nmlab.runtime import one_fit
 from nmlab.runtime.capture import captured_output
 from nmlab.runtime.control import StopRequested
 from nmlab.runtime.rng import RandomStreams
@@ -155,28 +154,28 @@ class CrossScoring(Task[Cross]):
             if run.settings.get("data_function"):
                 found = DataSet(run, known(run))
                 self._sets.setdefault(found.key, found).own.append(run)
-        super().__init__("the scoring across data sets", "nmlab cross")
+        super().__init__("the scoring across data sets")
         self.control.progress.batches = len(self._sets)
 
     def _perform(self) -> Cross:
-        with one_fit.held(self.control), captured_output(lambda _text: None, True):
+        with captured_output(lambda _text: None, True):
             fits = fingerprint(self._problem)
             unfit = {run: fault for run in self._runs if (fault := _row_fault(run, fits))}
-            eval_mode: dict[str, tuple[DataSet, dict[Run, float | str]]] = {}
+            scores: dict[str, tuple[DataSet, dict[Run, float | str]]] = {}
             for data in self._sets.values():
                 self.control.check()
                 self.control.phase = f"scoring on {data.name}"
-                if data.key_without_seed in eval_mode:  # it was seen to draw nothing, so these are the same data
-                    eval_mode[data.key_without_seed][0].own += data.own
+                if data.key_without_seed in scores:  # it was seen to draw nothing, so these are the same data
+                    scores[data.key_without_seed][0].own += data.own
                 else:
                     told, drew = self._column(data, unfit)
-                    eval_mode[data.key if drew else data.key_without_seed] = data, told
+                    scores[data.key if drew else data.key_without_seed] = data, told
                 self.control.progress.batch += 1
-            sets = [data for data, _ in eval_mode.values()]
+            sets = [data for data, _ in scores.values()]
             labels, titles = _labels(sets), _titles(self._runs)
             cells = {
                 (titles[run], label): cell
-                for label, (_, told) in zip(labels, eval_mode.values(), strict=True)
+                for label, (_, told) in zip(labels, scores.values(), strict=True)
                 for run, cell in told.items()
             }
             own = {(titles[run], label) for label, data in zip(labels, sets, strict=True) for run in data.own}
@@ -207,8 +206,8 @@ class CrossScoring(Task[Cross]):
             assert run.checkpoint_path is not None
             with preserving_state(self._problem):
                 load_weights(self._problem, read_weights(run.checkpoint_path), source=f"run {run.id}")
-                eval_mode = metrics_of(self._problem, dataset, self._split, splits.batch_size, self.control.check)
-            return eval_mode[self._metric]
+                scores = metrics_of(self._problem, dataset, self._split, splits.batch_size, self.control.check)
+            return scores[self._metric]
         except StopRequested:
             raise
         except Exception as error:

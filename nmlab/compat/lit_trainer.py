@@ -18,11 +18,13 @@ from neuromancer.problem import Problem
 
 from nmlab.errors import FieldError, RunError
 from nmlab.fields import Field, convert, fault_of
+from nmlab.fitting.request import FitRequest
 from nmlab.launch.fit import Fit
 from nmlab.options import TrainerOptions
 from nmlab.problem.weights import PREFIX, copy_weights
 from nmlab.runs import Run
-from nmlab.sweeps import Sweep, sweep
+from nmlab.sweeps import Sweep
+from nmlab.sweeps.sweeping import sweep_over
 from nmlab.training.checkpoints import save_weights
 from nmlab.training.user_hooks import HookedModule, UserHooks, customs_of
 from nmlab.tuning import BatchSizeSearch, FoundLR, LRSearch
@@ -143,9 +145,8 @@ class LitTrainer:
         fresh trainer and optimizer state, each time. Raises what `nmlab.fit` does.
         """
         options, user_hooks = self._begin(problem)
-        given: dict[str, Any] = {"runs_dir": self.runs_dir, "batch_size": self._batch_size, "customs": user_hooks}
         with _in_our_words(kwargs):
-            fit = Fit(problem, data_setup_function, options, kwargs, **given)
+            fit = Fit(self._request(problem, data_setup_function, options, kwargs).replace(user_hooks=user_hooks))
             self._fit, self._run, self._problem = fit, None, problem
             try:
                 return fit.run_to_end()
@@ -170,18 +171,19 @@ class LitTrainer:
         """
         options, user_hooks = self._begin(problem)
 
-        def make_fit(*arguments: Any, **keywords: Any) -> Fit:
-            keywords["batch_size"] = keywords.get("batch_size") or self._batch_size
-            self._fit = Fit(*arguments, **keywords, user_hooks=user_hooks)
+        def make_fit(request: FitRequest) -> Fit:
+            self._fit = Fit(request)
             return self._fit
 
         own_name = sweep_config.get("name") if isinstance(sweep_config, Mapping) else None
         name = str(own_name or project_name)
-        given: dict[str, Any] = {"options": options, "data_kwargs": kwargs, "runs_dir": self.runs_dir, "name": name}
+        request = self._request(problem, data_setup_function, options, kwargs)
         self._fit, self._run, self._problem = None, None, problem
         try:
             with _in_our_words(kwargs):
-                done = sweep(problem, data_setup_function, sweep_config, count, **given, make_fit=make_fit)
+                done = sweep_over(
+                    request.replace(user_hooks=user_hooks, name=name), sweep_config, count, make_fit=make_fit
+                )
         except KeyboardInterrupt:
             if self._fit is not None and self._fit.done:
                 self._keep_best(Sweep.read(name, self.runs_dir))
@@ -206,9 +208,9 @@ class LitTrainer:
         With the steps and hooks of this LitTrainer; all is as before afterwards, and the next fit is the one it would
         have been. Parameters and what it raises as for `nmlab.find_lr`; `kwargs` are the data function's.
         """
-        given = {"min_lr": min_lr, "max_lr": max_lr, "num_training": num_training, **self._searched()}
+        request = self._request_of_search(problem, data_setup_function, kwargs)
         with _in_our_words(kwargs):
-            return LRSearch(problem, data_setup_function, data_kwargs=kwargs, **given).run_to_end()
+            return LRSearch(request, min_lr=min_lr, max_lr=max_lr, num_training=num_training).run_to_end()
 
     def find_batch_size(
         self,
@@ -225,9 +227,9 @@ class LitTrainer:
         before afterwards. Parameters and what it raises as for `nmlab.find_batch_size`; `kwargs` are the data
         function's.
         """
-        given = {"mode": mode, "max_trials": max_trials, **self._searched()}
+        request = self._request_of_search(problem, data_setup_function, kwargs)
         with _in_our_words(kwargs):
-            return BatchSizeSearch(problem, data_setup_function, data_kwargs=kwargs, **given).run_to_end()
+            return BatchSizeSearch(request, mode=mode, max_trials=max_trials).run_to_end()
 
     # --- what a fit leaves ---
 
@@ -334,11 +336,18 @@ class LitTrainer:
             options = options.replace(seed=int(torch.randint(2**31, (), device="cpu")))
         return options, user_hooks
 
-    def _searched(self) -> dict[str, Any]:
-        """Return what a search begins with: what the next fit will, whose seed stays to be drawn."""
+    def _request(
+        self, problem: Problem, function: Callable[..., Any], options: TrainerOptions, data_kwargs: Mapping[str, Any]
+    ) -> FitRequest:
+        return FitRequest(problem, function, options, data_kwargs, runs_dir=self.runs_dir, batch_size=self._batch_size)
+
+    def _request_of_search(
+        self, problem: Problem, function: Callable[..., Any], data_kwargs: Mapping[str, Any]
+    ) -> FitRequest:
+        """Return what the next fit will begin with, whose seed stays to be drawn."""
         with torch.random.fork_rng(devices=[]):
             options, user_hooks = self._seeded()
-        return {"options": options, "customs": user_hooks, "batch_size": self._batch_size}
+        return self._request(problem, function, options, data_kwargs).replace(user_hooks=user_hooks)
 
     def _keep_best(self, swept: Sweep) -> None:
         with suppress(RunError):  # no trial has come to a value

@@ -1,12 +1,11 @@
-"""What holds the kernel beside a fit: a thread of its own, one at a time, stopped by an interrupt."""
+"""What holds the kernel for a while: done in a thread of its own, one at a time, stopped by an interrupt."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
-from nmlab.errors import Interrupted, NmlabError
-from nmlab.launch.fit import Fit
+from nmlab.errors import Interrupted, NmlabError, RunError
 from nmlab.runtime import one_fit
 from nmlab.runtime.control import Control, StopRequested
 from nmlab.runtime.worker import WorkerThread
@@ -15,70 +14,112 @@ T = TypeVar("T")
 
 
 class Task(ABC, Generic[T]):
-    """Something that is done as a fit is and leaves all as it was; nothing happens before `start`.
+    """Something that is carried out in a thread while no other task is; nothing happens before `start`.
 
-    Parameters: `name`, what it is called in messages; `thread`, its thread's name.
+    Parameters
+    ----------
+    name : str
+        What it is called in messages, such as "the search for a learning rate".
     """
 
     unfinished = "was stopped"
     """What is said of one that was stopped, after its name."""
 
-    def __init__(self, name: str, thread: str) -> None:
+    def __init__(self, name: str) -> None:
         self.control = Control(name=name)
-        self._worker: WorkerThread[T] = WorkerThread(self._perform, name=thread)
+        self._worker: WorkerThread[T] | None = None
 
-    def start(self, instead_of: Fit | None = None) -> Self:
-        """Begin in a thread and return this.
+    # --- the caller's side ---
 
-        Parameters: `instead_of`, an earlier fit whose data are let go of before others are made.
-        Raises `BusyError` where a fit or another task runs.
+    def start(self, instead_of: Task[Any] | None = None) -> Self:
+        """Begin in a thread and return this task.
+
+        Parameters
+        ----------
+        instead_of : Task, optional
+            An earlier task whose data are let go of before others are made.
+
+        Raises
+        ------
+        BusyError
+            Where another task runs in this process.
         """
-        one_fit.claim(self.control)
         try:
+            one_fit.claim(self.control)
             if instead_of is not None:
                 instead_of.let_go()
+            self._begin()
+            self._worker = WorkerThread(self._held, name=f"nmlab {self.control.name}")
             self._worker.start()
-        except BaseException:  # an interrupt too
-            if self._worker.started:
+        except BaseException as error:  # an interrupt too
+            if self._worker is not None and self._worker.started:
                 raise self.interrupted() from None
+            self._worker = None
+            self._abandon(error)
             one_fit.release(self.control)
             raise
         return self
 
     @property
     def done(self) -> bool:
-        """Whether it has ended."""
-        return self._worker.done
+        """Whether it was started and has ended."""
+        return self._worker is not None and self._worker.done
+
+    @property
+    def error(self) -> BaseException | None:
+        """What ended it, or None."""
+        return self._worker.error if self._worker is not None else None
 
     @property
     def stopped(self) -> bool:
-        """Whether it was stopped before it had come to an end."""
-        return isinstance(self._worker.error, StopRequested)
+        """Whether it was stopped before it had a result."""
+        return isinstance(self.error, StopRequested)
 
     def run_to_end(self) -> T:
-        """Begin, block until it has ended, and return what came of it; an interrupt as in `wait`."""
+        """Begin and block until it has ended; returns and raises as `start` and `wait`."""
         self.control.blocking = True
         return self.start().wait()
 
     def wait(self) -> T:
-        """Block until it has ended and return what came of it, or raise what ended it.
+        """Block until it has ended and return its result, or raise what ended it.
 
-        An interrupt stops it, waits until all is as it was, and is raised again.
+        An interrupt stops it, waits until everything is in order, and is raised again; a second one does not wait.
         """
+        if self._worker is None:
+            raise RunError(f"{self.control.name} was not started.")
         try:
             self._worker.wait()
         except KeyboardInterrupt:
             raise self.interrupted() from None
         if self.stopped:
-            raise NmlabError(f"{self.control.name} {self.unfinished}; all is as it was before")
+            raise NmlabError(f"{self.control.name} {self.unfinished}. Everything is as it was before.")
         return self._worker.result()
 
     def interrupted(self) -> Interrupted:
-        """Stop it, wait until all is as it was, and return what to raise; a further interrupt does not wait."""
+        """Stop it, wait until everything is in order, and return what to raise; a further interrupt does not wait."""
+        assert self._worker is not None
         self.control.stop()
         self._worker.wait()
-        return Interrupted(f"■ stopped {self.control.name}. Everything is as it was before.")
+        return Interrupted(self._interrupted_message())
+
+    def let_go(self) -> None:
+        """Let go of what it holds in memory once it has ended, and nobody needs it."""
+
+    # --- what a kind of task does ---
+
+    def _begin(self) -> None:
+        """Do what must be done in the caller's thread before the worker starts."""
+
+    def _abandon(self, error: BaseException) -> None:
+        """Put in order what `_begin` did, where the worker could not be started."""
+
+    def _interrupted_message(self) -> str:
+        return f"■ stopped {self.control.name}. Everything is as it was before."
+
+    def _held(self) -> T:
+        with one_fit.held(self.control):
+            return self._perform()
 
     @abstractmethod
     def _perform(self) -> T:
-        """Do it, in its own thread; gives the kernel back at the end."""
+        """Do it, in the worker's thread."""

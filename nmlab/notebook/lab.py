@@ -20,6 +20,7 @@ from nmlab.analysis.cross import DataRecipe
 from nmlab.analysis.cross_result import Cross
 from nmlab.data.splits import Splits
 from nmlab.errors import FieldError, Interrupted, RunError
+from nmlab.fitting.request import FitRequest
 from nmlab.gallery import Example, get
 from nmlab.launch.fit import Fit
 from nmlab.launch.task import Task
@@ -99,20 +100,17 @@ class Lab:
         self.name = name or "lab"
         self.example: Example | None = None
         """The gallery's problem that this Lab was opened with, or None."""
-        self._session = Session(
+        request = FitRequest(
             problem,
             data_setup_function,
-            options=options,
-            data_kwargs=data_kwargs,
-            choices=choices,
-            runs_dir=runs_dir,
-            name=self.name,
+            options or TrainerOptions(),
+            data_kwargs or {},
+            choices,
+            runs_dir,
+            lab=self.name,
             view=view,
-            lock=lock,
-            hide=hide,
-            guess=guess,
-            called=self._variable,
         )
+        self._session = Session(request, called=self._variable, lock=lock, hide=hide, guess=guess)
         self._bench: Bench | None = None
         if get_ipython() is not None:
             ready_for_plain_magic()

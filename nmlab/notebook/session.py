@@ -5,7 +5,6 @@ Form, code and magics all choose values here and begin fits here, so that they m
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -21,13 +20,14 @@ from nmlab.errors import FieldError, RunError
 from nmlab.fields import Field, check, fields_of, takes_any_keyword
 from nmlab.fields.field import did_you_mean, unknown_name
 from nmlab.fitting.prepare import build_problem
+from nmlab.fitting.request import DataFunction, FitRequest
 from nmlab.form import Form, refuse_locked
-from nmlab.launch.fit import DataFunction, Fit
+from nmlab.launch.fit import Fit
 from nmlab.launch.task import Task
 from nmlab.options import TrainerOptions
 from nmlab.problem.weights import copy_weights, fingerprint, read_weights
 from nmlab.provenance.settings import describe_function, describe_values, rebuild_values
-from nmlab.runs import Run, Runs, RunStore
+from nmlab.runs import Run, Runs
 from nmlab.runs.presets import Presets
 from nmlab.runtime.rng import RandomStreams
 from nmlab.training.view import view_fault
@@ -51,31 +51,31 @@ KEPT = "kept weights"
 class Session:
     """The state behind a Lab.
 
-    Parameters: as for `Lab`; `called` returns the variable that holds the Lab in a notebook, '' where none does.
+    Parameters
+    ----------
+    request : FitRequest
+        What the first run is made of as long as nothing is chosen; its `lab` is the Lab's name.
+    called : callable
+        Returns the variable that holds the Lab in a notebook; "" where none does.
+    lock, hide, guess
+        As for `Lab`.
     """
 
     def __init__(
         self,
-        problem: Problem | Callable[[], Problem],
-        data_setup_function: DataFunction,
+        request: FitRequest,
         *,
-        options: TrainerOptions | None = None,
-        data_kwargs: Mapping[str, Any] | None = None,
-        choices: Mapping[str, Any] | None = None,
-        runs_dir: str | os.PathLike[str] = "nmlab_runs",
-        name: str = "lab",
         called: Callable[[], str] = str,
-        view: Callable[..., Any] | None = None,
         lock: Mapping[str, Any] | None = None,
         hide: Iterable[str] = (),
         guess: bool = False,
     ) -> None:
-        self.problem = problem
-        self.name = name
+        self._request = request.replace(lab=request.lab or "lab")
+        self.problem = problem = request.problem
         self.called = called
-        self.options = options or TrainerOptions()
-        self.view = view
-        self.store = RunStore(runs_dir)
+        self.options = request.options
+        self.view = request.view
+        self.store = request.store
         self.presets = Presets(self.store.folder)
         self.fit: Fit | None = None
         """The newest fit in this process, running or ended."""
@@ -92,8 +92,8 @@ class Session:
         """The guess for the next run; [] where it was skipped, None where there is none yet."""
         self._made: dict[Path, DataRecipe] = {}
         """With what the runs of this session were made, by their folders."""
-        self._check(fields_of(data_setup_function, choices))
-        self._take_data(data_setup_function, data_kwargs or {}, choices)
+        self._check(request.fields)
+        self._take_data(request.data_setup_function, request.data_kwargs, request.choices)
         lock = self._locked(TrainerOptions.model_fields)
         given = {name: getattr(self.options, name) for name in lock if name in self.options.model_fields_set}
         refuse_locked(given, lock, TrainerOptions.fields())
@@ -136,6 +136,11 @@ class Session:
         self.data_fields = fields
         self._beyond = {name: value for name, value in values.items() if name not in {f.name for f in fields}}
         self._functions[_known_by(describe_function(function))] = (function, choices)
+
+    @property
+    def name(self) -> str:
+        """The Lab's name."""
+        return str(self._request.lab)
 
     @property
     def data_kwargs(self) -> dict[str, Any]:
@@ -279,15 +284,7 @@ class Session:
         cell waits for its end.
         """
         self._known_fingerprint()
-        asked = self._as_next_run(data_kwargs, options)
-        fit = Fit(
-            **asked,
-            runs_dir=self.store.folder,
-            lab=self.name,
-            starts_from=self.starts_from,
-            view=self.view,
-            echo=echo,
-        )
+        fit = Fit(self.request(data_kwargs, options).replace(echo=echo))
         fit.control.owner, fit.control.blocking = self, blocking
         if step:
             fit.control.step()
@@ -295,7 +292,7 @@ class Session:
         if self.guess:
             self.store.keep_guess(fit.run, self.guess)
         self.guess = None
-        self._made[fit.run.folder] = DataRecipe(self.data_setup_function, fit.data_kwargs)
+        self._made[fit.run.folder] = DataRecipe(self.data_setup_function, fit.request.data_kwargs)
         return fit
 
     def find_lr(self, *asked: Any, echo: bool = True, blocking: bool = False, **settings: Any) -> LRSearch:
@@ -304,11 +301,11 @@ class Session:
         Parameters: `asked`, data keywords and options, by default those that are chosen; `echo` and `blocking` as for
         `start`; `settings`, further ones of `LRSearch`.
         """
-        return self._begin(LRSearch(**self._as_next_run(*asked), echo=echo, **settings), blocking)
+        return self._begin(LRSearch(self.request(*asked).replace(echo=echo), **settings), blocking)
 
     def find_batch_size(self, *asked: Any, **settings: Any) -> BatchSizeSearch:
         """Begin a search for a batch size, for which a cell waits, in its thread and return it; else as `find_lr`."""
-        return self._begin(BatchSizeSearch(**self._as_next_run(*asked), **settings), blocking=True)
+        return self._begin(BatchSizeSearch(self.request(*asked), **settings), blocking=True)
 
     def _begin(self, task: AnyTask, blocking: bool) -> AnyTask:
         task.control.owner, task.control.blocking = self, blocking
@@ -342,19 +339,21 @@ class Session:
         values |= {name: self.data_kwargs[name] for name in lost if here.get(name) == stored[name]}
         return DataRecipe(function, values, [name for name in lost if name not in values])
 
-    def _as_next_run(
+    def request(
         self, data_kwargs: Mapping[str, Any] | None = None, options: TrainerOptions | None = None
-    ) -> dict[str, Any]:
-        """What a run that begins now would be made of."""
+    ) -> FitRequest:
+        """Return what a run that begins now would be made of; default the values that the forms hold."""
         self.keep_if_asked()
-        return {
-            "problem": self.problem,
-            "data_setup_function": self.data_setup_function,
-            "options": self.trainer_options if options is None else options,
-            "data_kwargs": self.data_kwargs if data_kwargs is None else data_kwargs,
-            "choices": self.choices,
-            "start_weights": self._start[1],
-        }
+        starts_from, weights = self._start
+        return self._request.replace(
+            data_setup_function=self.data_setup_function,
+            options=self.trainer_options if options is None else options,
+            data_kwargs=self.data_kwargs if data_kwargs is None else data_kwargs,
+            choices=self.choices,
+            runs_dir=self.store.folder,
+            start_weights=weights,
+            starts_from=starts_from,
+        )
 
     def take_over(self, other: Session) -> None:
         """Go on with the fit and the start weights of a session over the same Problem."""

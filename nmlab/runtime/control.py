@@ -23,7 +23,10 @@ class StopRequested(Exception):  # noqa: N818 - a request, not a fault
 class Owner(Protocol):
     """Who begins fits and stops them: a Lab's session."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """The Lab's name."""
+        ...
 
     def called(self) -> str:
         """Return the variable that holds the Lab in the user's notebook; '' where none does."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from nmlab.errors import FieldError
-from nmlab.fields import Field, check, convert, fault_of, fields_of, takes_any_keyword
+from nmlab.fields import Field, check, convert, fault_of, takes_any_keyword
 from nmlab.fields.field import unknown_name
+from nmlab.fitting.request import FitRequest
 from nmlab.options import TrainerOptions
 from nmlab.provenance.settings import describe_values
 from nmlab.sweeps.space import Parameter
@@ -28,22 +29,25 @@ class Trial:
 
     Parameters
     ----------
-    options, data_kwargs : as for a fit
-    batch_size : in place of the data function's; None for its own
-    parameters : the swept values as JSON, by name, for the record
+    request : FitRequest
+        What is fitted.
+    parameters : dict[str, Any]
+        The swept values as JSON, by name, for the record.
     """
 
-    options: TrainerOptions
-    data_kwargs: dict[str, Any]
-    batch_size: int | None
+    request: FitRequest
     parameters: dict[str, Any]
 
 
 class Plan:
     """Knows which value goes where.
 
-    Parameters: `parameters`, what to try by name; the rest as for a fit, `options` and `data_kwargs` for what is not
-    swept.
+    Parameters
+    ----------
+    parameters : Mapping[str, Parameter]
+        What to try, by name.
+    request : FitRequest
+        What all trials share.
 
     `faults` says what is wrong, by key of the configuration or of `data_kwargs`; {} where all is well.
     """
@@ -51,16 +55,14 @@ class Plan:
     def __init__(
         self,
         parameters: Mapping[str, Parameter],
-        data_setup_function: Callable[..., Any],
-        options: TrainerOptions,
-        data_kwargs: Mapping[str, Any],
-        choices: Mapping[str, Any] | None,
+        request: FitRequest,
     ) -> None:
         self.parameters = dict(parameters)
-        self._options = options
-        self._data_kwargs = dict(data_kwargs)
-        self._fields = {field.name: field for field in fields_of(data_setup_function, choices)}
-        self._extra = takes_any_keyword(data_setup_function)
+        self._request = request
+        self._options = request.options
+        self._data_kwargs = dict(request.data_kwargs)
+        self._fields = {field.name: field for field in request.fields}
+        self._extra = takes_any_keyword(request.data_setup_function)
         self._places: dict[str, tuple[Part, str]] = {}
         self.faults: dict[str, str] = {}
         for name, parameter in self.parameters.items():
@@ -140,10 +142,12 @@ class Plan:
             parts[part][key] = value
         size = parts["batch_size"].get("batch_size")
         return Trial(
-            options=self._options.replace(**parts["options"]),
-            data_kwargs={**self._data_kwargs, **parts["data_kwargs"]},
-            batch_size=None if size is None else convert(_BATCH_SIZE, size),
-            parameters=describe_values(self._fields.values(), values),
+            self._request.replace(
+                options=self._options.replace(**parts["options"]),
+                data_kwargs={**self._data_kwargs, **parts["data_kwargs"]},
+                batch_size=self._request.batch_size if size is None else convert(_BATCH_SIZE, size),
+            ),
+            describe_values(self._fields.values(), values),
         )
 
     def first_look(self) -> Trial:

@@ -11,10 +11,11 @@ import torch
 from neuromancer.problem import Problem
 
 from nmlab.errors import BusyError, FieldError, RunError
-from nmlab.launch.fit import Builder, DataFunction, Fit
+from nmlab.fitting.request import Builder, DataFunction, FitRequest
+from nmlab.launch.fit import Fit
 from nmlab.options import TrainerOptions
 from nmlab.problem.weights import copy_weights, load_weights
-from nmlab.runs import Run, RunStore
+from nmlab.runs import Run
 from nmlab.runs.shown import number_text, shorten, value_text
 from nmlab.runtime.rng import fresh_seed
 from nmlab.sweeps.config import Config, read_config
@@ -37,7 +38,6 @@ def sweep(
     seed: int | None = None,
     quiet: bool = False,
     on_trial: Callable[[Sweep], object] | None = None,
-    make_fit: Callable[..., Fit] = Fit,
 ) -> Sweep:
     """Fit `problem` with values drawn by `sweep_config`, a run each, and return what came of it; blocks until the end.
 
@@ -61,7 +61,6 @@ def sweep(
     seed : of what is drawn, 0 to 2**32 - 1: the same seed, the same trials; default the options', or one is drawn
     quiet : whether to print nothing; else a line a trial, and what the trials themselves print
     on_trial : called with the sweep so far after each trial
-    make_fit : makes the `Fit` of a trial, from a `Fit`'s own arguments
 
     Raises
     ------
@@ -69,19 +68,46 @@ def sweep(
     BusyError, RunError : as for `nmlab.fit`
     Where every trial failed, what ended the last one is raised.
     """
-    options = options or TrainerOptions()
+    request = FitRequest(
+        problem, data_setup_function, options or TrainerOptions(), data_kwargs or {}, choices, runs_dir, name
+    )
+    request = request.replace(echo=not quiet)
+    return sweep_over(request, sweep_config, count, seed=seed, on_trial=on_trial)
+
+
+def sweep_over(
+    request: FitRequest,
+    sweep_config: Mapping[str, Any],
+    count: int | None = 10,
+    *,
+    seed: int | None = None,
+    on_trial: Callable[[Sweep], object] | None = None,
+    make_fit: Callable[[FitRequest], Fit] = Fit,
+) -> Sweep:
+    """Carry out a request again and again, each time with other values; see `sweep`.
+
+    Parameters
+    ----------
+    request : FitRequest
+        What all trials share; its name is the sweep's, and with ``echo=False`` nothing is printed.
+    sweep_config, count, seed, on_trial
+        As for `sweep`.
+    make_fit : callable, default Fit
+        Makes the `Fit` of a trial from its request.
+    """
     config, faults = read_config(sweep_config)
     if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32):
         faults["seed"] = f"{seed!r} is no seed; give an integer from 0 to 2**32 - 1"
         seed = None
-    drawn = seed if seed is not None else options.seed if options.seed is not None else fresh_seed()
-    options, wrong = _options(options, config, drawn)
+    drawn = next((each for each in (seed, request.options.seed) if each is not None), None)
+    drawn = fresh_seed() if drawn is None else drawn
+    options, wrong = _options(request.options, config, drawn)
     faults |= wrong
-    if callable(data_setup_function):
-        plan = Plan(config.parameters, data_setup_function, options, data_kwargs or {}, choices)
+    if callable(request.data_setup_function):
+        plan = Plan(config.parameters, request.replace(options=options))
         faults = plan.faults | faults
     else:
-        what = type(data_setup_function).__name__
+        what = type(request.data_setup_function).__name__
         faults["data_setup_function"] = f"a {what}; give a function that returns train, dev, test, batch_size"
     if count is None and config.method != "grid" and config.most is None:
         faults["count"] = f"None, but {config.method!r} has no end of its own; give a number of trials"
@@ -90,30 +116,27 @@ def sweep(
     if faults:
         raise FieldError(faults, subject="This sweep cannot be made")
 
-    store = RunStore(runs_dir)
-    name = str(name or config.name or f"{getattr(data_setup_function, '__name__', 'data')}-sweep")
+    store, problem = request.store, request.problem
+    function_name = getattr(request.data_setup_function, "__name__", "data")
+    name = str(request.name or config.name or f"{function_name}-sweep")
     mode = config.mode or options.mode
     weights = copy_weights(problem) if isinstance(problem, Problem) else None
     record = {"name": name, "id": token_hex(4), "method": config.method, "seed": drawn}
 
     def fit_of(trial: Trial, number: int = 0) -> Fit:
+        about = {"metric": config.metric, "mode": mode, "trial": number, "parameters": trial.parameters}
         return make_fit(
-            problem,
-            data_setup_function,
-            trial.options,
-            trial.data_kwargs,
-            choices=choices,
-            runs_dir=store.folder,
-            name=f"{name}-trial-{number:03d}",
-            start_weights=weights,
-            echo=not quiet,
-            batch_size=trial.batch_size,
-            sweep={**record, "metric": config.metric, "mode": mode, "trial": number, "parameters": trial.parameters},
+            trial.request.replace(
+                runs_dir=store.folder,
+                name=f"{name}-trial-{number:03d}",
+                start_weights=weights,
+                sweep={**record, **about},
+            )
         )
 
     fit_of(plan.first_look())  # it begins nothing, and says what is wrong with the Problem
     search = TrialSampler(config, count, mode, drawn)
-    say = _silent if quiet else print
+    say = print if request.echo else _silent
     _introduce(name, search, sweep_config, say)
     done = Sweep(name, store)
     trials = _Trials(done, plan, search, fit_of, say)

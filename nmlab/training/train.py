@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import weakref
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,26 +32,61 @@ from nmlab.training.whole_epochs import WholeEpochsData, WholeEpochsModule, supp
 NO_DEV = "There is no dev split: the best epoch is chosen by the train loss."
 
 
+@dataclass(frozen=True)
+class Training:
+    """What a training needs beside Problem and data.
+
+    Parameters
+    ----------
+    options : TrainerOptions
+        What the user set.
+    streams : RandomStreams
+        The random numbers that the training draws.
+    writer : RunWriter
+        Keeps the record.
+    control : Control
+        Asked at every batch whether to stop.
+    events : EventWriter or None
+        Takes the metrics in too.
+    resume : bool, default False
+        Whether to go on from the run's last checkpoint.
+    """
+
+    options: TrainerOptions
+    streams: RandomStreams
+    writer: RunWriter
+    control: Control
+    events: EventWriter | None = None
+    resume: bool = False
+
+
 def train(
     problem: Problem,
     splits: Splits,
-    options: TrainerOptions,
-    streams: RandomStreams,
-    writer: RunWriter,
-    control: Control,
-    resume: bool = False,
-    events: EventWriter | None = None,
+    training: Training,
     make_module: Callable[..., ProblemModule] = ProblemModule,
 ) -> None:
     """Train `problem`, leave its best weights in it, and score the test split with them.
 
-    Parameters: `streams`, the random numbers that the training draws; `writer`, which keeps the record; `control`,
-    which is asked at every batch whether to stop; `resume`, whether to go on from the run's last checkpoint;
-    `events`, which take the metrics in too; `make_module`, called for the module to train.
+    Parameters
+    ----------
+    problem : Problem
+        What is trained.
+    splits : Splits
+        The data.
+    training : Training
+        How, and into which record.
+    make_module : callable, default ProblemModule
+        Makes the module that Lightning trains.
 
-    Raises `FieldError` for a monitor that is no metric, `NonFiniteLossError`, `StopRequested`, and whatever the
-    Problem's own functions raise; the best weights are in place then too.
+    Raises
+    ------
+    FieldError
+        Where the monitor is no metric.
+    NonFiniteLossError, StopRequested
+        And whatever the Problem's own functions raise; the best weights are in place then too.
     """
+    options, streams, writer, control = training.options, training.streams, training.writer, training.control
     dev = splits.dev is not None
     monitor = options.monitor or ("dev_loss" if dev else "train_loss")
     whole = make_module is ProblemModule and supports_whole_epochs(options)
@@ -69,8 +105,8 @@ def train(
     if options.checkpoint:
         save_weights(start, writer.checkpoint("start"), PREFIX)
         files = CheckpointWriter({writer.checkpoint("best"): 2.0, writer.checkpoint("last"): 30.0})
-    recorder = Recorder(module, writer, control, monitor, options.mode, columns, files, events)
-    last = _take_up(writer, recorder) if resume else None
+    recorder = Recorder(module, writer, control, monitor, options.mode, columns, files, training.events)
+    last = _take_up(writer, recorder) if training.resume else None
 
     callbacks: list[Callback] = [*options.callbacks, *([] if whole else [ProgressCallback(control)]), recorder]
     if options.patience is not None:

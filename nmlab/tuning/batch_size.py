@@ -12,26 +12,18 @@ from neuromancer.problem import Problem
 from nmlab.data.loader import SplitsDataModule
 from nmlab.data.splits import Splits
 from nmlab.errors import FieldError, NmlabError
-from nmlab.launch.fit import Builder, DataFunction, all_data_kwargs
+from nmlab.fitting.request import Builder, DataFunction, FitRequest, all_data_kwargs
 from nmlab.options import TrainerOptions
 from nmlab.tuning.search import Probe, Search
 
 
 class BatchSizeSearch(Search[int]):
-    """A search for a batch size; parameters as for `Search`, and `mode` and `max_trials` of `find_batch_size`."""
+    """A search for a batch size; `mode` and `max_trials` as for `find_batch_size`."""
 
     what = "batch size"
 
     def __init__(
-        self,
-        problem: Problem | Builder,
-        data_setup_function: DataFunction,
-        options: TrainerOptions | None = None,
-        data_kwargs: Mapping[str, Any] | None = None,
-        *,
-        mode: Literal["power", "binsearch"] = "power",
-        max_trials: int = 6,
-        **more: Any,
+        self, request: FitRequest, *, mode: Literal["power", "binsearch"] = "power", max_trials: int = 6
     ) -> None:
         faults = {}
         if mode not in ("power", "binsearch"):
@@ -40,7 +32,7 @@ class BatchSizeSearch(Search[int]):
             faults["max_trials"] = f"{max_trials!r}; give an integer of at least 1"
         if faults:
             raise FieldError(faults, subject="There can be no search for a batch size")
-        super().__init__(problem, data_setup_function, options, data_kwargs, **more)
+        super().__init__(request)
         self._mode, self._max_trials = mode, max_trials
 
     def _check(self, problem: Problem, splits: Splits) -> None:
@@ -92,7 +84,5 @@ def find_batch_size(
     fit runs, and what making the data raises in a fit.
     """
     kwargs = all_data_kwargs(data_kwargs, more_data_kwargs, "find_batch_size")
-    search = BatchSizeSearch(
-        problem, data_setup_function, options, kwargs, choices=choices, mode=mode, max_trials=max_trials
-    )
-    return search.run_to_end()
+    request = FitRequest(problem, data_setup_function, options or TrainerOptions(), kwargs, choices)
+    return BatchSizeSearch(request, mode=mode, max_trials=max_trials).run_to_end()

@@ -13,7 +13,7 @@ from neuromancer.problem import Problem
 
 from nmlab.data.loader import SplitsDataModule
 from nmlab.errors import FieldError
-from nmlab.launch.fit import Builder, DataFunction, all_data_kwargs
+from nmlab.fitting.request import Builder, DataFunction, FitRequest, all_data_kwargs
 from nmlab.options import TrainerOptions
 from nmlab.plots import Picture, draw_rates, panel, rates_figure
 from nmlab.plots.paper import PaperFigure
@@ -58,22 +58,13 @@ class FoundLR:
 
 
 class LRSearch(Search[FoundLR]):
-    """A search for a learning rate; parameters as for `Search`, and `min_lr`, `max_lr`, `num_training` of `find_lr`."""
+    """A search for a learning rate; `min_lr`, `max_lr` and `num_training` as for `find_lr`."""
 
     what = "learning rate"
     dev = False
 
     def __init__(
-        self,
-        problem: Problem | Builder,
-        data_setup_function: DataFunction,
-        options: TrainerOptions | None = None,
-        data_kwargs: Mapping[str, Any] | None = None,
-        *,
-        min_lr: float = 1e-6,
-        max_lr: float = 1.0,
-        num_training: int = 100,
-        **more: Any,
+        self, request: FitRequest, *, min_lr: float = 1e-6, max_lr: float = 1.0, num_training: int = 100
     ) -> None:
         faults = {}
         if not _is_number(min_lr) or not 0 < min_lr < math.inf:
@@ -82,12 +73,12 @@ class LRSearch(Search[FoundLR]):
             faults["max_lr"] = f"{max_lr!r}; give a number above min_lr"
         if not isinstance(num_training, int) or num_training < FEWEST:
             faults["num_training"] = f"{num_training!r}; give an integer of at least {FEWEST}"
-        given = None if options is None else options.optimizer
+        given = request.options.optimizer
         if given is not None and not isinstance(given, str) and not inspect.isclass(given):
             faults["optimizer"] = f"{given!r} sets its own learning rate; give its class or name, which take lr"
         if faults:
             raise FieldError(faults, subject="There can be no search for a learning rate")
-        super().__init__(problem, data_setup_function, options, data_kwargs, **more)
+        super().__init__(request)
         self._min_lr, self._max_lr, self._num_training = min_lr, max_lr, num_training
         self.control.progress.batches = num_training
 
@@ -156,14 +147,5 @@ def find_lr(
     runs, and what making the data raises in a fit.
     """
     kwargs = all_data_kwargs(data_kwargs, more_data_kwargs, "find_lr")
-    search = LRSearch(
-        problem,
-        data_setup_function,
-        options,
-        kwargs,
-        choices=choices,
-        min_lr=min_lr,
-        max_lr=max_lr,
-        num_training=num_training,
-    )
-    return search.run_to_end()
+    request = FitRequest(problem, data_setup_function, options or TrainerOptions(), kwargs, choices)
+    return LRSearch(request, min_lr=min_lr, max_lr=max_lr, num_training=num_training).run_to_end()

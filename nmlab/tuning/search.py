@@ -10,7 +10,7 @@ import copy
 import math
 import tempfile
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -25,17 +25,15 @@ from nmlab.data.loader import SplitsDataModule
 from nmlab.data.splits import Batch, Splits
 from nmlab.errors import FieldError
 from nmlab.fitting.prepare import build_problem, check_data, splits_of
-from nmlab.launch.fit import Builder, DataFunction, Fit
+from nmlab.fitting.request import FitRequest
 from nmlab.launch.task import Task
-from nmlab.options import TrainerOptions
 from nmlab.problem.state import preserving_state
 from nmlab.problem.weights import load_weights
-from nmlab.runtime import one_fit
 from nmlab.runtime.capture import captured_output
 from nmlab.runtime.rng import RandomStreams
 from nmlab.training.module import ProblemModule, ready_to_train
 from nmlab.training.train import make_trainer
-from nmlab.training.user_hooks import HookedModule, UserHooks
+from nmlab.training.user_hooks import HookedModule
 
 T = TypeVar("T")
 
@@ -45,10 +43,13 @@ class Search(Task[T]):
 
     Parameters
     ----------
-    problem, data_setup_function, options, data_kwargs, choices, start_weights, echo, batch_size, customs :
-        as for `Fit`
+    request : FitRequest
+        The fit before which it searches; it is checked at once. What concerns a record is not used.
 
-    Raises `FieldError` at once where keywords or options are wrong.
+    Raises
+    ------
+    FieldError
+        Where the request is wrong, with all faults at once.
     """
 
     what: str
@@ -57,43 +58,28 @@ class Search(Task[T]):
     """Whether the dev split takes part."""
     unfinished = "was stopped before it had found one"
 
-    def __init__(
-        self,
-        problem: Problem | Builder,
-        data_setup_function: DataFunction,
-        options: TrainerOptions | None = None,
-        data_kwargs: Mapping[str, Any] | None = None,
-        *,
-        choices: Mapping[str, Any] | None = None,
-        start_weights: Mapping[str, torch.Tensor] | None = None,
-        echo: bool = True,
-        batch_size: int | None = None,
-        user_hooks: UserHooks | None = None,
-    ) -> None:
-        fit = Fit(problem, data_setup_function, options, data_kwargs, choices=choices)  # which checks all this
-        self.options, self._data_kwargs, self._seed = fit.options, fit.data_kwargs, fit.seed
-        if self.options.trainer_kwargs.get("fast_dev_run"):
+    def __init__(self, request: FitRequest) -> None:
+        self.request = request.checked()
+        if self.request.options.trainer_kwargs.get("fast_dev_run"):
             raise FieldError({"trainer_kwargs": "with fast_dev_run Lightning's Tuner does nothing; leave it out"})
-        self._source = problem
-        self._function = data_setup_function
-        self._start_weights = start_weights
-        self._echo = echo
-        self._batch_size = batch_size
-        self._user_hooks = user_hooks
-        super().__init__(f"the search for a {self.what}", f"nmlab {self.what}")
+        super().__init__(f"the search for a {self.what}")
 
     def _perform(self) -> T:
-        with one_fit.held(self.control), captured_output(lambda _text: None, self._echo):
-            streams = RandomStreams(self._seed)
+        request = self.request
+        assert request.seed is not None
+        with captured_output(lambda _text: None, request.echo):
+            streams = RandomStreams(request.seed)
             self._say("building the Problem")
-            problem = self._source if isinstance(self._source, Problem) else build_problem(self._source, streams)
-            with _state_kept(self.options.optimizer), preserving_state(problem, self._seed):
-                if self._start_weights is not None:
-                    load_weights(problem, dict(self._start_weights), source="the Lab's start")
+            problem = (
+                request.problem if isinstance(request.problem, Problem) else build_problem(request.problem, streams)
+            )
+            with _state_kept(request.options.optimizer), preserving_state(problem, request.seed):
+                if request.start_weights is not None:
+                    load_weights(problem, dict(request.start_weights), source="the Lab's start")
                 self._say("making the data")
-                splits = splits_of(self._function, self._data_kwargs, self._batch_size, streams)
+                splits = splits_of(request.data_setup_function, request.data_kwargs, request.batch_size, streams)
                 self._say("trying out the data")
-                check_data(problem, splits, self._function, self.options, self._user_hooks)
+                check_data(problem, splits, request.data_setup_function, request.options, request.user_hooks)
                 self._check(problem, splits)
                 self._say(f"looking for a {self.what}")
                 streams.reseed()
@@ -108,11 +94,11 @@ class Search(Task[T]):
 
     def _tuned(self, problem: Problem, splits: Splits, streams: RandomStreams) -> T:
         # the user's callbacks and loggers are for fits
-        options = self.options.replace(callbacks=(), loggers=(), lr_scheduler=None, profiler=None)
+        options = self.request.options.replace(callbacks=(), loggers=(), lr_scheduler=None, profiler=None)
         make_probe: Any
         make_probe, make_data = (Probe, SplitsDataModule) if self.dev else (_TrainOnly, _TrainData)
-        if self._user_hooks is not None:
-            make_probe = partial(type("CustomProbe", (make_probe, HookedModule), {}), user_hooks=self._user_hooks)
+        if (hooks := self.request.user_hooks) is not None:
+            make_probe = partial(type("HookedProbe", (make_probe, HookedModule), {}), user_hooks=hooks)
         probe = make_probe(problem, options, streams, self.control, "train_loss")
         data = make_data(splits, streams, options.shuffle, options.num_workers)
         try:

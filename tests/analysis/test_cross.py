@@ -226,9 +226,9 @@ def test_a_cell_that_cannot_be_scored_says_why_and_hides_no_other(
     assert "needs a, which the data do not have; they have r, x" in reasons["rosenbrock_data", "integrator_data"]
     assert reasons["integrator_data", "fixed"] == "made for another Problem: other keys, terms or shapes"
     assert reasons["fixed", "fixed"] == "kept no checkpoint, so there are no weights to score"
-    eval_mode = found.frame.notna()
-    assert eval_mode.loc[good.id].to_list() == [True, False, False, True] == eval_mode.loc[fails.id].to_list()
-    assert not eval_mode.loc[shaped.id].any()
+    scored = found.frame.notna()
+    assert scored.loc[good.id].to_list() == [True, False, False, True] == scored.loc[fails.id].to_list()
+    assert not scored.loc[shaped.id].any()
     told = found.told()
     assert f"run {good.id}, {fails.id} on broken: ZeroDivisionError: mine" in told
     assert f"run {shaped.id}: made for another Problem: other keys, terms or shapes" in told

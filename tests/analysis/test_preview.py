@@ -18,6 +18,7 @@ from PIL import Image
 
 from nmlab import DataError, FieldError, Lab, TrainerOptions, preview
 from nmlab.data.splits import make_splits
+from nmlab.fitting.request import FitRequest
 from nmlab.launch.fit import Fit
 from nmlab.plots import Picture, SampleColumn, Theme, draw_samples
 from tests.helpers.problems import rosenbrock, rosenbrock_data
@@ -109,7 +110,9 @@ def test_random_states_stay_and_the_data_are_those_of_a_fit_with_the_seed(tmp_pa
     assert users_states() == before
     assert one.table.equals(again.table)
     assert not one.table.equals(other.table)
-    fit = Fit(rosenbrock(), rosenbrock_data, TrainerOptions(seed=7, max_epochs=1), {"nsim": 40}, runs_dir=tmp_path)
+    fit = Fit(
+        FitRequest(rosenbrock(), rosenbrock_data, TrainerOptions(seed=7, max_epochs=1), {"nsim": 40}, runs_dir=tmp_path)
+    )
     fit.start().wait()
     assert fit.splits is not None
     assert preview(fit.splits).table.equals(preview(rosenbrock_data, nsim=40, seed=7).table)

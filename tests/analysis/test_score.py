@@ -13,6 +13,7 @@ from neuromancer.dataset import DictDataset
 import nmlab
 from nmlab import BusyError, DataError, FieldError, Lab, TrainerOptions, score
 from nmlab.data.splits import make_splits
+from nmlab.fitting.request import FitRequest
 from nmlab.problem.weights import copy_weights
 from tests.helpers.problems import PROBLEMS, integrator, noisy, noisy_data, pinn, pinn_data, rosenbrock, rosenbrock_data
 from tests.helpers.randomness import users_states
@@ -114,7 +115,7 @@ def test_it_waits_for_no_fit_but_a_view_may_score(tmp_path: Path) -> None:
     torch.manual_seed(0)
     problem = rosenbrock()
     fit = nmlab.launch.fit.Fit(
-        problem, rosenbrock_data, TrainerOptions(max_epochs=100000, seed=1), runs_dir=tmp_path, view=view
+        FitRequest(problem, rosenbrock_data, TrainerOptions(max_epochs=100000, seed=1), runs_dir=tmp_path, view=view)
     ).start()
     try:
         with pytest.raises(BusyError, match="Scoring waits until"):

@@ -81,7 +81,7 @@ def test_runs_are_sorted_compared_renamed_deleted_and_taken_away(notebook: Noteb
     tick(bench, "0001", "0003")
     button(bench, "Delete").last.click()
     expect(rows(bench)).to_have_count(1)
-    expect(bench).to_contain_text("In the trash: 0001-random_parameters, 0003-random_parameters.")
+    expect(bench).to_contain_text("Moved to the trash: 0001-random_parameters, 0003-random_parameters")
     button(bench, "Undo").click()
     expect(rows(bench)).to_have_count(3)
 

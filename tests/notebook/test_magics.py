@@ -222,7 +222,7 @@ def test_while_a_run_goes_data_can_be_swapped_and_no_other_begun(make: Callable[
     Screen(lab).edit("options", max_epochs="100000")
     fit = lab._session.start()
     try:
-        with pytest.raises(UsageError, match="is still running"):
+        with pytest.raises(UsageError, match="is running"):
             notebook("%nmlab fit")
         notebook(f"%%data_setup\n{CORNERS}")
     finally:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from nmlab import FieldError, Lab, RunError, TrainerOptions
+from nmlab.fitting.request import FitRequest
 from nmlab.notebook.session import Session
 from tests.helpers.problems import rosenbrock, rosenbrock_data
 
@@ -52,7 +53,9 @@ def test_locks_that_cannot_be_are_all_named(tmp_path: Path) -> None:
 
 
 def test_hidden_values_are_not_shown_and_hold(tmp_path: Path) -> None:
-    session = Session(rosenbrock, rosenbrock_data, runs_dir=tmp_path, data_kwargs={"nsim": 30}, hide=["nsim", "lr"])
+    session = Session(
+        FitRequest(rosenbrock, rosenbrock_data, runs_dir=tmp_path, data_kwargs={"nsim": 30}), hide=["nsim", "lr"]
+    )
     names = {field["name"] for form in (session.data_form, session.options_form) for field in form.describe()["fields"]}
     assert not {"nsim", "lr"} & names
     assert {"p_low", "max_epochs"} <= names
@@ -70,7 +73,9 @@ def test_settings_of_a_run_name_what_is_lost(tmp_path: Path) -> None:
     def scaled(scale: Any, nsim: int = 20) -> Any:
         return rosenbrock_data(nsim)
 
-    session = Session(rosenbrock, scaled, options=QUICK, runs_dir=tmp_path, data_kwargs={"scale": torch.ones(3)})
+    session = Session(
+        FitRequest(rosenbrock, scaled, options=QUICK, runs_dir=tmp_path, data_kwargs={"scale": torch.ones(3)})
+    )
     run, other = session.start().wait(), session.start({"scale": torch.zeros(3)}).wait()
     session.data_form.enter("nsim", "21")
     assert session.take_settings(run) == []  # what code gives is here as it was there

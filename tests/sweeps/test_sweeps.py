@@ -15,18 +15,19 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from neuromancer.problem import Problem
 from optuna.logging import get_verbosity
 
 import nmlab
 from nmlab import FieldError, NonFiniteLossError, RunError, RunStore, Sweep, TrainerOptions
 from nmlab.errors import BusyError
+from nmlab.fitting.request import FitRequest
 from nmlab.launch.fit import Fit
 from nmlab.provenance.script import script
 from nmlab.runtime import one_fit
 from nmlab.sweeps.config import read_config
 from nmlab.sweeps.sampler import TrialSampler
 from nmlab.sweeps.space import read_parameter
+from nmlab.sweeps.sweeping import sweep_over
 from tests.helpers.fits import built
 from tests.helpers.problems import lagrange, lagrange_data, rosenbrock, rosenbrock_data
 
@@ -48,6 +49,12 @@ def swept(tmp_path: Path) -> Callable[..., Sweep]:
         return nmlab.sweep(problem or built(rosenbrock), data, config, count, **(usual | more))
 
     return run
+
+
+def swept_by(make_fit: Callable[[FitRequest], Fit], config: Any, runs_dir: Path, data: Any = rosenbrock_data) -> Sweep:
+    """A sweep whose trials' fits are made by `make_fit`."""
+    request = FitRequest(rosenbrock, data, QUICK, runs_dir=runs_dir, echo=False)
+    return sweep_over(request, config, 3, seed=0, make_fit=make_fit)
 
 
 def own_size(nsim: int = 40) -> Any:
@@ -283,16 +290,16 @@ def test_the_documented_example(swept: Any, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_a_batch_size_takes_the_place_of_that_which_the_function_returns(
-    swept: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes = []
 
-    def seen(problem: Problem, *arguments: Any, **keywords: Any) -> Fit:
-        fit = Fit(problem, *arguments, **keywords)
+    def seen(request: FitRequest) -> Fit:
+        fit = Fit(request)
         fit.control.between_steps(lambda: sizes.append(fit.splits.batch_size if fit.splits else None))
         return fit
 
-    sweep = swept(grid(batch_size=[8, 40], nsim=[20]), data=own_size, make_fit=seen, problem=rosenbrock)
+    sweep = swept_by(seen, grid(batch_size=[8, 40], nsim=[20]), tmp_path / "runs", own_size)
     assert [run.settings["batch_size"] for run in sweep.runs] == [8, 40]
     assert "batch size 8 → 40" in repr(sweep.runs)
     direct = nmlab.fit(
@@ -481,13 +488,13 @@ def test_an_interrupted_first_trial_keeps_its_weights(swept: Any, tmp_path: Path
     assert all(torch.equal(value, kept[name]) for name, value in problem.state_dict().items())
 
 
-def test_a_trial_that_is_stopped_from_elsewhere_ends_the_sweep(swept: Any) -> None:
-    def stopped(*arguments: Any, **keywords: Any) -> Fit:
-        fit = Fit(*arguments, **keywords)
+def test_a_trial_that_is_stopped_from_elsewhere_ends_the_sweep(tmp_path: Path) -> None:
+    def stopped(request: FitRequest) -> Fit:
+        fit = Fit(request)
         fit.control.stop()
         return fit
 
-    sweep = swept(DOCUMENTED, make_fit=stopped)
+    sweep = swept_by(stopped, DOCUMENTED, tmp_path / "runs")
     assert [run.status for run in sweep.runs] == ["stopped"]
     with pytest.raises(RunError, match="no trial with a dev_loss"):
         _ = sweep.best
@@ -495,7 +502,9 @@ def test_a_trial_that_is_stopped_from_elsewhere_ends_the_sweep(swept: Any) -> No
 
 
 def test_another_fit_that_runs_is_no_fault_of_a_trial(swept: Any, tmp_path: Path) -> None:
-    other = Fit(rosenbrock, rosenbrock_data, QUICK.replace(max_epochs=10**6), runs_dir=tmp_path / "other").start()
+    other = Fit(
+        FitRequest(rosenbrock, rosenbrock_data, QUICK.replace(max_epochs=10**6), runs_dir=tmp_path / "other")
+    ).start()
     try:
         with pytest.raises(BusyError):
             swept(DOCUMENTED)

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 import nmlab
 from nmlab import Run, TrainerOptions
+from nmlab.fitting.request import FitRequest
 from nmlab.launch.fit import Fit
 from nmlab.problem.metrics import MetricAccumulator
 from nmlab.runs import RunStore, RunWriter
@@ -128,12 +129,16 @@ def test_a_stopped_run_and_a_failed_one_keep_the_profile_of_what_was_done(kind: 
 
     options: dict[str, Any] = {"max_epochs": 50, "profiler": kind}
     stop = After(lambda: fit.control.stop())
-    fit = Fit(built(rosenbrock), rosenbrock_data, TrainerOptions(**options, callbacks=[stop]), runs_dir=runs_dir)
+    fit = Fit(
+        FitRequest(built(rosenbrock), rosenbrock_data, TrainerOptions(**options, callbacks=[stop]), runs_dir=runs_dir)
+    )
     stopped = fit.start().wait()
     assert stopped.status == "stopped"
 
     fail = After(lambda: 1 / 0)
-    broken = Fit(built(rosenbrock), rosenbrock_data, TrainerOptions(**options, callbacks=[fail]), runs_dir=runs_dir)
+    broken = Fit(
+        FitRequest(built(rosenbrock), rosenbrock_data, TrainerOptions(**options, callbacks=[fail]), runs_dir=runs_dir)
+    )
     with pytest.raises(ZeroDivisionError):
         broken.start().wait()
     for run in (stopped, broken.run):
@@ -304,7 +309,7 @@ def test_the_users_picture_is_the_live_plot_and_a_pause_is_nothing(runs_dir: Pat
                 fit.control.pause()
 
     options = TrainerOptions(max_epochs=2, profiler="simple", callbacks=[Ask()])
-    fit = Fit(built(rosenbrock), rosenbrock_data, options, runs_dir=runs_dir, view=view)
+    fit = Fit(FitRequest(built(rosenbrock), rosenbrock_data, options, runs_dir=runs_dir, view=view))
     fit.start()
     until(lambda: fit.control.paused)
     clock.sleep(100.0)

@@ -23,6 +23,7 @@ from PIL import Image
 
 from nmlab import FieldError, Run, TrainerOptions
 from nmlab.data.splits import make_splits
+from nmlab.fitting.request import FitRequest
 from nmlab.launch.fit import Fit
 from nmlab.runtime.control import Control
 from nmlab.runtime.pyplot import own_pyplot
@@ -64,7 +65,7 @@ def fitted(
 ) -> tuple[Fit, Run]:
     ask = Ask()
     given = TrainerOptions(**{"max_epochs": 3, "seed": 3, "shuffle": True, "callbacks": [ask], **options})
-    fit = ask.fit = Fit(built(builder), data, given, runs_dir=runs_dir, view=view, echo=False)
+    fit = ask.fit = Fit(FitRequest(built(builder), data, given, runs_dir=runs_dir, view=view, echo=False))
     return fit, fit.start().wait()
 
 
@@ -281,7 +282,9 @@ def test_runs_that_are_stopped_or_fail_have_a_picture_too(runs_dir: Path) -> Non
 
     for callback, status in ((Stop(), "stopped"), (Break(), "failed")):
         options = TrainerOptions(max_epochs=50, callbacks=[callback])
-        callback.fit = Fit(built(rosenbrock), rosenbrock_data, options, runs_dir=runs_dir, view=line).start()
+        callback.fit = Fit(
+            FitRequest(built(rosenbrock), rosenbrock_data, options, runs_dir=runs_dir, view=line)
+        ).start()
         try:
             callback.fit.wait()
         except ZeroDivisionError:
@@ -295,7 +298,7 @@ def test_a_run_without_data_has_no_picture(runs_dir: Path) -> None:
     def broken() -> Any:
         raise ZeroDivisionError
 
-    fit = Fit(built(rosenbrock), broken, runs_dir=runs_dir, view=line).start()
+    fit = Fit(FitRequest(built(rosenbrock), broken, runs_dir=runs_dir, view=line)).start()
     with pytest.raises(ZeroDivisionError):
         fit.wait()
     assert fit.view is not None
@@ -303,7 +306,9 @@ def test_a_run_without_data_has_no_picture(runs_dir: Path) -> None:
 
 
 def test_a_paused_fit_draws_when_asked(runs_dir: Path) -> None:
-    fit = Fit(built(rosenbrock), rosenbrock_data, TrainerOptions(max_epochs=3), runs_dir=runs_dir, view=line)
+    fit = Fit(
+        FitRequest(built(rosenbrock), rosenbrock_data, TrainerOptions(max_epochs=3), runs_dir=runs_dir, view=line)
+    )
     fit.control.step()
     fit.start()
     assert fit.view is not None
@@ -453,4 +458,4 @@ def test_an_error_that_is_mended_is_forgotten() -> None:
 
 def test_a_view_that_cannot_be_called_is_refused_at_once(runs_dir: Path) -> None:
     with pytest.raises(FieldError, match="view: a Figure; give a function of the Problem and the splits"):
-        Fit(built(noisy), noisy_data, runs_dir=runs_dir, view=Figure())  # type: ignore[arg-type]
+        Fit(FitRequest(built(noisy), noisy_data, runs_dir=runs_dir, view=Figure()))  # type: ignore[arg-type]

@@ -24,6 +24,7 @@ from torch import nn
 
 import nmlab
 from nmlab import BusyError, FieldError, Lab, NmlabError, TrainerOptions
+from nmlab.fitting.request import FitRequest
 from nmlab.plots import Picture, draw_rates, panel
 from nmlab.problem.weights import copy_weights
 from nmlab.runtime import one_fit
@@ -212,10 +213,10 @@ def test_a_training_step_of_the_users_own_is_searched_on(automatic: bool) -> Non
             optimizer.step()
         return loss
 
-    plain = LRSearch(problem, data, SEEDED, num_training=20).start().wait()
+    plain = LRSearch(FitRequest(problem, data, SEEDED), num_training=20).start().wait()
     options = SEEDED if automatic else SEEDED.replace(gradient_clip_val=None)
     user_hooks = customs_of(step, None, {"train": "train_loss"}, automatic)
-    found = LRSearch(problem, data, options, num_training=20, user_hooks=user_hooks).start().wait()
+    found = LRSearch(FitRequest(problem, data, options, user_hooks=user_hooks), num_training=20).start().wait()
     assert found.losses[0] == pytest.approx(3.0 * plain.losses[0])
     assert found.lrs == pytest.approx(plain.lrs)
     assert rates == pytest.approx(list(found.lrs))
@@ -241,10 +242,12 @@ def test_a_scheduler_that_waits_for_a_metric_is_no_hindrance(problem: Any, autom
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, **monitor}}
 
     user_hooks = customs_of(step, {"configure_optimizers": by_plateau}, automatic_optimization=automatic)
-    given: dict[str, Any] = {"options": SEEDED.replace(gradient_clip_val=None), "customs": user_hooks}
-    search = BatchSizeSearch(problem, rosenbrock_data, data_kwargs={"batch_size": 64}, max_trials=2, **given)
+    given: dict[str, Any] = {"options": SEEDED.replace(gradient_clip_val=None), "user_hooks": user_hooks}
+    search = BatchSizeSearch(
+        FitRequest(problem, rosenbrock_data, data_kwargs={"batch_size": 64}, **given), max_trials=2
+    )
     assert search.start().wait() == 100
-    assert len(LRSearch(problem, rosenbrock_data, num_training=15, **given).start().wait().lrs) == 15
+    assert len(LRSearch(FitRequest(problem, rosenbrock_data, **given), num_training=15).start().wait().lrs) == 15
 
 
 def test_the_batch_size_grows_to_the_training_set(problem: Any, empty_folder: Path) -> None:
@@ -283,7 +286,7 @@ def test_a_loss_of_full_batches_has_no_batch_size_to_find() -> None:
 
 
 def test_a_search_is_a_fit_as_to_who_may_run(problem: Any) -> None:
-    search = LRSearch(problem, endless, SEEDED).start()
+    search = LRSearch(FitRequest(problem, endless, SEEDED)).start()
     with pytest.raises(BusyError, match=r"The search for a learning rate is running\. Wait until"):
         nmlab.fit(problem, rosenbrock_data, SEEDED)
     search.control.stop()
@@ -374,7 +377,7 @@ def test_stop_and_faults_on_the_panel(lab: Lab) -> None:
     assert screen.can("stop")
     until(lambda: "making the data" in screen.panel.controls["hint"])
     screen.send("run")
-    assert "the search for a learning rate is still running" in screen.message
+    assert "The search for a learning rate of Lab &#x27;lab&#x27; is running" in screen.message
     screen.send("stop")
     until(lambda: screen.can(*IDLE))
     assert "was stopped" in screen.message

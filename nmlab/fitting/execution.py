@@ -1,0 +1,188 @@
+"""A `FitRequest` carried out in the process and thread that it is in, into its run's folder.
+
+The stages: build the Problem, make the data, a dry run, train under Lightning, score the test split. However it ends,
+the Problem holds its best weights and the run says how it went.
+"""
+
+from __future__ import annotations
+
+import math
+import traceback
+import warnings
+from contextlib import suppress
+from typing import Any
+
+from neuromancer.problem import Problem
+
+from nmlab.data.splits import Splits
+from nmlab.errors import NonFiniteLossError, RunError
+from nmlab.fitting.prepare import build_problem, check_data, splits_of
+from nmlab.fitting.request import FitRequest
+from nmlab.problem.formulas import swapped_in
+from nmlab.problem.terms import terms_of
+from nmlab.problem.weights import fingerprint, load_weights, read_weights
+from nmlab.provenance.settings import users_traceback
+from nmlab.runs import Run, RunWriter
+from nmlab.runtime.capture import captured_output
+from nmlab.runtime.control import Control, StopRequested
+from nmlab.runtime.rng import RandomStreams
+from nmlab.training.checkpoints import epochs_done
+from nmlab.training.events import EventWriter, begin_events
+from nmlab.training.module import ProblemModule
+from nmlab.training.train import NO_DEV, Training, train
+from nmlab.training.user_hooks import HookedModule
+from nmlab.training.view import View
+
+SWAPPED = (
+    "{}: NeuroMANCER computes {}. Write the parts in another order, or compute them in a Node, until "
+    "nmlab.look(problem) shows what you mean."
+)
+
+
+class Execution:
+    """The work of one fit.
+
+    Parameters
+    ----------
+    request : FitRequest
+        What to do, as `FitRequest.checked` returns it.
+    control : Control
+        Asked at every batch whether to stop, pause or go on.
+    """
+
+    def __init__(self, request: FitRequest, control: Control) -> None:
+        self.request = request
+        self.control = control
+        self.view = None if request.view is None else View(request.view, control)
+        """The user's own picture, or None."""
+        self.problem: Problem | None = request.problem if isinstance(request.problem, Problem) else None
+        self.module: HookedModule | None = None
+        """What Lightning trains, from the training on, where there are user hooks; else None."""
+        self.splits: Splits | None = None
+        """What the data function returned, once it has."""
+        self._writer: RunWriter | None = None
+        self._events: EventWriter | None = None
+
+    @property
+    def opened(self) -> bool:
+        """Whether the run's folder is there."""
+        return self._writer is not None
+
+    @property
+    def run(self) -> Run:
+        """The run's record; there once the folder is opened."""
+        return self._opened.run
+
+    @property
+    def _opened(self) -> RunWriter:
+        if self._writer is None:
+            raise RunError("This fit was not started.")
+        return self._writer
+
+    def open(self) -> None:
+        """Make the run's folder with its settings, or open that of a run to resume.
+
+        Raises
+        ------
+        RunError
+            Where it cannot be written.
+        """
+        request, settings = self.request, self.request.describe()
+        resumed = request.resumed
+        if resumed is None:
+            self._writer = request.store.create(request.run_name, settings)
+        else:
+            self._writer = request.store.reopen(resumed)
+            self._writer.describe(**{key: settings[key] for key in ("options", "data_kwargs", "sources")})
+
+    def perform(self) -> Run:
+        """Do the work and return the run; raises what ended it, other than a stop."""
+        try:
+            with captured_output(self._opened.log, self.request.echo):
+                try:
+                    self._work()
+                finally:
+                    self._draw_last()
+        except StopRequested:
+            self.close("stopped")
+        except BaseException as error:
+            if isinstance(error, NonFiniteLossError):
+                error.run = self.run
+            error.add_note(f"The run's folder is {self.run.folder}")
+            self.close("failed", error)
+            raise
+        else:
+            self.close("finished")
+        return self.run
+
+    def close(self, state: str, error: BaseException | None = None) -> None:
+        """Close the run as 'finished', 'stopped' or 'failed'.
+
+        Parameters
+        ----------
+        state : str
+            How it ended.
+        error : BaseException, optional
+            What ended it.
+        """
+        told = None
+        if error is not None:
+            told = {"type": type(error).__name__, "message": str(error), "traceback": users_traceback(error)}
+            with suppress(OSError):  # a full disk must not keep the run open
+                self._opened.log("".join(traceback.format_exception(error)))
+        self.run.problem = self.problem
+        self.control.phase = state
+        if self._events is not None:
+            self._events.close(state == "failed", self.run.test_metrics.get("test_loss", math.nan))
+        self._opened.close(state, told)
+
+    def _work(self) -> None:
+        request, writer = self.request, self._opened
+        assert request.seed is not None
+        streams = RandomStreams(request.seed)
+        if self.problem is None:
+            self._enter("building the Problem")
+            self.problem = build_problem(request.problem, streams)
+        problem, resumed = self.problem, request.resumed
+        if request.start_weights is not None:
+            load_weights(problem, dict(request.start_weights), source="the Lab's start")
+        if resumed is not None and resumed.start_checkpoint_path is not None:
+            load_weights(problem, read_weights(resumed.start_checkpoint_path), source=f"run {self.run.id}")
+        writer.describe(fingerprint=fingerprint(problem), terms=[term.name for term in terms_of(problem)])
+
+        self._enter("making the data")
+        splits = splits_of(request.data_setup_function, request.data_kwargs, request.batch_size, streams)
+        self.splits = splits
+        if request.options.tensorboard:
+            done = epochs_done(self.run) if resumed is not None else 0
+            self._events = begin_events(writer, problem, request.options, done)
+        if self.view is not None:
+            if self._events is not None:
+                self.view.on_picture = self._events.add_view
+            self.view.look_at(problem, splits)
+        self._enter("trying out the data")
+        check_data(problem, splits, request.data_setup_function, request.options, request.user_hooks)
+        for term, written in zip(terms_of(problem), (*problem.loss.objectives, *problem.loss.constraints), strict=True):
+            for swapped in swapped_in(written):
+                warnings.warn(SWAPPED.format(term.name, swapped), stacklevel=2)
+        self._enter("preparing the training")
+        streams.reseed()
+        if splits.dev is None and request.options.monitor is None:
+            warnings.warn(NO_DEV, stacklevel=2)
+        training = Training(request.options, streams, writer, self.control, self._events, resumed is not None)
+        train(problem, splits, training, ProblemModule if request.user_hooks is None else self._make_module)
+
+    def _make_module(self, *arguments: Any) -> HookedModule:
+        assert self.request.user_hooks is not None
+        self.module = HookedModule(*arguments, user_hooks=self.request.user_hooks)
+        return self.module
+
+    def _draw_last(self) -> None:
+        self.control.training_over()
+        if self.view is not None:
+            self.control.phase = "drawing the view"
+            self.view.finish(self._opened)
+
+    def _enter(self, phase: str) -> None:
+        self.control.check()
+        self.control.phase = phase

@@ -1,0 +1,228 @@
+"""`FitRequest`: everything that one fit is made of, before anything is made.
+
+Whoever begins a fit makes a request or varies one: `nmlab.fit`, a `Lab`, a sweep's trial, a search for a learning rate,
+`LitTrainer`. It is checked in one place, described in one place, and carried out by `Execution`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from neuromancer.problem import Problem
+
+from nmlab.data.splits import place_of
+from nmlab.errors import FieldError, RunError
+from nmlab.fields import Field, check, fields_of, takes_any_keyword
+from nmlab.fitting.resume import as_before
+from nmlab.options import TrainerOptions
+from nmlab.provenance.settings import describe_function, describe_sources, describe_values, own_parts, versions
+from nmlab.runs import Run, RunStore
+from nmlab.runtime.rng import fresh_seed
+from nmlab.training.user_hooks import UserHooks
+from nmlab.training.view import view_fault
+
+Builder = Callable[[], Problem]
+DataFunction = Callable[..., Any]
+
+_OPTIONS = {name: f"It is an option: options=TrainerOptions({name}=…)" for name in TrainerOptions.model_fields}
+
+
+@dataclass(frozen=True, eq=False)
+class FitRequest:
+    """What to fit, on what, how, and where the record goes.
+
+    Parameters
+    ----------
+    problem : Problem or callable
+        A NeuroMANCER `Problem`, or a function without arguments that builds one.
+    data_setup_function : callable
+        Returns train, dev and test datasets and the batch size.
+    options : TrainerOptions, optional
+        What a user may set of a fit; default ``TrainerOptions()``.
+    data_kwargs : Mapping[str, Any], optional
+        Keywords of the data function.
+    choices : Mapping[str, Any], optional
+        Values that a keyword takes by name.
+    runs_dir : path-like, default "nmlab_runs"
+        The folder in which the run gets a folder of its own.
+    name : str, optional
+        The run's name; default the data function's.
+    lab : str, optional
+        Name of the Lab that the run belongs to.
+    start_weights : Mapping[str, torch.Tensor], optional
+        Weights to start from; default those that the Problem holds.
+    starts_from : str, optional
+        Where `start_weights` come from, for the record: a run's id, or "kept weights".
+    resume : Run or str, optional
+        A run to go on with, or its id.
+    view : callable, optional
+        ``view(problem, splits) -> Figure``, the user's own picture of the fit.
+    echo : bool, default True
+        Whether what the fit prints also goes where it would without nmlab, or to the run's log alone.
+    batch_size : int, optional
+        Samples a batch, in place of the data function's own.
+    sweep : Mapping[str, Any], optional
+        What the record says of the sweep that the run belongs to.
+    user_hooks : UserHooks, optional
+        A training step, hooks and metrics of the user's own.
+    seed : int, optional
+        Seed of all random numbers; default the options', and where they have none, one that `checked` draws.
+    """
+
+    problem: Problem | Builder
+    data_setup_function: DataFunction
+    options: TrainerOptions = field(default_factory=TrainerOptions)
+    data_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    choices: Mapping[str, Any] | None = None
+    runs_dir: str | os.PathLike[str] = "nmlab_runs"
+    name: str | None = None
+    lab: str | None = None
+    start_weights: Mapping[str, torch.Tensor] | None = None
+    starts_from: str | None = None
+    resume: Run | str | None = None
+    view: Callable[..., Any] | None = None
+    echo: bool = True
+    batch_size: int | None = None
+    sweep: Mapping[str, Any] | None = None
+    user_hooks: UserHooks | None = None
+    seed: int | None = None
+
+    def replace(self, **changes: Any) -> FitRequest:
+        """Return this request with other values; raises TypeError for a name that is no part of it."""
+        return replace(self, **changes)
+
+    @cached_property
+    def store(self) -> RunStore:
+        """The folder of runs."""
+        return RunStore(self.runs_dir)
+
+    @cached_property
+    def fields(self) -> tuple[Field, ...]:
+        """The data function's parameters."""
+        return tuple(fields_of(self.data_setup_function, self.choices))
+
+    @property
+    def resumed(self) -> Run | None:
+        """The run to go on with; raises `RunError` where there is none of that id."""
+        return self.store.get(self.resume) if isinstance(self.resume, str) else self.resume
+
+    @property
+    def run_name(self) -> str:
+        """The run's name."""
+        return str(self.name or getattr(self.data_setup_function, "__name__", "run"))
+
+    def checked(self) -> FitRequest:
+        """Return this request as it is carried out: values converted, defaults filled in, a seed drawn.
+
+        Returns
+        -------
+        FitRequest
+            With the options and keywords of the run that it resumes, if any, where none are given.
+
+        Raises
+        ------
+        FieldError
+            With all faults at once, before anything is made.
+        RunError
+            Where the run to resume cannot go on.
+        """
+        faults: dict[str, str] = {}
+        if not isinstance(self.problem, Problem) and not callable(self.problem):
+            what = type(self.problem).__name__
+            faults["problem"] = f"a {what}; give a Problem, or a function without arguments that builds one"
+        if not callable(self.data_setup_function):
+            what = type(self.data_setup_function).__name__
+            faults["data_setup_function"] = f"a {what}; give a function that returns train, dev, test, batch_size"
+        if self.view is not None and (fault := view_fault(self.view)):
+            faults["view"] = fault
+        if faults:
+            raise FieldError(faults)
+        resumed = self.resumed
+        options, data_kwargs, batch_size = self.options, dict(self.data_kwargs), self.batch_size
+        if resumed is not None:
+            if self.user_hooks is None and (own := own_parts(resumed.settings)):
+                raise RunError(
+                    f"Run {resumed.id} cannot be resumed: it was trained with {', '.join(own)}, which its record "
+                    "cannot give back. Go on by run.restore(problem) and another fit of the LitTrainer."
+                )
+            options, data_kwargs = as_before(resumed, self.fields, options, data_kwargs)
+            batch_size = batch_size or resumed.settings.get("batch_size")
+        subject = f"{place_of(self.data_setup_function)} cannot be called"
+        try:
+            extra = takes_any_keyword(self.data_setup_function)
+            data_kwargs = check(self.fields, data_kwargs, subject=subject, extra=extra, elsewhere=_OPTIONS)
+        except FieldError as error:
+            faults |= error.faults
+        if isinstance(self.problem, Problem):
+            try:  # an optimizer that is not this Problem's, say
+                options.build_optimizer(self.problem)
+            except FieldError as error:
+                if not faults:
+                    raise
+                faults |= error.faults
+        if faults:
+            raise FieldError(faults, subject=subject)
+        seed = next((seed for seed in (options.seed, self.seed) if seed is not None), None)
+        return self.replace(
+            options=options,
+            data_kwargs=data_kwargs,
+            batch_size=batch_size,
+            resume=resumed,
+            seed=fresh_seed() if seed is None else seed,
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """Return the request as JSON, for the record; values that are not JSON as their names, sources or reprs."""
+        built = not isinstance(self.problem, Problem)
+        return {
+            "lab": self.lab,
+            "problem_source": describe_function(self.problem) if built else None,
+            "data_function": describe_function(self.data_setup_function),
+            "data_kwargs": describe_values(self.fields, self.data_kwargs),
+            "options": self.options.to_json(),
+            "sources": describe_sources(
+                self.problem, self.data_setup_function, self.fields, self.data_kwargs, self.options
+            ),
+            "seed": self.seed,
+            "threads": torch.get_num_threads(),
+            "starts_from": self.starts_from,
+            "batch_size": self.batch_size,
+            "sweep": self.sweep,
+            "customs": None if self.user_hooks is None else self.user_hooks.to_json(),
+            "versions": versions(),
+        }
+
+
+def all_data_kwargs(
+    data_kwargs: Mapping[str, Any] | None, loose: Mapping[str, Any], caller: str = "fit"
+) -> dict[str, Any]:
+    """Return the data function's keywords, those given in a dict and the loose ones together.
+
+    Parameters
+    ----------
+    data_kwargs : Mapping[str, Any] or None
+        Those given in a dict; every name is the data function's.
+    loose : Mapping[str, Any]
+        Those given as keywords of the call.
+    caller : str, default "fit"
+        The function that was given them, for messages.
+
+    Raises
+    ------
+    FieldError
+        Where an option's name is among the loose ones, or a name is in both.
+    """
+    misplaced = {
+        key: f"an option, not data: options=TrainerOptions({key}=…), or data_kwargs={{'{key}': …}} if data is meant"
+        for key in loose
+        if key in TrainerOptions.model_fields
+    }
+    misplaced |= {key: "given in data_kwargs too" for key in loose if key in (data_kwargs or {})}
+    if misplaced:
+        raise FieldError(misplaced, subject=f"{caller}() cannot take these keywords")
+    return {**(data_kwargs or {}), **loose}
