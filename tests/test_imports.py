@@ -143,3 +143,43 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
 
     for name in modules:
         visit(name, ())
+
+
+PUBLIC_CALLS = {"fit", "sweep", "find_lr", "find_batch_size", "Lab", "LitTrainer", "preview", "from_file", "score"}
+"""Their parameters are what a user may say, however many."""
+
+
+def functions(tree: ast.Module) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    """Every function with its name; a class's `__init__` has the name of the class."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef):
+            yield from ((node.name, each) for each in node.body if getattr(each, "name", "") == "__init__")  # type: ignore[misc]
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name != "__init__":
+            yield node.name, node
+
+
+@pytest.mark.parametrize("file", FILES, ids=module_name)
+def test_no_function_takes_more_than_eight_parameters(file: Path) -> None:
+    for name, function in functions(ast.parse(file.read_text("utf-8"))):
+        given = function.args
+        parameters = [each.arg for each in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
+        many = [each for each in parameters if each not in ("self", "cls")]
+        assert len(many) <= 8 or name in PUBLIC_CALLS, f"{name} takes {len(many)}: {', '.join(many)}"
+
+
+@pytest.mark.parametrize("file", FILES, ids=module_name)
+def test_a_fit_is_asked_for_by_a_request_and_no_dict_is_splatted_into_it(file: Path) -> None:
+    calls = [node for node in ast.walk(ast.parse(file.read_text("utf-8"))) if isinstance(node, ast.Call)]
+    for call in calls:
+        if getattr(call.func, "id", "") in ("Fit", "FitRequest", "Execution"):
+            splatted = any(keyword.arg is None for keyword in call.keywords)
+            starred = any(isinstance(argument, ast.Starred) for argument in call.args)
+            assert not (splatted or starred), f"line {call.lineno}"
+
+
+@pytest.mark.parametrize("file", FILES, ids=module_name)
+def test_no_module_only_hands_on_names_of_another_place(file: Path) -> None:
+    if file.name == "__init__.py":
+        return  # the index of a room
+    body = ast.parse(file.read_text("utf-8")).body
+    assert any(not isinstance(node, (ast.Import, ast.ImportFrom, ast.Expr)) for node in body)
