@@ -174,7 +174,8 @@ def test_a_fit_is_asked_for_by_a_request_and_no_dict_is_splatted_into_it(file: P
         if getattr(call.func, "id", "") in ("Fit", "FitRequest", "Execution"):
             splatted = any(keyword.arg is None for keyword in call.keywords)
             starred = any(isinstance(argument, ast.Starred) for argument in call.args)
-            assert not (splatted or starred), f"line {call.lineno}"
+            assert not splatted, f"line {call.lineno}"
+            assert not starred, f"line {call.lineno}"
 
 
 @pytest.mark.parametrize("file", FILES, ids=module_name)

@@ -49,36 +49,66 @@ class LitTrainer:
 
     Parameters
     ----------
-    epochs : most epochs to train
-    train_metric, dev_metric, test_metric : keys of the Problem's output that are trained on, and scored; with the
-        batches' own prefix or without, so that `train_loss` does for a SequenceDataset as `nstep_train_loss`
-    eval_metric : metric that says which epoch is best, also one that a step or hook logs; without dev split the default
-        falls back to the train loss
-    patience : epochs without improvement after which to stop; None for never
-    warmup : epochs before patience counts
-    clip : largest norm of the gradient; not used where the training step optimizes by itself
-    custom_optimizer : a torch optimizer that holds parameters of the Problem; default Adam, 1e-3, betas (0.0, 0.9).
-        Each fit begins with the state in which it was given
-    save_weights : whether the best weights go to a file beside the run's folder too
-    weight_path : folder of that file; None for no file, or the working folder where `weight_name` is given
-    weight_name : its name without '.ckpt', with '{epoch}' or '{dev_loss:.3f}' filled in as Lightning does, for the best
-        epoch; default '{epoch}-{step}'. One of this name is replaced
-    devices, strategy : 'auto', or what `TrainerOptions` takes; one device today
-    accelerator : 'auto' is CUDA if there is one, else CPU
-    profiler : 'simple', 'advanced', 'pytorch', or one of Lightning's
-    custom_training_step : called with the module (`.problem`, `.current_epoch`, `.train_metric`, …) and a batch;
-        returns the loss
-    custom_hooks : functions by Lightning's names, whose first argument is the module
-    logger : a Lightning logger, or a list of them; None, True or False for nmlab's own record alone, to whose events
-        a hook adds by `self.logger`
-    hparam_config : `learning_rate` and `batch_size` in it hold, if there are any
-    automatic_optimization : False where `custom_training_step` steps the optimizers itself
-    runs_dir : the folder in which each fit gets a run's folder
-    seed : of all random numbers; default drawn from torch's generator, so that `torch.manual_seed` before it counts
+    epochs : int, default 1000
+        Maximum number of epochs.
+    train_metric, dev_metric, test_metric : str, default "train_loss", "dev_loss", "test_loss"
+        Keys of the Problem's output that are trained on and scored, with or without the batches' own prefix: for a
+        SequenceDataset "train_loss" means "nstep_train_loss".
+    eval_metric : str, default "dev_loss"
+        Metric that decides which epoch is best; may be one that a step or hook logs. Without a dev split the default is
+        the train loss.
+    patience : int, optional
+        Epochs without improvement after which to stop; None for never.
+    warmup : int, default 0
+        Epochs to train before early stopping is active.
+    clip : float or None, default 100.0
+        Maximum norm of the gradient; not used where the training step optimizes by itself.
+    custom_optimizer : torch.optim.Optimizer, optional
+        Holds parameters of the Problem; default Adam with lr 1e-3 and betas (0.0, 0.9). Each fit starts from the state
+        in which it was given.
+    save_weights : bool, default True
+        Whether the best weights are also written to a file outside the run's folder.
+    weight_path : path-like, optional
+        Folder of that file; None for no file, or the working directory if `weight_name` is given.
+    weight_name : str, optional
+        The file's name without ".ckpt", with "{epoch}" or "{dev_loss:.3f}" filled in as Lightning does, for the best
+        epoch; default "{epoch}-{step}". An existing file of this name is replaced.
+    devices, strategy : Any, default "auto"
+        As for `TrainerOptions`; one device.
+    accelerator : str, default "auto"
+        "auto" is CUDA if there is one, else the CPU.
+    profiler : str or Profiler, optional
+        "simple", "advanced", "pytorch", or one of Lightning's profilers.
+    custom_training_step : callable, optional
+        Called with the module (`.problem`, `.current_epoch`, `.train_metric`, …) and a batch; returns the loss.
+    custom_hooks : Mapping[str, callable], optional
+        Functions by Lightning's names; their first argument is the module.
+    logger : Logger or Iterable[Logger] or bool, optional
+        Lightning loggers; None, True or False for nmlab's own record alone, to whose events a hook adds by
+        ``self.logger``.
+    hparam_config : Any, optional
+        Its `learning_rate` and `batch_size` are used if there are any.
+    automatic_optimization : bool, default True
+        False where `custom_training_step` steps the optimizers itself.
+    runs_dir : path-like, default "nmlab_runs"
+        The folder in which each fit gets a run's folder.
+    seed : int, optional
+        Seed of all random numbers; default drawn from torch's generator, so that a preceding `torch.manual_seed` has
+        its effect.
 
     Raises
     ------
-    FieldError : arguments or hooks are wrong; all faults at once
+    FieldError
+        Arguments or hooks are wrong; with all faults at once.
+
+    Examples
+    --------
+    >>> import nmlab
+    >>> example = nmlab.gallery.get("rosenbrock")
+    >>> trainer = nmlab.LitTrainer(epochs=2, seed=0)
+    >>> run = trainer.fit(example.problem(), example.data_function(), nsim=50)
+    >>> run.epochs
+    2
     """
 
     def __init__(

@@ -32,39 +32,68 @@ def fit(
     resume: Run | str | None = None,
     **more_data_kwargs: Any,
 ) -> Run:
-    """Train `problem` on what `data_setup_function` returns, and return the record of it; blocks until it has ended.
+    """Train `problem` on the data that `data_setup_function` makes, and return the record of it.
 
-    Afterwards the Problem holds the best weights by the monitored metric. An interrupt (Ctrl-C, ■) stops the fit at
-    the next batch, closes the run as stopped with its best weights in place, and raises `KeyboardInterrupt` again.
+    Blocks until the fit has ended. Afterwards the Problem holds the best weights by the monitored metric. An interrupt
+    (Ctrl-C, ■) stops the fit at the next batch, closes the run as stopped with its best weights restored, and raises
+    `KeyboardInterrupt` again.
 
     Parameters
     ----------
-    problem : a NeuroMANCER `Problem`, trained from the weights it holds, or a function without arguments that builds
-        one
-    data_setup_function : called with the data's keywords; returns train, dev and test datasets and the batch size.
-        dev may be None (then the train loss is monitored), test may be None or a plain dict of tensors
-    options : what a user may set of a fit; default `TrainerOptions()`
-    data_kwargs, **more_data_kwargs : keywords of the data function. An option's name is refused among the loose ones,
-        so that a misplaced `max_epochs=20` is not lost; in `data_kwargs` every name is the data function's
-    choices : values that a keyword takes by name, as in `{'sys': {'CSTR': cstr, 'TwoTank': two_tank}}`
-    runs_dir : the folder in which the run gets a folder of its own
-    name : the run's name; default the data function's
-    resume : a run to go on with (or its id), from its last checkpoint to where it would have ended undisturbed. Its
-        own seed holds, and its own options and data keywords where none are given; `max_epochs` may be more. Optimizer
-        and scheduler go on as they were
+    problem : Problem or callable
+        A NeuroMANCER `Problem`, trained from the weights that it holds, or a function without arguments that builds
+        one.
+    data_setup_function : callable
+        Called with the data's keywords; returns train, dev and test datasets and the batch size. dev may be None, then
+        the train loss is monitored; test may be None or a plain dict of tensors.
+    options : TrainerOptions, optional
+        What a user may set of a fit; default ``TrainerOptions()``.
+    data_kwargs : Mapping[str, Any], optional
+        Keywords of the data function; every name is the data function's.
+    choices : Mapping[str, Any], optional
+        Values that a keyword takes by name, as in ``{"sys": {"CSTR": cstr, "TwoTank": two_tank}}``.
+    runs_dir : path-like, default "nmlab_runs"
+        The folder in which the run gets a folder of its own.
+    name : str, optional
+        The run's name; default the data function's.
+    resume : Run or str, optional
+        A run, or its id, to continue from its last checkpoint to where it would have ended. Its seed is used again, and
+        its options and data keywords where none are given; `max_epochs` may be larger. Optimizer and scheduler continue
+        from their last states.
+    **more_data_kwargs : Any
+        Further keywords of the data function. The name of an option is refused here, so that a misplaced
+        ``max_epochs=20`` is not lost.
 
     Returns
     -------
-    Run : settings, metrics by epoch, test metrics, checkpoints; `run.problem` is the trained Problem
+    Run
+        Settings, metrics by epoch, test metrics and checkpoints. `run.problem` is the trained Problem.
 
     Raises
     ------
-    FieldError : a keyword or an option is wrong; all faults at once, before anything is made
-    DataError : the returned data cannot be trained on
-    BusyError : another fit runs in this process
-    NonFiniteLossError : the loss became NaN or infinite; its `.run` is the failed run
-    RunError : the runs folder cannot be written, or there is nothing to resume
-    Whatever the user's own functions raise goes through, with the run's folder noted.
+    FieldError
+        A keyword or an option is wrong; with all faults at once, before anything is made.
+    DataError
+        The data cannot be trained on.
+    BusyError
+        Another fit runs in this process.
+    NonFiniteLossError
+        The loss became NaN or infinite; its `run` is the failed run.
+    RunError
+        The runs folder cannot be written, or there is nothing to resume.
+
+    Notes
+    -----
+    Exceptions of the user's own functions are raised unchanged, with a note that names the run's folder.
+
+    Examples
+    --------
+    >>> import nmlab
+    >>> example = nmlab.gallery.get("rosenbrock")
+    >>> options = nmlab.TrainerOptions(max_epochs=2, seed=0)
+    >>> run = nmlab.fit(example.problem, example.data_function(), options, nsim=50)
+    >>> run.status, run.epochs
+    ('finished', 2)
     """
     request = FitRequest(
         problem,

@@ -11,7 +11,8 @@ from nmlab.errors import NmlabError, RunError
 from nmlab.form import Form
 from nmlab.notebook.bench import GUESS_FIRST, Bench
 from nmlab.notebook.data_file import DataFile
-from nmlab.notebook.session import KEPT, Session
+from nmlab.notebook.session import Session
+from nmlab.notebook.start_weights import KEPT
 from nmlab.runs import Run
 from nmlab.runtime import one_fit
 
@@ -120,12 +121,12 @@ class Actions:
 
     def _start_from(self, message: Message) -> None:
         ids = message.get("runs") or []
-        if ids == [KEPT] and self._session.has_kept:
-            self._session.start_from_kept()
+        if ids == [KEPT] and self._session.start_weights.has_kept:
+            self._session.start_weights.take_kept()
         else:
-            self._session.start_from(self._asked(ids[0]) if ids else None)
+            self._session.start_weights.take(self._asked(ids[0]) if ids else None)
         self._bench.show_runs()
-        start = self._session.starts_from
+        start = self._session.start_weights.name
         whose = "fresh weights" if start is None else start if start == KEPT else f"the best weights of run {start}"
         self._bench.say(f"The next runs start from {whose}.")
 

@@ -17,7 +17,8 @@ from nmlab.notebook.memory_line import MemoryLine
 from nmlab.notebook.painter import Painter
 from nmlab.notebook.panel import Panel
 from nmlab.notebook.saved_output import SavedOutput
-from nmlab.notebook.session import KEPT, Session
+from nmlab.notebook.session import Session
+from nmlab.notebook.start_weights import KEPT
 from nmlab.notebook.status_line import error_html, progress_html, state_of, state_words
 from nmlab.notebook.tabs import TABS, TabContext, Tabs
 from nmlab.notebook.tensorboard_view import TensorBoardView
@@ -130,7 +131,7 @@ class Bench:
                     "answers": self._answers,
                     "hint": hint,
                     "starts": before["starts"] or [["", "fresh weights"]],
-                    "start": session.starts_from or "",
+                    "start": session.start_weights.name or "",
                 },
             )
 
@@ -147,12 +148,12 @@ class Bench:
     def show_runs(self) -> None:
         """Show the table of runs, and those to start from."""
         with self._changing:  # the looking too, so that none shows what another has overtaken
-            runs, start = self._session.runs, self._session.starts_from
+            runs, start = self._session.runs, self._session.start_weights.name
             able = [run.id for run in runs if run.checkpoint_path is not None]
             offered = [[id, f"run {id}"] for id in able if id in able[-STARTS:] or id == start]
             if start is not None and start not in (KEPT, *able):
                 offered.insert(0, [start, f"run {start}, deleted"])
-            kept = [[KEPT, KEPT]] if self._session.has_kept else []
+            kept = [[KEPT, KEPT]] if self._session.start_weights.has_kept else []
             known = {run.id for run in runs}
             self.panel.change(
                 runs=rows(runs),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextvars
+import logging
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -35,6 +38,36 @@ class CellView:
         self._html = ""
         self._image = ""
         self._epochs = 0
+
+    def follow(self, fit: Fit, earlier: Callable[[Run], Sequence[Run]]) -> threading.Thread:
+        """Show a run until it has ended, in a thread that is returned, so that an interrupt hits no drawing.
+
+        Parameters
+        ----------
+        fit : Fit
+            The fit, which was started.
+        earlier : callable
+            Returns the runs to draw behind a run.
+        """
+        # with the cell's context, by which Jupyter knows whose output it is
+        context = contextvars.copy_context()
+
+        def watch() -> None:
+            done = built = False
+            while not done:
+                done = fit.done
+                try:
+                    if not built and fit.problem is not None:  # by which its fellows are known
+                        self.earlier, built = earlier(fit.run), True
+                    self.show(fit, done)
+                except Exception:
+                    logging.getLogger(__name__).exception("Run %s could not be drawn", fit.run.id)
+                if not done:
+                    time.sleep(0.2)
+
+        thread = threading.Thread(target=context.run, args=(watch,), name="nmlab cell", daemon=True)
+        thread.start()
+        return thread
 
     def show(self, fit: Fit, last: bool = False) -> None:
         """Bring the cell's output up to date, where it is time or the `last` look."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextvars
-import logging
 import os
 import threading
 import time
@@ -22,12 +20,12 @@ from nmlab.data.splits import Splits
 from nmlab.errors import FieldError, Interrupted, RunError
 from nmlab.fitting.request import FitRequest
 from nmlab.gallery import Example, get
-from nmlab.launch.fit import Fit
 from nmlab.launch.task import Task
 from nmlab.notebook import labs, tensorboard_view
 from nmlab.notebook.actions import Actions
 from nmlab.notebook.bench import Bench
 from nmlab.notebook.cell_view import CellView
+from nmlab.notebook.keywords import sort_out
 from nmlab.notebook.session import Session
 from nmlab.options import TrainerOptions
 from nmlab.plots import paper_figure
@@ -55,31 +53,54 @@ class Lab:
     """A bench for one Problem: choose, fit, watch, stop, swap the data, run again.
 
     As a cell's last line it shows a form made from the data function's signature and the trainer's options, the
-    buttons, the fit's progress and curves, and the table of runs. The same is done from code, without a form on screen
-    too.
+    buttons, the fit's progress and curves, and the table of runs. Everything can be done from code too, also without a
+    form on screen.
 
-    Every run starts from the weights that the Problem had when the Lab was made, unless `swap(..., keep_weights=True)`
-    or `start_from(run)` says otherwise. After a run the Problem holds that run's best weights. Made again over the same
-    Problem while a run goes, the new Lab takes the run over and the old panel says so.
+    Every run starts from the weights that the Problem had when the Lab was made, unless ``swap(...,
+    keep_weights=True)`` or ``start_from(run)`` says otherwise. After a run the Problem holds that run's best weights.
+    If a Lab is made again over the same Problem during a run, the new Lab takes the run over and the old panel says so.
 
     Parameters
     ----------
-    problem : a NeuroMANCER `Problem`, or a function without arguments that builds one, called anew for every run
-    data_setup_function : returns train, dev and test datasets and the batch size; its parameters become the form
-    options : what the trainer's part of the form starts from; default `TrainerOptions()`
-    data_kwargs : what the data's part starts from; the function's own defaults elsewhere. Values that no widget can
-        make (arrays, system objects) are given here
-    choices : values to choose by name, as in `{'sys': {'CSTR': cstr, 'TwoTank': two_tank}}`
-    runs_dir : the folder of the runs
-    name : the Lab's name, by which its runs are told from other Labs'
-    view : a picture of the solution, `view(problem, splits) -> Figure`; redrawn between steps while its tab is seen and
-        once at the end, and kept with the run. It leaves no trace on the fit, and what it raises ends nothing
-    lock : values that are shown and cannot be changed, by name, as in `{'lr': 1e-3}`; refused from code too
-    hide : names that the form does not show
-    guess : whether the bench asks for a guess of the dev loss before each run, typed or drawn; it is kept with the run
-        and stands beside its curve
+    problem : Problem or callable
+        A NeuroMANCER `Problem`, or a function without arguments that builds one, called anew for every run.
+    data_setup_function : callable
+        Returns train, dev and test datasets and the batch size; its parameters become the form.
+    options : TrainerOptions, optional
+        Initial values of the trainer's part of the form; default ``TrainerOptions()``.
+    data_kwargs : Mapping[str, Any], optional
+        Initial values of the data's part; the function's defaults elsewhere. Values that no widget can make (arrays,
+        system objects) are given here.
+    choices : Mapping[str, Any], optional
+        Values to choose by name, as in ``{"sys": {"CSTR": cstr, "TwoTank": two_tank}}``.
+    runs_dir : path-like, default "nmlab_runs"
+        The folder of the runs.
+    name : str, default "lab"
+        The Lab's name, by which its runs are told from other Labs'.
+    view : callable, optional
+        ``view(problem, splits) -> Figure``, a picture of the solution. It is redrawn between steps while its tab is
+        visible and once at the end, and saved with the run. It does not affect the fit, and exceptions in it do not end
+        the fit.
+    lock : Mapping[str, Any], optional
+        Values that are shown and cannot be changed, by name, as in ``{"lr": 1e-3}``; refused from code too.
+    hide : Iterable[str], default ()
+        Names that the form does not show.
+    guess : bool, default False
+        Whether the bench asks for a guess of the dev loss before each run, typed or drawn. It is saved with the run and
+        shown beside its curve.
 
-    Raises `FieldError` where an argument is wrong; all faults at once.
+    Raises
+    ------
+    FieldError
+        Where an argument is wrong; with all faults at once.
+
+    Examples
+    --------
+    >>> import nmlab
+    >>> lab = nmlab.Lab.from_gallery("rosenbrock", data_kwargs={"nsim": 50})
+    >>> run = lab.fit(max_epochs=2, seed=0)
+    >>> lab.run.status, len(lab.runs)
+    ('finished', 1)
     """
 
     def __init__(
@@ -124,21 +145,37 @@ class Lab:
 
     @classmethod
     def from_gallery(cls, example: str, /, data: str | None = None, **keywords: Any) -> Lab:
-        """Open a problem of the gallery (`nmlab.gallery.list()` shows them) with its data, options and view.
+        """Open a problem of the gallery with its data, options and view.
 
-        Its other data are swapped in by name, and a fit is checked against its reference answer:
-
-            lab = nmlab.Lab.from_gallery("rosenbrock")
-            lab.swap(lab.example.data["small_rings"])
-            lab.example.check(lab.fit().problem)
+        ``nmlab.gallery.list()`` shows the problems. Their other data are swapped in by name, and a fit is checked
+        against their reference solution.
 
         Parameters
         ----------
-        example : the problem's name
-        data : name of one of its data functions; default the first
-        **keywords : as for the Lab. `options` stand over the problem's own, which hold for the rest
+        example : str
+            The problem's name.
+        data : str, optional
+            Name of one of its data functions; default the first.
+        **keywords : Any
+            As for `Lab`. `options` override the problem's own options one by one.
 
-        Raises `FieldError` where there is no such problem or data function, or a keyword is wrong.
+        Returns
+        -------
+        Lab
+            The Lab; its `example` is the gallery's problem.
+
+        Raises
+        ------
+        FieldError
+            There is no such problem or data function, or a keyword is wrong.
+
+        Examples
+        --------
+        >>> import nmlab
+        >>> lab = nmlab.Lab.from_gallery("rosenbrock")
+        >>> lab.swap(lab.example.data["small_rings"])
+        >>> lab.data_setup_function.__name__
+        'small_rings'
         """
         opened = get(example)
         function = opened.data_function(data)
@@ -183,20 +220,29 @@ class Lab:
         return self._session.fit.splits if self._session.fit is not None else None
 
     def fit(self, **kwargs: Any) -> Run:
-        """Fit with the bench's settings and these changes, show the run under this cell, and return it.
+        """Fit with the form's values and these changes, show the run below the cell, and return it.
 
         Blocks until the fit has ended. ■ (an interrupt) stops it: the run is closed as stopped with its best weights
-        in place, stays in `lab.run`, and `KeyboardInterrupt` is raised again.
+        restored, stays in `lab.run`, and `KeyboardInterrupt` is raised again.
 
         Parameters
         ----------
-        **kwargs : keywords of the data function and options, told apart by where each name is known; a name known in
-            both is given as `data_kwargs={…}` or `options=TrainerOptions(…)`
+        **kwargs : Any
+            Keywords of the data function and options, told apart by name. Where both have a name, give
+            ``data_kwargs={…}`` or ``options=TrainerOptions(…)``.
 
-        Raises what `nmlab.fit` raises, and `FieldError` for a value that is locked.
+        Returns
+        -------
+        Run
+            The record of the fit.
+
+        Raises
+        ------
+        FieldError
+            A keyword is wrong, or its value is locked; with all faults at once. Otherwise as for `nmlab.fit`.
         """
         labs.use(self)
-        data_kwargs, options = self._session.sort_out(kwargs)
+        data_kwargs, options = sort_out(self._session, kwargs)
         cell = CellView() if get_ipython() is not None else None
         fit = self._session.start(data_kwargs, options, blocking=True)
         watcher: threading.Thread | None = None
@@ -204,7 +250,7 @@ class Lab:
             if self._bench is not None:
                 self._bench.refresh()
             if cell is not None:
-                watcher = self._follow(fit, cell)
+                watcher = cell.follow(fit, self._session.earlier)
             return fit.wait()
         except KeyboardInterrupt:
             if fit.control.stopping:
@@ -215,47 +261,65 @@ class Lab:
                 self._await_screen()
                 while watcher is not None and watcher.is_alive():
                     time.sleep(0.02)
+                if cell is not None and self._bench is not None:
+                    self._bench.save(cell.key, cell.bundle)
 
     def find_lr(self, *, min_lr: float = 1e-6, max_lr: float = 1.0, num_training: int = 100, **kwargs: Any) -> FoundLR:
-        """Look for a learning rate for the next run, by a few steps that leave nothing behind; blocks meanwhile.
+        """Find a learning rate for the next run by a few training steps that leave nothing behind; blocks.
 
-        ■ (an interrupt) stops it, puts all back as it was, and is raised again.
+        ■ (an interrupt) stops it, restores everything, and is raised again.
 
         Parameters
         ----------
-        min_lr, max_lr, num_training : the first rate, the last, and how many steps there are, as for `nmlab.find_lr`
-        **kwargs : as for `fit`
+        min_lr, max_lr, num_training
+            As for `nmlab.find_lr`.
+        **kwargs : Any
+            As for `fit`.
 
-        Returns what shows itself as a picture and has a `.suggestion`. Raises what `nmlab.find_lr` raises.
+        Returns
+        -------
+        FoundLR
+            Shows itself as a picture; has a `suggestion`.
         """
-        asked = self._session.sort_out(kwargs, "lab.find_lr")
+        asked = sort_out(self._session, kwargs, "lab.find_lr")
         settings: dict[str, Any] = {"min_lr": min_lr, "max_lr": max_lr, "num_training": num_training}
         return self._wait_for(self._session.find_lr(*asked, blocking=True, **settings))
 
     def find_batch_size(
         self, *, mode: Literal["power", "binsearch"] = "power", max_trials: int = 6, **kwargs: Any
     ) -> int:
-        """Return the largest batch size that fits into memory, by a few steps that leave nothing behind; blocks.
+        """Find the largest batch size that fits into memory by a few steps that leave nothing behind; blocks.
 
-        ■ (an interrupt) stops it as `find_lr`.
+        ■ (an interrupt) stops it, restores everything, and is raised again.
 
         Parameters
         ----------
-        mode, max_trials : how it searches, and how many sizes it tries, as for `nmlab.find_batch_size`; the option
-            that is called `mode` too is given by options=TrainerOptions(mode=…)
-        **kwargs : as for `fit`
+        mode, max_trials
+            As for `nmlab.find_batch_size`. The option that is called `mode` too is given by
+            ``options=TrainerOptions(mode=…)``.
+        **kwargs : Any
+            As for `fit`.
 
-        Raises what `nmlab.find_batch_size` raises.
+        Returns
+        -------
+        int
+            The batch size.
         """
-        asked = self._session.sort_out(kwargs, "lab.find_batch_size")
+        asked = sort_out(self._session, kwargs, "lab.find_batch_size")
         return self._wait_for(self._session.find_batch_size(*asked, mode=mode, max_trials=max_trials))
 
     def guess(self, loss: float | str | Mapping[Any, float] | Iterable[tuple[float, float]]) -> None:
-        """Guess the dev loss of the next run; the guess is kept with it as `run.guess` and stands beside its curve.
+        """Guess the dev loss of the next run; the guess is saved as `run.guess` and shown beside its curve.
 
-        Parameters: `loss`, a final loss, losses by epoch as in `{0: 2.0, 20: 0.3}`, or text such as '0: 2, 20: 0.3'.
+        Parameters
+        ----------
+        loss : float, str, Mapping or Iterable of pairs
+            A final loss, losses by epoch as in ``{0: 2.0, 20: 0.3}``, or text such as "0: 2, 20: 0.3".
 
-        Raises `FieldError` where it cannot be read.
+        Raises
+        ------
+        FieldError
+            It cannot be read.
         """
         labs.use(self)
         self._session.take_guess(loss)
@@ -276,30 +340,6 @@ class Lab:
             if self._bench is not None:
                 self._bench.refresh()
 
-    def _follow(self, fit: Fit, cell: CellView) -> threading.Thread:
-        """Draw a run in the output of the cell that waits for it, in a thread, so that an interrupt hits no drawing."""
-        # with the cell's context, by which Jupyter knows whose output it is
-        context = contextvars.copy_context()
-
-        def watch() -> None:
-            done = built = False
-            while not done:
-                done = fit.done
-                try:
-                    if not built and fit.problem is not None:  # by which its fellows are known
-                        cell.earlier, built = self._session.earlier(fit.run), True
-                    cell.show(fit, done)
-                except Exception:
-                    logging.getLogger(__name__).exception("Run %s could not be drawn", fit.run.id)
-                if not done:
-                    time.sleep(0.2)
-            if self._bench is not None:
-                self._bench.save(cell.key, cell.bundle)
-
-        thread = threading.Thread(target=context.run, args=(watch,), name="nmlab cell", daemon=True)
-        thread.start()
-        return thread
-
     def _await_screen(self) -> None:
         """Wait until the end of the run is on screen."""
         while self._bench is not None and not self._bench.settled():
@@ -307,9 +347,9 @@ class Lab:
             time.sleep(0.05)
 
     def stop(self) -> None:
-        """Ask this Lab's running fit, or search, to stop at its next batch.
+        """Ask this Lab's running fit or search to stop at its next batch; no effect if nothing runs.
 
-        Without effect where nothing runs. Another Lab's fit goes on, and a line says whose it is and what stops it.
+        A fit of another Lab continues; a line is printed that says whose it is and what stops it.
         """
         running = one_fit.current()
         if running is not None and running.owner is self._session:
@@ -319,15 +359,15 @@ class Lab:
         self._show_controls()
 
     def pause(self) -> None:
-        """Ask the running fit to wait at its next batch; harmless where none runs."""
+        """Ask the running fit to pause at its next batch; no effect if none runs."""
         self._steer("pause")
 
     def resume(self) -> None:
-        """Let a paused fit go on; harmless where none waits."""
+        """Resume a paused fit; no effect if none is paused."""
         self._steer("resume")
 
     def step(self) -> None:
-        """Let the running fit go on to the end of its epoch and wait there; harmless where none runs."""
+        """Let the running fit finish its epoch and pause there; no effect if none runs."""
         self._steer("step")
 
     def _steer(self, what: str) -> None:
@@ -340,9 +380,14 @@ class Lab:
             self._bench.refresh()
 
     def wait(self) -> Run | None:
-        """Block until the run that was begun by the button has ended; return it, or raise what ended it.
+        """Block until the run that a button started has ended.
 
         ■ (an interrupt) ends the waiting, not the run.
+
+        Returns
+        -------
+        Run or None
+            The run; None if there is none. What ended a failed run is raised.
         """
         fit = self._session.fit
         if fit is None:
@@ -368,19 +413,27 @@ class Lab:
         data_kwargs: Mapping[str, Any] | None = None,
         choices: Mapping[str, Any] | None = None,
     ) -> None:
-        """Take other data for the next runs; the form is made anew.
+        """Use other data for the next runs; the form is made anew.
 
-        Values that were chosen, other than their function's defaults, are kept where the new function has the name
-        and takes the value.
+        Values that were given or changed are kept where the new function has a parameter of that name and accepts the
+        value.
 
         Parameters
         ----------
-        data_setup_function : the function that makes the data from now on
-        keep_weights : False: the next runs start from the Lab's own start weights; True: from those that the Problem
-            holds now, or at the end of the run that goes on
-        data_kwargs, choices : as for the Lab
+        data_setup_function : callable
+            Makes the data from now on.
+        keep_weights : bool, default False
+            False: the next runs start from the Lab's own start weights. True: from the weights that the Problem holds
+            now, or at the end of the running fit.
+        data_kwargs, choices
+            As for `Lab`.
 
-        Raises `FieldError` where an argument is wrong, and `RunError` where there are no weights to keep.
+        Raises
+        ------
+        FieldError
+            An argument is wrong.
+        RunError
+            There are no weights to keep.
         """
         labs.use(self)
         self._session.swap(data_setup_function, keep_weights, data_kwargs, choices)
@@ -388,12 +441,20 @@ class Lab:
             self._bench.show_forms()
 
     def start_from(self, run: Run | str | None) -> None:
-        """Let the next runs start from the best weights of `run`, or of the run with this id; None: fresh ones again.
+        """Let the next runs start from the best weights of a run.
 
-        Raises `RunError` where there is no such run or it kept no weights.
+        Parameters
+        ----------
+        run : Run or str or None
+            A run or its id; None for the Lab's own start weights.
+
+        Raises
+        ------
+        RunError
+            There is no such run, or it kept no weights.
         """
         labs.use(self)
-        self._session.start_from(self._session.store.get(run) if isinstance(run, str) else run)
+        self._session.start_weights.take(self._session.store.get(run) if isinstance(run, str) else run)
         self._show_controls()
 
     @property
@@ -402,15 +463,31 @@ class Lab:
         return self._session.presets.names()
 
     def save_preset(self, name: str) -> None:
-        """Keep the values that the form holds now under `name`, for other kernels too."""
+        """Save the values that the form holds now, for other kernels too.
+
+        Parameters
+        ----------
+        name : str
+            The preset's name; an existing preset of this name is replaced.
+        """
         self._session.save_preset(name)
         if self._bench is not None:
             self._bench.show_presets()
 
     def load_preset(self, name: str) -> None:
-        """Put the values kept under `name` into the form.
+        """Put the values of a preset into the form.
 
-        Raises `RunError` where there is no such preset, and `FieldError` naming what its record could not keep.
+        Parameters
+        ----------
+        name : str
+            The preset's name.
+
+        Raises
+        ------
+        RunError
+            There is no such preset.
+        FieldError
+            Names the values that its file could not hold; the others are in the form.
         """
         labs.use(self)
         lost = self._session.load_preset(name)
@@ -436,25 +513,49 @@ class Lab:
         return newest
 
     def compare(self, a: Run | str, b: Run | str) -> Comparison:
-        """Return what is different between two runs (or ids): settings, the data function's source, results."""
-        return Comparison(self._chosen(a), self._chosen(b))
-
-    def cross(self, runs: Iterable[Run | str] | None = None, split: str = "dev", metric: str = "loss") -> Cross:
-        """Score every run's best weights on the data of every one of these runs; blocks.
-
-        It shows itself as a heat map and a table, and `.frame` is a DataFrame: a row a run, a column a data set. Data
-        are made again from function, keywords and seed, one set at a time, and `lab.splits` are let go of first. What
-        cannot be scored says why. The Problem's weights stay as they are. ■ (an interrupt) ends it.
+        """Compare two runs: settings, the data function's source, results.
 
         Parameters
         ----------
-        runs : runs or ids, also other Labs' over a Problem of the same keys, terms and shapes; default: this Lab's runs
-            with an epoch and more
-        split : 'train', 'dev' or 'test'
-        metric : 'loss', a term as weighted in the loss, or a constraint's '…_violation' or '…_violation_max'
+        a, b : Run or str
+            Runs or their ids.
 
-        Raises `FieldError` for an unknown split or metric, `RunError` where there is no run to score, `BusyError` where
-        a fit runs.
+        Returns
+        -------
+        Comparison
+            Shows itself as a table of what differs.
+        """
+        return Comparison(self._chosen(a), self._chosen(b))
+
+    def cross(self, runs: Iterable[Run | str] | None = None, split: str = "dev", metric: str = "loss") -> Cross:
+        """Score the best weights of every run on the data of every run; blocks.
+
+        The data are made again from function, keywords and seed, one set at a time, and `lab.splits` are released
+        first. What cannot be scored says why. The Problem's weights do not change. ■ (an interrupt) ends it.
+
+        Parameters
+        ----------
+        runs : Iterable[Run or str], optional
+            Runs or ids, also of other Labs over a Problem with the same keys, terms and shapes; default this Lab's runs
+            with at least one epoch.
+        split : {"dev", "train", "test"}, default "dev"
+            The split to score on.
+        metric : str, default "loss"
+            The loss, a term as weighted in the loss, or a constraint's "…_violation" or "…_violation_max".
+
+        Returns
+        -------
+        Cross
+            Shows itself as a heat map and a table; `frame` is a DataFrame with a row per run and a column per data set.
+
+        Raises
+        ------
+        FieldError
+            The split or the metric is unknown.
+        RunError
+            There is no run to score.
+        BusyError
+            A fit runs.
         """
         if runs is None:
             chosen = [run for run in self.runs if run.epochs and run.status not in ("running", "damaged")]
@@ -470,25 +571,54 @@ class Lab:
         return self._wait_for(self._session.cross(chosen, known, split, metric))
 
     def code(self, run: Run | str | None = None) -> str:
-        """Return the plain Python that does `run`, or the newest run, without the bench and to the same digits.
+        """Return plain Python that does a run without the bench, with the same numbers to the last digit.
 
         What has no source, such as a Problem given as an object, is a marked line to fill in.
+
+        Parameters
+        ----------
+        run : Run or str, optional
+            A run or its id; default the newest run.
+
+        Returns
+        -------
+        str
+            The code.
         """
         return Code(script(self._chosen(run)))
 
     def figure(self, *runs: Run | str, metric: str | None = None, **options: Any) -> Figure:
-        """Return a figure for a paper: one metric of these runs (default: the newest) by epoch.
+        """Return a figure for a paper: one metric of some runs by epoch.
 
-        Parameters: `metric`, a column of `run.metrics`, by default that by which the first run's best epoch is chosen;
-        further options as for `nmlab.plots.paper_figure`. Save it by `.savefig("losses.pdf")`.
+        Parameters
+        ----------
+        *runs : Run or str
+            Runs or their ids; default the newest run.
+        metric : str, optional
+            A column of `run.metrics`; default the metric by which the first run's best epoch is chosen.
+        **options : Any
+            As for `nmlab.plots.paper_figure`.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            Save it by ``.savefig("losses.pdf")``.
         """
         chosen = [self._chosen(run) for run in runs or (None,)]
         return paper_figure(chosen, metric or chosen[0].monitor, **options)
 
     def export(self, path: str | os.PathLike[str] | None = None) -> Path:
-        """Write all runs of this Lab with their code and figures into a zip, which `nmlab.load` reads; return its path.
+        """Write all runs of this Lab with their code and figures into a zip file, which `nmlab.load` reads.
 
-        Parameters: `path`, by default '<name of the Lab>-runs.zip' in the working directory.
+        Parameters
+        ----------
+        path : path-like, optional
+            The file; default "<name of the Lab>-runs.zip" in the working directory.
+
+        Returns
+        -------
+        pathlib.Path
+            The file.
         """
         runs = [run for run in self.runs if run.damage is None]
         if not runs:
@@ -504,11 +634,21 @@ class Lab:
         return export_runs(runs, Path(path or f"{slug(self.name)}-runs.zip"), extra)
 
     def tensorboard(self, *runs: Run | str) -> None:
-        """Show TensorBoard under this cell, over these runs (or ids), or over all in this Lab's folder.
+        """Show TensorBoard below the cell.
 
-        It runs as long as this kernel, follows a fit as it goes, and is reached behind JupyterHub or Binder too. What
-        keeps it from coming up is shown with its log and curves that nmlab draws itself. Without a notebook its address
-        is printed. Raises `RunError` where there is no such run.
+        It runs as long as this kernel, follows a running fit, and is reached behind JupyterHub and Binder too. If it
+        cannot be started, its log and curves drawn by nmlab are shown instead. Without a notebook its address is
+        printed.
+
+        Parameters
+        ----------
+        *runs : Run or str
+            Runs or their ids; default all runs in this Lab's folder.
+
+        Raises
+        ------
+        RunError
+            There is no such run.
         """
         tensorboard_view.show(self._session.store.folder, [self._chosen(run) for run in runs])
 

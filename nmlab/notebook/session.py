@@ -10,7 +10,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
 from neuromancer.problem import Problem
 
 from nmlab.analysis.cross import CrossScoring, DataRecipe
@@ -18,14 +17,15 @@ from nmlab.analysis.guess import Points, read_guess
 from nmlab.data.splits import place_of
 from nmlab.errors import FieldError, RunError
 from nmlab.fields import Field, check, fields_of, takes_any_keyword
-from nmlab.fields.field import did_you_mean, unknown_name
+from nmlab.fields.field import unknown_name
 from nmlab.fitting.prepare import build_problem
 from nmlab.fitting.request import DataFunction, FitRequest
 from nmlab.form import Form, refuse_locked
 from nmlab.launch.fit import Fit
 from nmlab.launch.task import Task
+from nmlab.notebook.start_weights import StartWeights
 from nmlab.options import TrainerOptions
-from nmlab.problem.weights import copy_weights, fingerprint, read_weights
+from nmlab.problem.weights import fingerprint
 from nmlab.provenance.settings import describe_function, describe_values, rebuild_values
 from nmlab.runs import Run, Runs
 from nmlab.runs.presets import Presets
@@ -43,9 +43,6 @@ IN_CODE_ONLY = ("devices", "num_nodes", "strategy", "trainer_kwargs", "callbacks
 
 EARLIER = 8
 """How many earlier runs are drawn behind a run."""
-
-KEPT = "kept weights"
-"""What runs start from after `swap(keep_weights=True)`, in words."""
 
 
 class Session:
@@ -80,11 +77,9 @@ class Session:
         self.fit: Fit | None = None
         """The newest fit in this process, running or ended."""
         self._lock, self._hide = dict(lock or {}), frozenset(hide)
-        self._fresh = copy_weights(problem) if isinstance(problem, Problem) else None
-        self._kept: dict[str, torch.Tensor] | None = None
-        self._start: tuple[str | None, dict[str, torch.Tensor] | None] = (None, self._fresh)
+        self.start_weights = StartWeights(problem)
+        """What the next runs start from."""
         self._fingerprint: str | None = None
-        self._keep_pending = False
         self._functions: dict[tuple[Any, Any], tuple[DataFunction, Mapping[str, Any] | None]] = {}
         self.asks_guess = guess
         """Whether the screen asks for a guess of the loss before a run."""
@@ -94,7 +89,7 @@ class Session:
         """With what the runs of this session were made, by their folders."""
         self._check(request.fields)
         self._take_data(request.data_setup_function, request.data_kwargs, request.choices)
-        lock = self._locked(TrainerOptions.model_fields)
+        lock = self.locked(TrainerOptions.model_fields)
         given = {name: getattr(self.options, name) for name in lock if name in self.options.model_fields_set}
         refuse_locked(given, lock, TrainerOptions.fields())
         self.options = self.options.replace(**lock)
@@ -116,7 +111,8 @@ class Session:
         if faults:
             raise FieldError(faults, subject="This Lab cannot be made")
 
-    def _locked(self, names: Iterable[str]) -> dict[str, Any]:
+    def locked(self, names: Iterable[str]) -> dict[str, Any]:
+        """Return the locked values among these names."""
         return {name: self._lock[name] for name in names if name in self._lock}
 
     # --- the data ---
@@ -125,7 +121,7 @@ class Session:
         self, function: DataFunction, data_kwargs: Mapping[str, Any], choices: Mapping[str, Any] | None
     ) -> None:
         fields = fields_of(function, choices)
-        lock = self._locked(field.name for field in fields)
+        lock = self.locked(field.name for field in fields)
         refuse_locked(data_kwargs, lock, fields)
         subject, extra = f"{place_of(function)} cannot be called with this", takes_any_keyword(function)
         values = check(fields, data_kwargs, subject=subject, extra=extra, complete=False)
@@ -189,45 +185,14 @@ class Session:
         changed = fitting(self.data_form.changed)
         self._take_data(data_setup_function, {**given, **(data_kwargs or {})}, choices)
         self.data_form.set(changed)
-        self._kept = None
-        self._start = (None, self._fresh)
-        self._keep_pending = keep_weights
+        self.start_weights.swapped(keep_weights)
         self.keep_if_asked()
 
     # --- start weights ---
 
-    @property
-    def starts_from(self) -> str | None:
-        """What the next runs start from: None for the Lab's own start weights, a run's id, or 'kept weights'."""
-        return self._start[0]
-
-    @property
-    def has_kept(self) -> bool:
-        """Whether there are weights that `swap(keep_weights=True)` kept."""
-        return self._kept is not None
-
-    def start_from_kept(self) -> None:
-        """Let the next runs start from the weights that were kept."""
-        self._start = (KEPT, self._kept)
-
-    def start_from(self, run: Run | None) -> None:
-        """Let the next runs start from a run's best weights, or from the Lab's own start weights again (None)."""
-        self._keep_pending = False
-        if run is None:
-            self._start = (None, self._fresh)
-            return
-        if run.checkpoint_path is None:
-            raise RunError(f"Run {run.id} kept no checkpoint: there are no weights to start from.")
-        self._start = (run.id, read_weights(run.checkpoint_path))
-
     def keep_if_asked(self) -> None:
-        """Remember the weights to go on from, as soon as no run changes them any more."""
-        if self._keep_pending and (self.fit is None or self.fit.done):
-            held = self.newest_problem
-            if held is not None:
-                self._kept = copy_weights(held)
-                self.start_from_kept()
-            self._keep_pending = False
+        """Keep the weights to go on from, as soon as no run changes them any more."""
+        self.start_weights.keep_if_asked(self.newest_problem, self.running)
 
     @property
     def newest_problem(self) -> Problem | None:
@@ -344,20 +309,19 @@ class Session:
     ) -> FitRequest:
         """Return what a run that begins now would be made of; default the values that the forms hold."""
         self.keep_if_asked()
-        starts_from, weights = self._start
         return self._request.replace(
             data_setup_function=self.data_setup_function,
             options=self.trainer_options if options is None else options,
             data_kwargs=self.data_kwargs if data_kwargs is None else data_kwargs,
             choices=self.choices,
             runs_dir=self.store.folder,
-            start_weights=weights,
-            starts_from=starts_from,
+            start_weights=self.start_weights.weights,
+            starts_from=self.start_weights.name,
         )
 
     def take_over(self, other: Session) -> None:
         """Go on with the fit and the start weights of a session over the same Problem."""
-        self.fit, self._fresh, self._start, self._kept = other.fit, other._fresh, other._start, other._kept
+        self.fit, self.start_weights = other.fit, other.start_weights
         if self.fit is not None:
             self.fit.control.owner = self
         self._made |= other._made
@@ -412,50 +376,6 @@ class Session:
         here = describe_values((), self._beyond)
         self._beyond = values | {name: self._beyond[name] for name in gone if here.get(name) == beyond[name]}
         return [*lost, *(name for name in gone if name not in self._beyond)]
-
-    # --- keywords from code ---
-
-    def sort_out(self, kwargs: Mapping[str, Any], caller: str = "lab.fit") -> tuple[dict[str, Any], TrainerOptions]:
-        """Tell data keywords from options among loose ones, and return both over the values as they stand.
-
-        Parameters: `caller`, what was given them, for messages. Raises `FieldError` with all faults at once.
-        """
-        given = dict(kwargs)
-        data = {field.name for field in self.data_fields}
-        data_kwargs = dict(given.pop("data_kwargs", None) or {}) if "data_kwargs" not in data else {}
-        options = given.pop("options", None) if "options" not in data else None
-        known = set(TrainerOptions.model_fields)
-        faults = {
-            name: f"both the data function's and an option; say data_kwargs={{'{name}': …}} or "
-            f"options=TrainerOptions({name}=…)"
-            for name in given
-            if name in data & known
-        }
-        extra = takes_any_keyword(self.data_setup_function)
-        faults |= {
-            name: f"{did_you_mean(name, data | known)} It is neither a parameter of the data function "
-            f"({', '.join(sorted(data)) or 'it has none'}) nor a trainer option ({', '.join(sorted(known))})".lstrip()
-            for name in given
-            if name not in data | known and not extra
-        }
-        if faults:
-            raise FieldError(faults, subject=f"{caller}() cannot take these keywords")
-        chosen = {name: value for name, value in given.items() if name in known and name not in data}
-        loose = {name: value for name, value in given.items() if name not in chosen}
-        base = options if options is not None else self.trainer_options
-        asked = {name: getattr(base, name) for name in base.model_fields_set} | chosen
-        refuse_locked({**loose, **data_kwargs}, self._locked(data), self.data_fields)
-        lock = self._locked(known)
-        refuse_locked({name: value for name, value in asked.items() if name in lock}, lock, TrainerOptions.fields())
-        values = {**self.data_kwargs, **loose, **data_kwargs}
-        try:
-            return values, base.replace(**{**chosen, **lock})
-        except FieldError as error:
-            try:  # so that all faults are said at once
-                check(self.data_fields, values, extra=extra)
-            except FieldError as others:
-                raise FieldError(others.faults | error.faults, subject=f"{caller}() cannot take these values") from None
-            raise
 
 
 def _known_by(described: Mapping[str, Any]) -> tuple[Any, Any]:

@@ -137,7 +137,6 @@ def line(
     *,
     label: str,
     width: float = 2,
-    zorder: float = 3,
     marker: str = "",
     markersize: float = 6,
     **more: Any,
@@ -154,7 +153,7 @@ def line(
         "markerfacecolor": color, "markeredgecolor": color, "markeredgewidth": 0, "fillstyle": "full",
         "solid_capstyle": "round", "solid_joinstyle": "round", "dash_capstyle": "butt", "dash_joinstyle": "round",
     }  # fmt: skip
-    axes.plot(*thin(*curve, _columns(axes)), label=label, zorder=zorder, scalex=False, scaley=False, **style, **more)
+    axes.plot(*thin(*curve, _columns(axes)), label=label, scalex=False, scaley=False, **style, **{"zorder": 3, **more})
 
 
 def draw_behind(axes: Axes, curves: Sequence[Curve], theme: Theme) -> None:

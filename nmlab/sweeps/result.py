@@ -20,9 +20,16 @@ ENDED_WELL = ("finished", "stopped")
 
 
 class Sweep:
-    """The trials of a sweep: a table on screen, a DataFrame by `to_pandas()`, the runs themselves.
+    """The trials of a sweep: a table on screen, a DataFrame by `to_pandas`, the runs themselves.
 
-    Parameters: `runs`, one a trial, in their order.
+    Parameters
+    ----------
+    name : str
+        The sweep's name.
+    store : RunStore
+        The folder of its runs.
+    runs : Iterable[Run], default ()
+        One per trial, in their order.
     """
 
     def __init__(self, name: str, store: RunStore, runs: Iterable[Run] = ()) -> None:
@@ -32,20 +39,41 @@ class Sweep:
 
     @classmethod
     def read(cls, name: str, runs_dir: str | os.PathLike[str] = "nmlab_runs") -> Sweep:
-        """Return the newest sweep of this name in a folder of runs; of one that was interrupted, what there is.
+        """Return the newest sweep of this name in a folder of runs; of an interrupted one, the trials that there are.
 
-        Raises `RunError` naming the sweeps there are.
+        Parameters
+        ----------
+        name : str
+            The sweep's name.
+        runs_dir : path-like, default "nmlab_runs"
+            The folder of the runs.
+
+        Returns
+        -------
+        Sweep
+            The sweep.
+
+        Raises
+        ------
+        RunError
+            There is no such sweep; names those that there are.
         """
         store = RunStore(runs_dir)
-        told = [(run, told) for run in store.runs() if (told := _text_of(run))]
-        ids = [said.get("id") for _, said in told if said.get("name") == name]
+        trials = [(run, about) for run in store.runs() if (about := _sweep_of(run))]
+        ids = [about.get("id") for _, about in trials if about.get("name") == name]
         if not ids:
-            names = dict.fromkeys(str(said.get("name")) for _, said in told)
+            names = dict.fromkeys(str(about.get("name")) for _, about in trials)
             raise RunError(f"There is no sweep {name!r} in {store.folder}; there are: {', '.join(names) or 'none'}.")
-        return cls(name, store, [run for run, said in told if said.get("id") == ids[-1]])
+        return cls(name, store, [run for run, about in trials if about.get("id") == ids[-1]])
 
     def add(self, run: Run) -> None:
-        """Take in the run of one more trial."""
+        """Add the run of one more trial.
+
+        Parameters
+        ----------
+        run : Run
+            The trial's run.
+        """
         self._runs.append(run)
 
     @property
@@ -57,15 +85,26 @@ class Sweep:
     def metric(self) -> str:
         """The metric by which trials are judged."""
         first = self._runs[0] if self._runs else None
-        return str(_text_of(first).get("metric") or first.monitor) if first is not None else "dev_loss"
+        return str(_sweep_of(first).get("metric") or first.monitor) if first is not None else "dev_loss"
 
     @property
     def mode(self) -> str:
         """'min' or 'max': whether less or more of `metric` is better."""
-        return str(_text_of(self._runs[0]).get("mode")) if self._runs else "min"
+        return str(_sweep_of(self._runs[0]).get("mode")) if self._runs else "min"
 
     def value(self, run: Run) -> float | None:
-        """Return a trial's metric in the epoch whose weights it keeps; None where it failed or has none."""
+        """Return a trial's metric in the epoch whose weights it keeps.
+
+        Parameters
+        ----------
+        run : Run
+            The trial's run.
+
+        Returns
+        -------
+        float or None
+            None where the trial failed or has no such metric.
+        """
         if run.status not in ENDED_WELL:
             return None
         if self.metric.startswith("test_"):
@@ -88,7 +127,13 @@ class Sweep:
         return min(values, key=lambda pair: pair[0])[1] if values else None
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return one row a trial: run (its id), each parameter, the metric, status."""
+        """Return the trials as a table.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per trial: run (its id), each parameter, the metric, status.
+        """
         import pandas as pd
 
         rows = [
@@ -99,13 +144,13 @@ class Sweep:
         return frame.rename_axis("trial").astype({self.metric: float})
 
     def _names(self) -> list[str]:
-        return list(dict.fromkeys(name for run in self._runs for name in _text_of(run).get("parameters", {})))
+        return list(dict.fromkeys(name for run in self._runs for name in _sweep_of(run).get("parameters", {})))
 
     def _numbers(self) -> list[int]:
-        return [_text_of(run).get("trial", 0) for run in self._runs]
+        return [_sweep_of(run).get("trial", 0) for run in self._runs]
 
     def _shown(self, run: Run) -> dict[str, Any]:
-        parameters = _text_of(run).get("parameters", {})
+        parameters = _sweep_of(run).get("parameters", {})
         return {name: value_text(v) if isinstance(v, dict | list) else v for name, v in parameters.items()}
 
     def _table(self) -> tuple[list[str], list[list[str]]]:
@@ -133,7 +178,7 @@ class Sweep:
         return f"<p>{escape(self._head())}</p>" + html_table(titles, [[*map(escape, row)] for row in rows])
 
 
-def _text_of(run: Run) -> dict[str, Any]:
+def _sweep_of(run: Run) -> dict[str, Any]:
     """What a run's settings say of the sweep that it belongs to; {} where it belongs to none."""
     told = run.settings.get("sweep")
     return told if isinstance(told, dict) else {}

@@ -39,34 +39,72 @@ def sweep(
     quiet: bool = False,
     on_trial: Callable[[Sweep], object] | None = None,
 ) -> Sweep:
-    """Fit `problem` with values drawn by `sweep_config`, a run each, and return what came of it; blocks until the end.
+    """Fit `problem` again and again with values drawn by `sweep_config`, a run each; blocks until the end.
 
-    Every trial starts from the weights that the Problem holds now (a builder is called anew) and draws the same random
-    numbers, so that trials differ in their parameters alone. Afterwards the Problem holds the best trial's weights. A
-    trial that fails is a failed run, and the sweep goes on. An interrupt (Ctrl-C, ■) stops the trial that runs and ends
-    the sweep; what was done is kept, as `Sweep.read(name)` shows, and `KeyboardInterrupt` is raised again.
+    Every trial starts from the weights that the Problem holds now (a builder is called anew) and uses the same seed, so
+    that trials differ in their parameters alone. Afterwards the Problem holds the best trial's weights. A trial that
+    fails is a failed run, and the sweep continues. An interrupt (Ctrl-C, ■) stops the running trial and the sweep; the
+    trials so far are kept, see `Sweep.read`, and `KeyboardInterrupt` is raised again.
 
     Parameters
     ----------
-    problem, data_setup_function, data_kwargs, choices, runs_dir : as for `nmlab.fit`
-    sweep_config : what to try, in wandb's format: `method` ('random', 'grid', 'bayes'), `parameters` (by name, each
-        with `values`, `value`, `min` and `max`, or a `distribution`), and `metric` (`name`, `goal`: 'minimize' or
-        'maximize'; default: what each fit monitors, dev_loss as a rule). A parameter is a keyword of the data function,
-        an option, `learning_rate` (the option lr), or `batch_size`, which where the data function has no such keyword
-        takes the place of the size that it returns
-    count : most trials; a grid ends where it has tried everything. None for all that a grid or `run_cap` has
-    options : what all trials share; default `TrainerOptions()`. Its seed, if it has none, is drawn once for all trials
-    name : the sweep's name, before '-trial-001' and so on that of its runs; default the configuration's, or the data
-        function's with '-sweep'
-    seed : of what is drawn, 0 to 2**32 - 1: the same seed, the same trials; default the options', or one is drawn
-    quiet : whether to print nothing; else a line a trial, and what the trials themselves print
-    on_trial : called with the sweep so far after each trial
+    problem : Problem or callable
+        A NeuroMANCER `Problem`, or a function without arguments that builds one.
+    data_setup_function : callable
+        Returns train, dev and test datasets and the batch size.
+    sweep_config : Mapping[str, Any]
+        What to try, in wandb's format: `method` ("random", "grid" or "bayes"), `parameters` (by name, each with
+        `values`, `value`, `min` and `max`, or a `distribution`), and `metric` (`name`, and `goal`: "minimize" or
+        "maximize"; default the metric that each fit monitors). A parameter is a keyword of the data function, an
+        option, `learning_rate` (the option `lr`), or `batch_size`, which replaces the size that the data function
+        returns if it has no such keyword.
+    count : int or None, default 10
+        Maximum number of trials; a grid ends when all combinations were tried. None for all that a grid or `run_cap`
+        has.
+    options : TrainerOptions, optional
+        What all trials share; default ``TrainerOptions()``. If it has no seed, one is drawn for all trials.
+    data_kwargs : Mapping[str, Any], optional
+        Keywords of the data function.
+    choices : Mapping[str, Any], optional
+        Values that a keyword takes by name.
+    runs_dir : path-like, default "nmlab_runs"
+        The folder in which the runs get folders of their own.
+    name : str, optional
+        The sweep's name; its runs are called ``name-trial-001`` and so on. Default the configuration's name, or the
+        data function's followed by "-sweep".
+    seed : int, optional
+        Seed of the values that are drawn, 0 to 2**32 - 1; default the options', or one is drawn.
+    quiet : bool, default False
+        Whether to print nothing; otherwise a line per trial, and what the trials print.
+    on_trial : callable, optional
+        Called with the sweep so far after each trial.
+
+    Returns
+    -------
+    Sweep
+        The trials, as a table and as runs.
 
     Raises
     ------
-    FieldError : the configuration, a keyword or an option is wrong; all faults at once, before anything is made
-    BusyError, RunError : as for `nmlab.fit`
-    Where every trial failed, what ended the last one is raised.
+    FieldError
+        The configuration, a keyword or an option is wrong; with all faults at once, before anything is made.
+    BusyError, RunError
+        As for `nmlab.fit`.
+
+    Notes
+    -----
+    If every trial failed, what ended the last one is raised.
+
+    Examples
+    --------
+    >>> import nmlab
+    >>> example = nmlab.gallery.get("rosenbrock")
+    >>> config = {"method": "grid", "parameters": {"lr": {"values": [1e-3, 1e-2]}}}
+    >>> options = nmlab.TrainerOptions(max_epochs=1, seed=0)
+    >>> data = example.data_function()
+    >>> done = nmlab.sweep(example.problem, data, config, options=options, data_kwargs={"nsim": 20}, quiet=True)
+    >>> len(done.runs)
+    2
     """
     request = FitRequest(
         problem, data_setup_function, options or TrainerOptions(), data_kwargs or {}, choices, runs_dir, name

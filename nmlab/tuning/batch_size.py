@@ -67,21 +67,50 @@ def find_batch_size(
     max_trials: int = 6,
     **more_data_kwargs: Any,
 ) -> int:
-    """Train a few steps with ever larger batches and return the largest size that fits into memory.
+    """Find the largest batch size that fits into memory, by training a few steps with ever larger batches.
 
-    It begins with the data function's own batch size and doubles it until memory is out, the training set is one batch,
-    or `max_trials` sizes were tried. On a CPU memory hardly ever says no: there the answer is the last one tried. All
-    is as before afterwards.
+    Starts from the data function's own batch size and doubles it until memory runs out, the training set is one batch,
+    or `max_trials` sizes were tried. A CPU rarely runs out of memory: there the result is the last size tried. Weights,
+    modes and random states are restored afterwards.
 
     Parameters
     ----------
-    problem, data_setup_function, options, data_kwargs, choices, **more_data_kwargs : as for `nmlab.fit`
-    mode : 'power' only doubles (default); 'binsearch' then closes in between the last that fit and the first that did
-        not
-    max_trials : how many sizes are tried; default 6
+    problem : Problem or callable
+        A NeuroMANCER `Problem`, or a function without arguments that builds one.
+    data_setup_function : callable
+        Returns train, dev and test datasets and the batch size.
+    options : TrainerOptions, optional
+        What a user may set of a fit; default ``TrainerOptions()``.
+    data_kwargs : Mapping[str, Any], optional
+        Keywords of the data function; every name is the data function's.
+    choices : Mapping[str, Any], optional
+        Values that a keyword takes by name, as in ``{"sys": {"CSTR": cstr, "TwoTank": two_tank}}``.
+    mode : {"power", "binsearch"}, default "power"
+        "power" only doubles; "binsearch" then searches between the last size that fit and the first that did not.
+    max_trials : int, default 6
+        Number of sizes to try.
+    **more_data_kwargs : Any
+        Further keywords of the data function. The name of an option is refused here, so that a misplaced
+        ``max_epochs=20`` is not lost.
 
-    Raises `FieldError` where an argument is wrong or the loss takes the whole training set only, `BusyError` where a
-    fit runs, and what making the data raises in a fit.
+    Returns
+    -------
+    int
+        The largest batch size that worked.
+
+    Raises
+    ------
+    FieldError
+        An argument is wrong, or the loss takes the whole training set as one batch.
+    BusyError
+        A fit runs in this process.
+
+    Examples
+    --------
+    >>> import nmlab
+    >>> example = nmlab.gallery.get("rosenbrock")
+    >>> nmlab.find_batch_size(example.problem, example.data_function(), nsim=40, max_trials=1) > 0
+    True
     """
     kwargs = all_data_kwargs(data_kwargs, more_data_kwargs, "find_batch_size")
     request = FitRequest(problem, data_setup_function, options or TrainerOptions(), kwargs, choices)

@@ -131,20 +131,57 @@ def find_lr(
     num_training: int = 100,
     **more_data_kwargs: Any,
 ) -> FoundLR:
-    """Train a few steps with a rising learning rate and return the losses and the rate at which they fell fastest.
+    """Find a learning rate: train a few steps with a rising rate and see where the loss falls fastest.
 
-    The rate rises from step to step by a constant factor, until `max_lr` or until the loss has grown several times or
-    is not finite (Smith 2017, https://arxiv.org/abs/1506.01186); Lightning's Tuner does it. Weights, modes and random
-    states are as before afterwards, and no file is left.
+    The rate rises from step to step by a constant factor, until `max_lr`, or until the loss has grown several times or
+    is not finite [1]_. Lightning's Tuner does the training. Weights, modes and random states are restored afterwards,
+    and no file is left.
 
     Parameters
     ----------
-    problem, data_setup_function, options, data_kwargs, choices, **more_data_kwargs : as for `nmlab.fit`
-    min_lr, max_lr : the first and the last rate; default 1e-6 and 1
-    num_training : how many steps there are; default 100, at least 15
+    problem : Problem or callable
+        A NeuroMANCER `Problem`, or a function without arguments that builds one.
+    data_setup_function : callable
+        Returns train, dev and test datasets and the batch size.
+    options : TrainerOptions, optional
+        What a user may set of a fit; default ``TrainerOptions()``.
+    data_kwargs : Mapping[str, Any], optional
+        Keywords of the data function; every name is the data function's.
+    choices : Mapping[str, Any], optional
+        Values that a keyword takes by name, as in ``{"sys": {"CSTR": cstr, "TwoTank": two_tank}}``.
+    min_lr : float, default 1e-6
+        The first rate.
+    max_lr : float, default 1.0
+        The last rate.
+    num_training : int, default 100
+        Number of steps, at least 15.
+    **more_data_kwargs : Any
+        Further keywords of the data function. The name of an option is refused here, so that a misplaced
+        ``max_epochs=20`` is not lost.
 
-    Raises `FieldError` where an argument is wrong or the optimizer sets its own learning rate, `BusyError` where a fit
-    runs, and what making the data raises in a fit.
+    Returns
+    -------
+    FoundLR
+        The rates, the losses, and a `suggestion`; shows itself as a picture in a notebook.
+
+    Raises
+    ------
+    FieldError
+        An argument is wrong, or the optimizer sets its own learning rate.
+    BusyError
+        A fit runs in this process.
+
+    References
+    ----------
+    .. [1] L. N. Smith, "Cyclical Learning Rates for Training Neural Networks", 2017, https://arxiv.org/abs/1506.01186
+
+    Examples
+    --------
+    >>> import nmlab
+    >>> example = nmlab.gallery.get("rosenbrock")
+    >>> found = nmlab.find_lr(example.problem, example.data_function(), nsim=100, num_training=20)
+    >>> len(found.lrs) == len(found.losses)
+    True
     """
     kwargs = all_data_kwargs(data_kwargs, more_data_kwargs, "find_lr")
     request = FitRequest(problem, data_setup_function, options or TrainerOptions(), kwargs, choices)
