@@ -7,6 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+# No test asserts a time, a deadline included. Where CI is set, Hypothesis tries the same examples each time.
+settings.register_profile("nmlab", parent=settings.default, deadline=None)
+settings.load_profile("nmlab")
 
 # The tests share their cores with kernels and a browser, where torch's threads would mostly wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

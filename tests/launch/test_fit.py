@@ -559,7 +559,7 @@ def test_faults_in_the_data_fail_before_the_first_step(runs_dir: Path) -> None:
         nmlab.fit(built(rosenbrock), faulty, runs_dir=runs_dir)
     assert len(caught.value.faults) == 4  # two splits with nan, a name, the batch size
     assert "faulty" in str(caught.value)
-    assert "test_fitting.py" in str(caught.value)
+    assert "test_fit.py" in str(caught.value)
 
 
 def test_faults_in_the_call_are_said_at_once_and_make_no_run(runs_dir: Path) -> None:

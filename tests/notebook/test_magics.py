@@ -75,7 +75,7 @@ def completions(text: str) -> list[str]:
         ("%nmlab runs --lab b", "--lab b: unknown name; known are: lab"),
         ("%nmlab code 7", "There is no run '7'.*there are: none"),
         ("%nmlab code", "There is no run yet"),
-        ("%nmlab fit nsmi=3", "nsmi: neither a parameter of the data function"),
+        ("%nmlab fit nsmi=3", "nsmi: did you mean 'nsim'. It is neither a parameter of the data function"),
         ("%nmlab fit nsim=few", "nsim: 'few' is not an integer"),
         ("%nmlab fit lr=fast", "lr: 'fast' is not a number"),
         ("%%data_setup\nx = 1", "this cell defines no function"),
