@@ -12,14 +12,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
-FREE = {
-    **dict.fromkeys(("cvxpy", "cvxpylayers", "diffcp", "sparsediffpy"), "the newest want numpy 2"),
-    "googleapis-common-protos": "the newest wants a newer protobuf",
-    "ipython": "the newest wants a newer psutil",
-    "pydantic-core": "each pydantic wants one of its own",
-    "pyts": "the newest wants a newer scipy",
+OTHERWISE: dict[str, tuple[str | None, str]] = {
+    **dict.fromkeys(("cvxpy", "cvxpylayers", "diffcp", "sparsediffpy"), (None, "the tested ones want numpy 2")),
+    "googleapis-common-protos": (None, "the tested one wants a newer protobuf"),
+    "ipython": (None, "the tested one wants a newer psutil"),
+    "pydantic-core": (None, "each pydantic wants one of its own"),
+    "pyparsing": ("3.2.5", "the tested one warns of how matplotlib 3.8 calls it, and a warning fails a test"),
 }
-"""What of `constraints.txt` does not go with the lowest versions, and why."""
+"""What of `constraints.txt` does not go with the lowest versions: the version instead, None for pip's choice; why."""
 
 _REQUIREMENT = re.compile(r"(?P<name>[\w.-]+)(?P<bounds>.*)")
 
@@ -52,7 +52,8 @@ def pinned() -> dict[str, str]:
 
 def constraints() -> list[str]:
     """Return the lines for pip."""
-    versions = {name: version for name, version in pinned().items() if name not in FREE}
+    versions = {name: version for name, version in pinned().items() if name not in OTHERWISE}
+    versions |= {name: version for name, (version, _) in OTHERWISE.items() if version is not None}
     versions |= {name: version for name, version in floors().items() if name != "torch"}
     return [f"{name}=={version}" for name, version in sorted(versions.items())]
 

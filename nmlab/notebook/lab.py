@@ -35,7 +35,6 @@ from nmlab.runs import Comparison, Run, Runs
 from nmlab.runs.archive import export_runs
 from nmlab.runs.store import slug
 from nmlab.runtime import one_fit
-from nmlab.tensorboard import ready_for_plain_magic
 from nmlab.tuning import FoundLR
 
 T = TypeVar("T")
@@ -114,8 +113,6 @@ class Lab:
             called=self._variable,
         )
         self._bench: Bench | None = None
-        if get_ipython() is not None:
-            ready_for_plain_magic()
         old: Lab
         for old in labs.known():
             if old._session.problem is problem and old._session.running:

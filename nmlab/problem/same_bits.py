@@ -35,7 +35,8 @@ def _evaluated(problem: Problem, call: Callable[[Any], dict[str, Any]], batch: d
     with preserving_state(problem), torch.enable_grad():
         copied = {key: _copied(value) if isinstance(value, torch.Tensor) else value for key, value in batch.items()}
         output = call(copied)
-        found = {key: v.detach().clone() if isinstance(v, torch.Tensor) else v for key, v in output.items()}
+        numbers = {key: value for key, value in output.items() if isinstance(value, (torch.Tensor, int, float))}
+        found: dict[str, Any] = {key: torch.as_tensor(value).detach().clone() for key, value in numbers.items()}
         loss = output[f"{batch['name']}_loss"]
         named = {name: value for name, value in problem.named_parameters() if value.requires_grad}
         if isinstance(loss, torch.Tensor) and loss.requires_grad and named:
@@ -50,10 +51,9 @@ def _copied(value: torch.Tensor) -> torch.Tensor:
     return value.detach().clone().requires_grad_(value.requires_grad)
 
 
-def _same(one: Any, other: Any) -> bool:
+def _same(one: torch.Tensor | None, other: torch.Tensor | None) -> bool:
     if one is None or other is None:
         return one is other
-    one, other = torch.as_tensor(one), torch.as_tensor(other)
     return one.shape == other.shape and bool(((one == other) | (one != one) & (other != other)).all())
 
 
