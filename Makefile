@@ -10,7 +10,7 @@ TORCH_INDEX ?=
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: lab demo test check bench clean
+.PHONY: lab demo test test-lowest check bench clean
 
 lab: $(INSTALLED)  ## JupyterLab on the first notebook
 	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) --LabApp.default_url=/lab/tree/notebooks/01_first_fit.ipynb $(ARGS)
@@ -22,6 +22,11 @@ test: $(INSTALLED)
 	$(BIN)/python -m tests.chromium
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)  # which of them share a worker: tests/conftest.py
 
+# torch stays the tested one; the browser, the lessons, the gallery and Binder are for `make test`
+test-lowest: .venv-lowest/installed  ## with the lowest versions that pyproject.toml promises
+	.venv-lowest/bin/python -m pytest -n 2 --dist loadfile --ignore tests/browser --ignore tests/gallery \
+		--ignore tests/test_notebooks.py --ignore tests/test_binder.py $(ARGS)
+
 check: $(INSTALLED)  ## what takes seconds and must hold for every commit
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -32,8 +37,8 @@ bench: $(INSTALLED)  ## all timings, into tests/benchmark/results; QUICK=1 takes
 	-$(BIN)/python -m tests.chromium
 	$(BIN)/python -m tests.benchmark $(ARGS)
 
-clean:  ## the environment and all caches; runs stay
-	rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+clean:  ## the environments and all caches; runs stay
+	rm -rf .venv .venv-lowest .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # Debian packs what makes environments apart from Python; the first lines get it, or get round it, or say how.
@@ -49,4 +54,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 		{ echo "No environment could be made. On Debian this brings what is missing: sudo apt-get install $$version-venv"; exit 1; }
 	$(BIN)/python -m pip install -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -e '.[lab,test]'
 	@$(BIN)/jupyter labextension disable '@jupyterlab/apputils-extension:announcements'  # asks about news at every start
+	@touch $@
+
+.venv-lowest/installed: pyproject.toml constraints.txt tests/lowest.py $(INSTALLED)
+	$(BIN)/python -m venv --clear .venv-lowest
+	$(BIN)/python -m tests.lowest > .venv-lowest/constraints.txt
+	.venv-lowest/bin/python -m pip install -c .venv-lowest/constraints.txt \
+		$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -e '.[test]'
 	@touch $@

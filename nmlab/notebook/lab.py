@@ -34,7 +34,6 @@ from nmlab.runs import Comparison, Run, Runs
 from nmlab.runs.archive import export_runs
 from nmlab.runs.store import slug
 from nmlab.runtime import one_fit
-from nmlab.tensorboard import ready_for_plain_magic
 from nmlab.tuning import FoundLR
 
 T = TypeVar("T")
@@ -133,8 +132,6 @@ class Lab:
         )
         self._session = Session(request, called=self._variable, lock=lock, hide=hide, guess=guess)
         self._bench: Bench | None = None
-        if get_ipython() is not None:
-            ready_for_plain_magic()
         old: Lab
         for old in labs.known():
             if old._session.problem is problem and old._session.running:

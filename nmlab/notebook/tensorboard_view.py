@@ -64,6 +64,7 @@ class TensorBoardView:
         what = f"runs {', '.join(run.id for run in runs)}" if runs else f"all runs in {self._folder.name}"
         about = {"what": what, "closable": self._closable}
         self._change(board={**about, "phase": "starting", "html": "<p>TensorBoard is starting…</p>"})
+        tensorboard.ready_for_plain_magic()  # who has seen it here may ask for it there next
         try:
             server = self._server = tensorboard.serve(self._folder)
             shown = {"phase": "serving", "port": server.port, "key": server.key, "height": height}

@@ -4,11 +4,15 @@ NeuroMANCER walks each term's expression anew at every call: a networkx graph is
 every intermediate value is kept under a key of its own, and constraints are gathered into tensors that only some losses
 read. On small problems that is most of a step. Here the expressions are read once, as lists of operations; the same
 operations on the same values in the same order, so that losses and gradients are the same to the last bit.
+
+That repeats what another package does, which may do otherwise some day. So the first batch of each Problem is evaluated
+both ways, and where the values or gradients differ the Problem itself is called from then on.
 """
 
 from __future__ import annotations
 
 import functools
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import CodeType
@@ -18,6 +22,8 @@ import torch
 from neuromancer.constraint import Constraint, Objective, Variable
 from neuromancer.loss import PenaltyLoss
 from neuromancer.problem import Problem
+
+from nmlab.problem.same_bits import difference
 
 Values = list[Any]
 
@@ -81,6 +87,12 @@ class _Program:
     start: Values
     """The plain numbers in their places."""
 
+    def of(self, problem: Problem, batch: dict[str, Any]) -> dict[str, Any]:
+        """Return what `problem(batch)` would, without the intermediate values."""
+        output = self.loss(problem.step(batch))
+        name = batch["name"]
+        return {f"{name}_{key}": value for key, value in output.items()}
+
     def loss(self, data: dict[str, Any]) -> dict[str, Any]:
         """Return the loss and all terms, by the keys of NeuroMANCER's PenaltyLoss."""
         values = self.start.copy()
@@ -125,33 +137,82 @@ def _tensor(value: Any) -> torch.Tensor:
     return value if isinstance(value, torch.Tensor) else torch.tensor(value)
 
 
+@dataclass(frozen=True)
+class _Verdict:
+    """What a comparison found."""
+
+    signature: list[Any]
+    program: _Program
+    """The one compared; as long as it lives, nothing else has the identities in the signature."""
+    differs: str | None
+    """The first value that was not the Problem's own, in words; None where all were."""
+
+
+_verdicts: weakref.WeakKeyDictionary[Problem, _Verdict] = weakref.WeakKeyDictionary()
+"""By Problem, so that each is compared once a process."""
+
+NOT_OWN = (
+    "The loss is evaluated by the Problem itself, which takes longer on small networks: not all of it is NeuroMANCER's "
+    "own PenaltyLoss, Objective, Constraint and Variable."
+)
+DIFFERS = (
+    "nmlab's fast evaluation of the loss gives another value than the Problem itself, for {}. The Problem itself is "
+    "used, which takes longer on small networks. Please report this, with the version of NeuroMANCER."
+)
+
+
 class FastProblem:
     """Calls a Problem for its loss and terms; as `problem(batch)`, without the intermediate values.
 
     What is not NeuroMANCER's own (a loss of another kind, a term or Problem with another forward, a module with hooks)
-    is left to the Problem itself.
+    is left to the Problem itself, and so is what the first batch shows to differ from the Problem's own values.
 
-    Parameters: `problem`.
+    Parameters: `problem`; `tell`, called with a text where the Problem itself is used, and whether that is a fault.
     """
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, tell: Callable[[str, bool], object] = lambda _text, _fault: None) -> None:
         self._problem = problem
-        self._signature: list[Any] | None = None
+        self._tell = tell
+        self._signature: list[Any] | None = []
         self._program: _Program | None = None
+        self._untried: _Program | None = None
 
     def look(self) -> None:
         """Read the Problem's terms anew if they have changed."""
         signature = _signature(self._problem)
-        if signature != self._signature:
-            self._program = None if signature is None else _read(self._problem)
-            self._signature = signature
+        if signature == self._signature:
+            return
+        self._signature = signature
+        self._program = self._untried = None
+        verdict = _verdicts.get(self._problem)
+        if signature is not None and verdict is not None and verdict.signature == signature:
+            self._heed(verdict)
+        elif signature is None or (program := _read(self._problem)) is None:
+            self._tell(NOT_OWN, False)
+        else:
+            self._untried = program
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         if self._program is None:
-            return self._problem(batch)  # type: ignore[no-any-return]
-        output = self._program.loss(self._problem.step(batch))
-        name = batch["name"]
-        return {f"{name}_{key}": value for key, value in output.items()}
+            if self._untried is None:
+                return self._problem(batch)  # type: ignore[no-any-return]
+            self._try(self._untried, batch)
+            return self(batch)
+        return self._program.of(self._problem, batch)
+
+    def _try(self, program: _Program, batch: dict[str, Any]) -> None:
+        assert self._signature is not None
+        self._untried = None
+        evaluated = functools.partial(program.of, self._problem)
+        verdict = _Verdict(self._signature, program, difference(self._problem, evaluated, batch))
+        _verdicts[self._problem] = verdict
+        self._heed(verdict)
+
+    def _heed(self, verdict: _Verdict) -> None:
+        if verdict.differs is None:
+            self._program = verdict.program
+        else:
+            self._tell(DIFFERS.format(verdict.differs), True)
 
 
 def _signature(problem: Problem) -> list[Any] | None:

@@ -1,6 +1,7 @@
 """What TensorBoard's own `%tensorboard` needs where it stands: its program, the way through a proxy, no dead notes.
 
-nmlab's own frame needs none of this: the page itself finds out what answers.
+nmlab's own frame needs none of this: the page itself finds out what answers. It is set where somebody asks for magics
+or for TensorBoard, by `%load_ext nmlab` or by opening it, since variables and notes are seen by more than nmlab.
 """
 
 from __future__ import annotations

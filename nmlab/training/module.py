@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,13 @@ from nmlab.training.profile import section
 CHECK_EVERY = 50
 """Steps between looks at the loss on a device that would have to be waited for."""
 
+_logger = logging.getLogger("nmlab")
+_logger.setLevel(logging.INFO)  # so that a run's log has it; on screen comes what is a warning at least
+
+
+def _tell(text: str, fault: bool) -> None:
+    _logger.log(logging.WARNING if fault else logging.INFO, text)
+
 
 class ProblemModule(LightningModule):
     """A Problem as Lightning trains it.
@@ -46,7 +54,7 @@ class ProblemModule(LightningModule):
         self.options = options
         self.terms = terms_of(problem)
         self.totals = {split: MetricAccumulator(self.terms) for split in ("train", "dev", "test")}
-        self._fast = FastProblem(problem)
+        self._fast = FastProblem(problem, _tell)
         self._streams = streams
         self._control = control
         self._monitor = monitor

@@ -9,8 +9,9 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -19,6 +20,7 @@ from tensorboard.version import VERSION
 
 import nmlab
 from nmlab import tensorboard
+from nmlab.notebook.tensorboard_view import TensorBoardView
 from nmlab.tensorboard import server as servers
 from nmlab.tensorboard.surroundings import forget_the_dead
 from tests.helpers.waiting import until
@@ -66,7 +68,8 @@ def test_it_answers_by_its_own_key_on_this_machine_alone(folder: Path) -> None:
     assert json.loads(asked(server.port, "plugin/nmlab/hello")) == {"key": server.key}
     assert "<iframe" in asked(server.port, "plugin/nmlab/start")
     assert json.loads(asked(server.port, "environment"))["data_location"] == str(folder)
-    sockets = [socket for process in family(server.pid) for socket in process.net_connections("inet")]
+    connections = getattr(psutil.Process, "net_connections", None) or psutil.Process.connections  # before psutil 6
+    sockets = [socket for process in family(server.pid) for socket in connections(process, "inet")]
     assert {socket.laddr.ip for socket in sockets if socket.status == "LISTEN"} == {"127.0.0.1"}
     assert tensorboard.serve(folder) is server
     assert tensorboard.stop() == 1
@@ -205,3 +208,41 @@ def test_the_plain_magic_finds_program_and_proxy(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("TENSORBOARD_PROXY_URL", "mine")
     tensorboard.ready_for_plain_magic()
     assert os.environ["TENSORBOARD_PROXY_URL"] == "mine"
+
+
+def test_making_a_lab_sets_no_variable_and_touches_no_note(
+    cell: Callable[[str], dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("JUPYTERHUB_SERVICE_PREFIX", "/user/joe/")
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        gone.wait()
+    dead = note(gone.pid, time.time())
+    try:
+        variables, notes = dict(os.environ), sorted(dead.parent.iterdir())
+        cell(f"""
+import nmlab
+from tests.helpers.problems import rosenbrock, rosenbrock_data
+lab = nmlab.Lab(rosenbrock(), rosenbrock_data, runs_dir={str(tmp_path / "runs")!r})
+lab.fit(max_epochs=1)
+""")
+        assert dict(os.environ) == variables
+        assert sorted(dead.parent.iterdir()) == notes
+    finally:
+        dead.unlink()
+
+
+@pytest.mark.parametrize("asked", ["the magics", "TensorBoard"])
+def test_who_asks_for_magics_or_tensorboard_gets_what_the_plain_magic_needs(
+    asked: str, cell: Callable[[str], dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("TENSORBOARD_BINARY", "TENSORBOARD_PROXY_URL"):
+        monkeypatch.setenv(name, "")  # so that it is put back
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("JUPYTERHUB_SERVICE_PREFIX", "/user/joe/")
+    if asked == "the magics":
+        cell("%load_ext nmlab")
+    else:
+        TensorBoardView(tmp_path, lambda **_traits: None).open()
+        tensorboard.stop()
+    assert os.environ["TENSORBOARD_PROXY_URL"] == "/user/joe/proxy/%PORT%/"
