@@ -116,7 +116,7 @@ class RunError(NmlabError, RuntimeError):
     ...         nmlab.RunStore(folder).get("0001")
     ...     except nmlab.RunError as error:
     ...         print(str(error).replace(folder, "FOLDER"))
-    There is no run '0001' in FOLDER. Existing runs: none.
+    There is no run '0001' in FOLDER; there are: none.
     """
 
 
