@@ -1,13 +1,13 @@
-"""Lets `import neuromancer` skip the compilation that it pays for a few rarely used plots.
+"""Makes `import neuromancer` skip a compilation that only a few rarely used plots need.
 
 `neuromancer.plot` and `neuromancer.psl.plot` import `pyts.image` and `pyts.multivariate.image` for some image
-plots. Importing those compiles numba functions, twenty seconds that every session would wait for. nmlab gives
-these two modules an `__import__` of their own, which hands them a stand-in for the costly packages. The
-stand-in imports the real package, compiled as ever, when something is first asked of it.
+plots. Importing those compiles numba functions, which takes about twenty seconds in every session. nmlab gives
+these two modules their own `__import__`, which returns a placeholder for the slow packages. The placeholder
+imports the real package when one of its attributes is first used.
 
-Nobody else sees a difference: `sys.modules`, the packages themselves and numba's settings stay untouched, and
-anyone's own `import pyts.image` is the plain import. `nmlab/__init__.py` installs this, so nmlab's rooms and
-a user's cells after `import nmlab` may simply say `import neuromancer`.
+Nothing else is affected: `sys.modules`, the packages themselves and numba's settings stay untouched, and an
+`import pyts.image` elsewhere is the plain import. `nmlab/__init__.py` installs this, so that nmlab's own modules
+and a user's cells after `import nmlab` can use a plain `import neuromancer`.
 """
 
 import builtins
@@ -19,23 +19,23 @@ from types import ModuleType
 from typing import Any
 
 _IMPORTERS = frozenset({"neuromancer.plot", "neuromancer.psl.plot"})
-_COSTLY = frozenset({"pyts.image", "pyts.multivariate.image"})
+_SLOW = frozenset({"pyts.image", "pyts.multivariate.image"})
 
 
 def install() -> None:
-    """Put the finder first on `sys.meta_path`, once; without effect on modules that are loaded already."""
-    # By module name, not isinstance: after a reload of this module the finder's class is another.
+    """Put the finder first on `sys.meta_path`, once; modules that are already loaded are not affected."""
+    # By module name, not isinstance: after a reload of this module the finder's class is a different object.
     if not any(type(finder).__module__ == __name__ for finder in sys.meta_path):
         sys.meta_path.insert(0, _PlotFinder())
 
 
-class _StandIn(ModuleType):
-    """Stands for a costly package, or a parent on the way to it, until one of its names is asked for."""
+class _Placeholder(ModuleType):
+    """Placeholder for a slow package, or for a parent package of it, until one of its attributes is used."""
 
     def __getattr__(self, name: str) -> Any:
         path = f"{self.__name__}.{name}"
-        if any(f"{costly}.".startswith(f"{path}.") for costly in _COSTLY):
-            return _StandIn(path)
+        if any(f"{slow}.".startswith(f"{path}.") for slow in _SLOW):
+            return _Placeholder(path)
         return getattr(importlib.import_module(self.__name__), name)
 
     def __repr__(self) -> str:
@@ -45,7 +45,9 @@ class _StandIn(ModuleType):
         return dir(importlib.import_module(self.__name__))
 
     def __reduce__(self) -> tuple[Callable[[str], ModuleType], tuple[str]]:
-        return importlib.import_module, (self.__name__,)  # cloudpickle: a plot sent elsewhere takes the real package
+        return importlib.import_module, (
+            self.__name__,
+        )  # a plot that is pickled and sent elsewhere gets the real package
 
 
 def _import(
@@ -56,9 +58,9 @@ def _import(
     level: int = 0,
 ) -> ModuleType:
     """`__import__` as the plotting modules see it: `import pyts.image as name` imports nothing yet."""
-    if name in _COSTLY and not fromlist and name not in sys.modules:
-        # `import a.b as c` takes a and then asks it for b.
-        return _StandIn(name.partition(".")[0])
+    if name in _SLOW and not fromlist and name not in sys.modules:
+        # `import a.b as c` imports a and then takes its attribute b.
+        return _Placeholder(name.partition(".")[0])
     return builtins.__import__(name, globals, locals, fromlist, level)
 
 
@@ -75,7 +77,7 @@ class _PlotFinder:
         if fullname not in _IMPORTERS:
             return None
         spec = PathFinder.find_spec(fullname, path, target)
-        # Any other loader (a zip file, a frozen application) keeps its own way: slow, but right.
+        # Any other loader (a zip file, a frozen application) is left as it is: slow, but correct.
         if spec is not None and spec.origin is not None and type(spec.loader) is SourceFileLoader:
             spec.loader = _PlotLoader(fullname, spec.origin)
         return spec

@@ -1,6 +1,6 @@
-"""What nmlab raises: every error of its own is an `NmlabError`, and also the built-in kind that it resembles.
+"""The errors that nmlab raises: each is an `NmlabError` and also the built-in exception that it resembles.
 
-An error about input names all faults at once, each with the value given and what would be right.
+An error about input reports all faults at once, each with the value that was given and what would be valid.
 """
 
 from __future__ import annotations
@@ -10,7 +10,17 @@ from typing import Any
 
 
 class NmlabError(Exception):
-    """Something that nmlab refuses or could not do; the base of all its errors."""
+    """Base class of all errors that nmlab raises.
+
+    Examples
+    --------
+    >>> import nmlab
+    >>> try:
+    ...     nmlab.TrainerOptions(lr=-1.0)
+    ... except nmlab.NmlabError as error:
+    ...     print(type(error).__name__)
+    FieldError
+    """
 
 
 class FieldError(NmlabError, ValueError):
@@ -18,8 +28,20 @@ class FieldError(NmlabError, ValueError):
 
     Parameters
     ----------
-    faults : what is wrong and what would be right, by field name
-    subject : a first line that says whose values these are; None for no such line
+    faults : mapping of str to str
+        What is wrong and what would be valid, by field name.
+    subject : str, optional
+        First line of the message, which says whose values these are. Default: no such line.
+
+    Examples
+    --------
+    >>> import nmlab
+    >>> error = nmlab.FieldError({"lr": "-1.0 is too small; give a number > 0"}, "TrainerOptions")
+    >>> print(error)
+    TrainerOptions:
+      lr: -1.0 is too small; give a number > 0
+    >>> list(error.faults)
+    ['lr']
     """
 
     def __init__(self, faults: Mapping[str, str], subject: str | None = None) -> None:
@@ -33,12 +55,22 @@ class FieldError(NmlabError, ValueError):
 
 
 class DataError(NmlabError, ValueError):
-    """What a `data_setup_function` returned cannot be used.
+    """The data that a `data_setup_function` returned, or that a file holds, cannot be used.
 
     Parameters
     ----------
-    faults : what is wrong and what would be right, one string each
-    subject : a first line that names the function; None for no such line
+    faults : iterable of str
+        What is wrong and what would be valid, one string for each fault.
+    subject : str, optional
+        First line of the message, which names the function or file. Default: no such line.
+
+    Examples
+    --------
+    >>> import nmlab
+    >>> print(nmlab.DataError(["train_data is empty", "dev_data is empty"], "make_data() cannot be used"))
+    make_data() cannot be used:
+    - train_data is empty
+    - dev_data is empty
     """
 
     def __init__(self, faults: Iterable[str], subject: str | None = None) -> None:
@@ -52,13 +84,20 @@ class DataError(NmlabError, ValueError):
 
 
 class BusyError(NmlabError, RuntimeError):
-    """Another fit is running in this process."""
+    """Another fit is running in this process.
+
+    Examples
+    --------
+    >>> import nmlab
+    >>> issubclass(nmlab.BusyError, RuntimeError)
+    True
+    """
 
 
 class Interrupted(KeyboardInterrupt):
-    """A call that blocked was ended by an interrupt of the kernel (■), and all is in order.
+    """An interrupt of the kernel (■) ended a blocking call, and nothing failed.
 
-    A notebook shows its message in place of a traceback, by a hook of IPython's: nothing failed.
+    IPython shows only the message, without a traceback, because of `_render_traceback_`.
     """
 
     def _render_traceback_(self) -> list[str]:
@@ -66,7 +105,19 @@ class Interrupted(KeyboardInterrupt):
 
 
 class RunError(NmlabError, RuntimeError):
-    """A run's folder is unknown, damaged or unwritable, or its weights have another shape."""
+    """A run's folder is unknown, damaged or cannot be written, or its weights do not fit a Problem.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import nmlab
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     try:
+    ...         nmlab.RunStore(folder).get("0001")
+    ...     except nmlab.RunError as error:
+    ...         print(str(error).replace(folder, "FOLDER"))
+    There is no run '0001' in FOLDER; there are: none.
+    """
 
 
 class TensorBoardError(NmlabError, RuntimeError):
@@ -74,8 +125,17 @@ class TensorBoardError(NmlabError, RuntimeError):
 
     Parameters
     ----------
-    reason : what went wrong, as a sentence
-    log : the end of what its process said; '' for nothing
+    reason : str
+        What went wrong, as a sentence.
+    log : str, default ''
+        Last lines of the output of TensorBoard's process.
+
+    Examples
+    --------
+    >>> import nmlab
+    >>> print(nmlab.TensorBoardError("TensorBoard ended with exit code 1.", "address already in use"))
+    TensorBoard ended with exit code 1. Its log ends:
+    address already in use
     """
 
     def __init__(self, reason: str, log: str = "") -> None:
@@ -92,11 +152,27 @@ class NonFiniteLossError(NmlabError, ArithmeticError):
 
     Parameters
     ----------
-    epoch, step : where it happened, both counted from 0
-    term : name of the first term of the loss that is not finite; 'loss' where all terms are
-    split : the split whose loss it is, 'train' or 'dev'
+    epoch : int
+        Epoch in which it happened, counted from 0.
+    step : int
+        Step in which it happened, counted from 0.
+    term : str
+        Name of the first term of the loss that is not finite; 'loss' if every term is finite and only their sum is
+        not.
+    split : {'train', 'dev'}, default 'train'
+        Split whose loss it is.
 
-    The attribute `run` is the failed `Run`, or None as long as no run is known.
+    Attributes
+    ----------
+    run : Run or None
+        The failed run, once it is known.
+
+    Examples
+    --------
+    >>> import nmlab
+    >>> error = nmlab.NonFiniteLossError(epoch=3, step=12, term="residual")
+    >>> (error.epoch, error.step, error.term, error.split)
+    (3, 12, 'residual', 'train')
     """
 
     def __init__(self, epoch: int, step: int, term: str, split: str = "train") -> None:
@@ -109,7 +185,7 @@ class NonFiniteLossError(NmlabError, ArithmeticError):
 
     def __str__(self) -> str:
         return (
-            f"the {self.split} loss is not finite any more in epoch {self.epoch}, step {self.step}: "
+            f"the {self.split} loss is no longer finite in epoch {self.epoch}, step {self.step}: "
             f"its term {self.term!r} is nan or inf. "
-            "A smaller lr or gradient_clip_val, or data of order one, often help"
+            "A smaller lr or gradient_clip_val, or data of order one, often helps"
         )

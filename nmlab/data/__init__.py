@@ -1,4 +1,4 @@
-"""Data for a fit: a `data_setup_function`'s returns checked, batches made of them, files read.
+"""Data for a fit: checks of what a `data_setup_function` returns, batches, and data from files.
 
 Imports `errors`, `runtime`, `fields`.
 """

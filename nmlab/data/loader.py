@@ -1,7 +1,7 @@
-"""Batches of a split: sliced where a dataset's tensors may be, collated by the dataset itself elsewhere.
+"""Batches of a split, made by slicing tensors if possible and otherwise by the dataset's own collate function.
 
-A plain `DictDataset` is sliced, which is some fifty times faster than collating it sample by sample and gives the same
-batches; every other dataset goes through torch's DataLoader with its own collate.
+A plain `DictDataset` is sliced, which gives the same batches about fifty times faster than collating it sample by
+sample. Every other dataset is loaded by torch's DataLoader with its own collate function.
 """
 
 from __future__ import annotations
@@ -19,15 +19,26 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from nmlab.data.splits import Batch, Splits
 from nmlab.runtime.rng import RandomStreams
 
-_BLOCK = 8192  # samples that are sliced, and where shuffled copied, together: one by one is felt on small problems
+_BLOCK = 8192  # samples that are sliced (and copied, if shuffled) at once: batch by batch is slow on small problems
 
 
 class Loader:
-    """Batches of one split, each with `name`, `epoch` and `index`; what Lightning iterates over.
+    """Iterable over the batches of one split, each with `name`, `epoch` and `index`.
 
-    Parameters: `dataset`; `batch_size`; `epoch`, called for the epoch's number; `order`, called with the epoch for
-    the samples' order, or None for the dataset's own; `streams`, the random numbers that a dataset draws from;
-    `num_workers`, processes that load a dataset which cannot be sliced.
+    Parameters
+    ----------
+    dataset : torch.utils.data.Dataset
+        The dataset, with NeuroMANCER's `collate_fn`.
+    batch_size : int
+        Number of samples per batch.
+    epoch : callable
+        Function that returns the current epoch.
+    order : callable, optional
+        Function that takes the epoch and returns the order of the samples. Default: the order of the dataset.
+    streams : RandomStreams, optional
+        Random numbers for the dataset.
+    num_workers : int, default 0
+        Number of subprocesses that load a dataset which cannot be sliced.
     """
 
     def __init__(
@@ -59,7 +70,7 @@ class Loader:
         return batches
 
     def close(self) -> None:
-        """Let go of the data, also of passes that were not finished."""
+        """Release the data, also of iterators that are not exhausted."""
         for batches in list(self._passes):
             batches.close()
         self.dataset, self._probe = None, None
@@ -76,7 +87,7 @@ class Loader:
                 for key, value in tensors.items()
             }
             for number, samples in enumerate(_split(index, size)):
-                self._look_at_probe()
+                self._check_probe()
                 copied = order is None and (self._copies or self._probe is None)
                 batch: Batch = {}
                 for key, of_block in parts.items():
@@ -89,8 +100,8 @@ class Loader:
                 batch["epoch"] = epoch
                 yield batch
 
-    def _look_at_probe(self) -> None:
-        """Fall back to copies where a node wrote into the first batch, which was one, so that nothing was harmed."""
+    def _check_probe(self) -> None:
+        """Switch to copies if a node modified the first batch, which is always a copy, so that the data are intact."""
         if self._probe:
             self._copies = any(part._version > 0 for part in self._probe)
             self._probe = []
@@ -103,7 +114,7 @@ class Loader:
             sampler=_Order(len(self.dataset), self._order(epoch) if self._order else None),
             collate_fn=_Collate(self.dataset.collate_fn),
             num_workers=self._num_workers,
-            # a generator of its own, so that making an iterator draws nothing from the global one
+            # a separate generator, so that creating an iterator draws no number from the global one
             generator=torch.Generator().manual_seed(self._streams.seed + epoch),
         )
         batches = iter(loader)
@@ -119,7 +130,7 @@ class Loader:
 def _rows(value: torch.Tensor, start: int, stop: int, index: torch.Tensor, shuffled: bool) -> torch.Tensor:
     if not shuffled:
         return value[start:stop]
-    return value.index_select(0, index) if value.device.type == "cpu" else value[index]  # which takes any index
+    return value.index_select(0, index) if value.device.type == "cpu" else value[index]  # which accepts any index
 
 
 def _split(rows: torch.Tensor, size: int) -> tuple[torch.Tensor, ...]:
@@ -127,7 +138,7 @@ def _split(rows: torch.Tensor, size: int) -> tuple[torch.Tensor, ...]:
 
 
 def _own_tensors(dataset: Any) -> dict[str, torch.Tensor] | None:
-    """Return the tensors of a DictDataset that may be sliced, or None where only its own methods know its batches."""
+    """Return the tensors of a DictDataset that may be sliced, or None if the dataset must make its own batches."""
     kind = type(dataset)
     plain = (
         isinstance(dataset, DictDataset)
@@ -141,7 +152,7 @@ def _own_tensors(dataset: Any) -> dict[str, torch.Tensor] | None:
 
 
 class _Numbered(Dataset[tuple[int, Any]]):
-    """A dataset whose items come with their number."""
+    """A dataset whose items are pairs of index and sample."""
 
     def __init__(self, dataset: Any) -> None:
         self._dataset = dataset
@@ -156,7 +167,7 @@ class _Numbered(Dataset[tuple[int, Any]]):
 
 
 class _Collate:
-    """The dataset's own collate, and the samples' numbers under `index` where it gives none."""
+    """The dataset's own collate function, which adds the indices of the samples as `index` if it does not."""
 
     def __init__(self, collate: Callable[[list[Any]], Batch]) -> None:
         self._collate = collate
@@ -179,17 +190,25 @@ class _Order(Sampler[int]):
 
 
 def permutation(length: int, seed: int, epoch: int) -> torch.Tensor:
-    """Return the order of `length` samples in `epoch`; a function of seed and epoch alone."""
+    """Return a random order of `length` samples, which depends only on seed and epoch."""
     mixed = int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] >> np.uint64(1))
-    # on the CPU, whatever device the user has made the default
+    # on the CPU, whatever the default device is
     return torch.randperm(length, generator=torch.Generator().manual_seed(mixed), device="cpu")
 
 
 class SplitsDataModule(LightningDataModule):
-    """Hands Lightning the batches of `Splits`.
+    """Lightning's data module for `Splits`.
 
-    Parameters: `splits`; `streams`, the fit's random numbers, whose seed also orders shuffled samples; `shuffle`,
-    whether the training samples come in a new order every epoch; `num_workers` as in torch's DataLoader.
+    Parameters
+    ----------
+    splits : Splits
+        The datasets and the batch size.
+    streams : RandomStreams
+        Random numbers of the fit, whose seed also determines the order of shuffled samples.
+    shuffle : bool, default False
+        Whether to shuffle the training samples in each epoch.
+    num_workers : int, default 0
+        Number of subprocesses that load data, as in torch's DataLoader.
     """
 
     def __init__(self, splits: Splits, streams: RandomStreams, shuffle: bool = False, num_workers: int = 0) -> None:
@@ -215,23 +234,26 @@ class SplitsDataModule(LightningDataModule):
         return loader
 
     def close(self) -> None:
-        """Let go of the data: Lightning's trainer stands in cycles, and would hold them until the next collection."""
+        """Release the data, which Lightning's reference cycles would keep until the next garbage collection."""
         for loader in self._loaders:
             loader.close()
         self.splits = None
 
     def train_dataloader(self) -> Loader:
+        """Return the batches of the train split."""
         return self.loader("train")
 
     def val_dataloader(self) -> Any:
+        """Return the batches of the dev split; [] without one."""
         return self.loader("dev") if self.splits is not None and self.splits.dev is not None else []
 
     def test_dataloader(self) -> Loader:
+        """Return the batches of the test split."""
         return self.loader("test")
 
 
 def first_batch(dataset: Any, samples: int = 2) -> Batch:
-    """Return a batch of the first few samples of `dataset`, copied, so that nothing done to it reaches the data."""
+    """Return a batch of the first few samples of a dataset, copied so that changes to it do not affect the data."""
     batch = next(iter(Loader(dataset, min(samples, len(dataset)), lambda: 0)))
     return {key: _copied(value) for key, value in batch.items()}
 

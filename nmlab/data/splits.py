@@ -1,6 +1,6 @@
-"""From a `data_setup_function` to `Splits`: call it, and check its four returns.
+"""Calls a `data_setup_function` and checks the four values that it returns.
 
-What cannot be trained on is said before the first step, all faults at once.
+Data that cannot be trained on are reported before the first step, with all faults at once.
 """
 
 from __future__ import annotations
@@ -21,9 +21,18 @@ Batch = dict[str, Any]
 
 @dataclass
 class Splits:
-    """What a `data_setup_function` returned: three datasets and the batch size.
+    """The three datasets and the batch size that a `data_setup_function` returned.
 
-    `dev` is None where there is no dev split, `test` where there is no test split.
+    Parameters
+    ----------
+    train : torch.utils.data.Dataset
+        Training data.
+    dev : torch.utils.data.Dataset or None
+        Data for the choice of the best epoch; None if there is no dev split.
+    test : torch.utils.data.Dataset or None
+        Test data; None if there is no test split.
+    batch_size : int
+        Number of samples per batch.
     """
 
     train: Any
@@ -32,14 +41,14 @@ class Splits:
     batch_size: int
 
     def items(self) -> Iterator[tuple[str, Any]]:
-        """Yield the splits that are there, by name."""
+        """Yield name and dataset of each existing split."""
         for name in ("train", "dev", "test"):
             if (dataset := getattr(self, name)) is not None:
                 yield name, dataset
 
 
 def place_of(function: Callable[..., Any]) -> str:
-    """Return a function's name with the file and line where it stands, for messages."""
+    """Return a function's name with its file and line, for messages."""
     name = getattr(function, "__name__", type(function).__name__)
     code = getattr(inspect.unwrap(function), "__code__", None)
     return f"{name} ({code.co_filename}:{code.co_firstlineno})" if code else name
@@ -48,15 +57,30 @@ def place_of(function: Callable[..., Any]) -> str:
 def make_splits(function: Callable[..., Any], kwargs: Mapping[str, Any]) -> Splits:
     """Call a `data_setup_function` and return its splits.
 
-    Raises `DataError` with all that is wrong in the four returns; what the function itself raises goes through.
+    Parameters
+    ----------
+    function : callable
+        The function. What it raises itself is not caught.
+    kwargs : mapping
+        Keywords of the call.
+
+    Returns
+    -------
+    Splits
+        The datasets and the batch size.
+
+    Raises
+    ------
+    DataError
+        If the returned values cannot be used; the error reports all faults.
     """
     try:
         returned = function(**kwargs)
-    except SystemExit as leave:
+    except SystemExit as exit:
         raise DataError(
-            [f"it called sys.exit({'' if leave.code is None else repr(leave.code)}); raise an exception instead"],
-            subject=f"{place_of(function)} made no data",
-        ) from leave
+            [f"it called sys.exit({'' if exit.code is None else repr(exit.code)}); raise an exception instead"],
+            subject=f"{place_of(function)} returned no data",
+        ) from exit
     splits, faults = _read(returned)
     if splits is None or faults:
         raise DataError(faults, subject=f"{place_of(function)} returned data that cannot be trained on")
@@ -82,7 +106,7 @@ def _read(returned: Any) -> tuple[Splits | None, list[str]]:
             test = DictDataset(tensors, name="test")
         else:
             test = None
-            faults.append(f"test_data is a dict whose tensors are not of one length: {lengths or 'there are none'}")
+            faults.append(f"test_data is a dict whose tensors differ in length: {lengths or 'there are none'}")
     splits = Splits(train, dev, test, batch_size)
     for name, dataset in splits.items():
         faults += [f"{name}_data {fault}" for fault in _faults(name, dataset)]
@@ -98,43 +122,44 @@ def _faults(name: str, dataset: Any) -> Iterator[str]:
         return
     called = getattr(dataset, "name", name)
     if called != name:
-        yield f"is named {called!r}; NeuroMANCER names its losses by it: name='{name}'"
+        yield f"is named {called!r}; give name='{name}', by which NeuroMANCER names its losses"
     if not callable(getattr(dataset, "collate_fn", None)):
-        yield f"has no collate_fn ({type(dataset).__name__}); NeuroMANCER's datasets bring one"
+        yield f"has no collate_fn ({type(dataset).__name__}); NeuroMANCER's datasets have one"
     if len(dataset) == 0:
         yield "is empty"
     for where, value in _tensors_of(dataset):
         if value.is_complex():
-            yield f"holds complex numbers ({value.dtype}) in {where}; NeuroMANCER's nodes take real ones"
+            yield f"holds complex numbers ({value.dtype}) in {where}; NeuroMANCER's nodes need real numbers"
         elif value.is_floating_point() and (count := _not_finite(value)):
             yield f"is not finite in {where}: {count} value{' is' if count == 1 else 's are'} nan or inf"
 
 
 def _not_finite(value: torch.Tensor) -> int:
-    """Count NaN and infinities, in parts: what a look at the whole takes is as large as the data."""
+    """Count NaN and infinities, in chunks: checking all at once needs as much memory as the data."""
     rows = value.detach().reshape(1) if value.ndim == 0 else value.detach()
-    few = max(1, _LOOKED_AT * len(rows) // max(1, rows.numel()))
-    return sum(int((~torch.isfinite(part)).sum()) for part in rows.split(few))
+    chunk = max(1, _CHUNK * len(rows) // max(1, rows.numel()))
+    return sum(int((~torch.isfinite(part)).sum()) for part in rows.split(chunk))
 
 
-_LOOKED_AT = 1_000_000  # numbers at a time
+_CHUNK = 1_000_000
+"""How many numbers to check at once."""
 
 
 def _tensors_of(dataset: Any) -> Iterator[tuple[str, torch.Tensor]]:
-    """Yield what NeuroMANCER's datasets hold, each tensor with words for where it is."""
-    held = [("its data", getattr(dataset, "full_data", None))]  # a StaticDataset's or SequenceDataset's
-    for place in ("datadict", "node_attr", "edge_attr", "graph_attr"):  # a DictDataset's, or a GraphDataset's
-        if isinstance(values := getattr(dataset, place, None), Mapping):
-            held += [
+    """Yield the tensors of NeuroMANCER's datasets, each with a text for where it is."""
+    found = [("its data", getattr(dataset, "full_data", None))]  # a StaticDataset's or SequenceDataset's
+    for attribute in ("datadict", "node_attr", "edge_attr", "graph_attr"):  # a DictDataset's, or a GraphDataset's
+        if isinstance(values := getattr(dataset, attribute, None), Mapping):
+            found += [
                 (repr(key), v) for key, value in values.items() for v in (value if type(value) is list else [value])
             ]
-    for where, value in held:
+    for where, value in found:
         if (tensor := _as_tensor(value)) is not None:
             yield where, tensor
 
 
 def _as_tensor(value: Any) -> torch.Tensor | None:
-    """Return a tensor, or an array of numbers as one; None for anything else."""
+    """Return a tensor unchanged and an array of numbers as a tensor; None for anything else."""
     if isinstance(value, np.ndarray) and value.dtype.kind in "biufc":
         return torch.as_tensor(value)
     return value if isinstance(value, torch.Tensor) else None

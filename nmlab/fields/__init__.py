@@ -1,7 +1,7 @@
 """A function's signature, read as `Field`s (`reading`), and values checked against them (`checking`).
 
-A form, a keyword call and a sweep all read the same fields and go through the same `check`: they accept and
-refuse the same values.
+A form, a keyword call and a sweep all read the same fields and use the same `check`, so that they accept and reject
+the same values.
 
 Imports `errors`.
 """

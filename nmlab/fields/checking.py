@@ -1,4 +1,4 @@
-"""Checks values against `Field`s: strict where a silent conversion would surprise, all faults at once."""
+"""Checks values against `Field`s: strict where a silent conversion would surprise, and all faults at once."""
 
 from __future__ import annotations
 
@@ -26,23 +26,34 @@ def check(
     complete: bool = True,
     elsewhere: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Return the values converted to what their fields take, defaults filled in, in the order of the fields.
+    """Return values converted to the types of their fields, with defaults filled in, in the order of the fields.
 
-    A default that its own field would refuse is taken as it stands: it is the author's word.
+    A default that its own field would reject is used as given.
 
     Parameters
     ----------
-    fields : what may be given
-    values : what is given, by name
-    subject : first line of the error, saying whose values these are
-    extra : whether other names are well too (a function with `**kwargs`); they are passed through
-    complete : whether defaults are filled in and required values demanded, or only what is given checked
-    elsewhere : names that are given in another place, and how to give them there, for who mistypes one here
+    fields : iterable of Field
+        The fields.
+    values : mapping
+        Values by name.
+    subject : str, optional
+        First line of the error, which says whose values these are.
+    extra : bool, default False
+        Whether other names are accepted and passed through, as for a function with `**kwargs`.
+    complete : bool, default True
+        Whether to fill in defaults and require values for fields without one. False: only the given values are checked.
+    elsewhere : mapping of str to str, optional
+        Names that must be given in another place, and how to give them there. Used for the error message.
+
+    Returns
+    -------
+    dict
+        The converted values, by name.
 
     Raises
     ------
     FieldError
-        With all faults at once: unknown names, missing values, wrong types, values out of bounds.
+        If names are unknown, values are missing, of the wrong type or out of bounds; the error reports all faults.
     """
     known = {field.name: field for field in fields}
     checked: dict[str, Any] = {}
@@ -66,7 +77,7 @@ def check(
 
 
 def convert(field: Field, value: Any) -> Any:
-    """Return the value as its field takes it (2.0 as 2, a label as its choice), or raise FieldError."""
+    """Return a value converted to the type of its field (2.0 to 2, a label to its choice), or raise FieldError."""
     try:
         return _converted(field, value)
     except _Fault as fault:
@@ -74,7 +85,7 @@ def convert(field: Field, value: Any) -> Any:
 
 
 def fault_of(field: Field, value: Any) -> str | None:
-    """Say what is wrong with a single value and what would be right; None if it is well."""
+    """Return what is wrong with a single value and what would be valid; None if the value is valid."""
     try:
         _converted(field, value)
     except _Fault as fault:
@@ -83,7 +94,7 @@ def fault_of(field: Field, value: Any) -> str | None:
 
 
 def is_default(field: Field, value: Any) -> bool:
-    """Tell whether a value is what the field takes where none is given; 2 is the default 2.0, a label its choice."""
+    """Return whether a value equals the field's default after conversion: 2 equals 2.0, a label equals its choice."""
     if field.required:
         return False
     value, default = (v if fault_of(field, v) else _converted(field, v) for v in (value, field.default))
@@ -130,21 +141,21 @@ def _to_number(field: Field, value: Any) -> float:
 
 
 def _within(field: Field, number: float) -> float:
-    """The number, if it keeps its field's bounds."""
+    """Return the number if it is within the bounds of its field."""
     low, above, high, below = field.minimum, field.exclusive_minimum, field.maximum, field.exclusive_maximum
     if (low is not None and number < low) or (above is not None and number <= above):
         raise _Fault("is too small")
     if (high is not None and number > high) or (below is not None and number >= below):
         raise _Fault("is too large")
     if field.multiple_of is not None and not _is_multiple(number, field.multiple_of):
-        raise _Fault("is between two steps")
+        raise _Fault("is not a multiple of the step")
     return number
 
 
 def _is_multiple(number: float, step: float) -> bool:
     if isinstance(number, int) and isinstance(step, int):
         return number % step == 0
-    # 0.3 counts as a multiple of 0.1: what is left over is rounding
+    # 0.3 counts as a multiple of 0.1: the remainder is a rounding error
     return math.isfinite(number) and abs(math.remainder(number, step)) <= 1e-12 * max(abs(number), abs(step))
 
 
@@ -168,15 +179,15 @@ def _to_path(field: Field, value: Any) -> Path:
 
 
 def _to_choice(field: Field, value: Any) -> Any:
-    """The choice that a label, a value, or an Enum's value names; a label wins over an equal value."""
+    """Return the choice that a label, a value, or an Enum's value names; a label takes precedence over a value."""
     choices = field.choices or {}
     if isinstance(value, str) and not isinstance(value, Enum) and value in choices:
         return choices[value]
-    for same in (operator.is_, _equal, _names):
+    for matches in (operator.is_, _equal, _names):
         for choice in choices.values():
-            if same(choice, value):
+            if matches(choice, value):
                 return choice
-    raise _Fault("is none of the choices")
+    raise _Fault("is not one of the choices")
 
 
 def _names(choice: Any, value: Any) -> bool:
@@ -184,10 +195,10 @@ def _names(choice: Any, value: Any) -> bool:
 
 
 def _equal(left: Any, right: Any) -> bool:
-    """Equality that holds for arrays (never equal) and tells True from 1."""
+    """Compare two values; arrays are never equal, and True is not 1."""
     try:
         equal = left == right
-    except Exception:  # a user's type may refuse to compare
+    except Exception:  # the comparison of a user's type may raise anything
         return False
     return is_bool(equal) and bool(equal) and is_bool(left) == is_bool(right)
 
@@ -196,7 +207,7 @@ def _to_numbers(field: Field, value: Any) -> Any:
     if getattr(value, "ndim", None) == 1 and hasattr(value, "tolist"):
         value = value.tolist()  # a numpy array
     if not isinstance(value, list | tuple | range):
-        raise _Fault("is no sequence of numbers")
+        raise _Fault("is not a sequence of numbers")
     _check_length(field, value)
     places = field.items if len(field.items) > 1 else itertools.repeat(field.items[0])
     container: Any = field.container

@@ -1,4 +1,4 @@
-"""What one parameter takes, in JSON Schema's words; it knows no screen, so that every face can share it."""
+"""What values one parameter accepts, with JSON Schema's names; independent of any user interface."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Kind = Literal["integer", "number", "boolean", "string", "choice", "path", "numb
 
 
 class _Required(Enum):
-    """An Enum, because its one member stays itself when copied or pickled."""
+    """An Enum, because its only member stays the same object when copied or pickled."""
 
     REQUIRED = "REQUIRED"
 
@@ -21,26 +21,56 @@ class _Required(Enum):
 
 
 REQUIRED: Final = _Required.REQUIRED
-"""The default of a field that has none."""
+"""Marks a field without a default."""
 
 
 @dataclass(frozen=True)
 class Field:
-    """What one parameter takes.
+    """What values one parameter accepts.
 
     Parameters
     ----------
-    name : the parameter's name
-    kind : what the value is; 'any' is passed through unchecked
-    default : value taken where none is given; REQUIRED where there is none
-    optional : whether None is accepted as well
-    choices : label -> value, for kind 'choice'
-    minimum, exclusive_minimum, maximum, exclusive_maximum, multiple_of : bounds of an integer or a number
-    min_items, max_items : bounds on the length of numbers, or of a string
-    container : tuple or list, for kind 'numbers'
-    items : for kind 'numbers', one Field for each place, or a single one that holds for all places
-    help : what the docstring says of the parameter
-    unit : the value's unit, such as 's'
+    name : str
+        The parameter's name.
+    kind : {'integer', 'number', 'boolean', 'string', 'choice', 'path', 'numbers', 'any'}
+        Kind of value; 'any' is not checked.
+    default : Any, default REQUIRED
+        Value that is used if none is given; REQUIRED if one must be given.
+    optional : bool, default False
+        Whether None is accepted as well.
+    choices : mapping of str to Any, optional
+        Label -> value, for kind 'choice'.
+    minimum : float, optional
+        Lowest value of an integer or a number, itself included.
+    exclusive_minimum : float, optional
+        Lower bound of an integer or a number, itself excluded.
+    maximum : float, optional
+        Highest value of an integer or a number, itself included.
+    exclusive_maximum : float, optional
+        Upper bound of an integer or a number, itself excluded.
+    multiple_of : float, optional
+        Step of which an integer or a number must be a multiple.
+    min_items : int, optional
+        Minimum length of numbers or of a string.
+    max_items : int, optional
+        Maximum length of numbers or of a string.
+    container : type, optional
+        tuple or list, for kind 'numbers'.
+    items : tuple of Field, default ()
+        For kind 'numbers': one field for each position, or a single one that applies to all.
+    help : str, default ''
+        Description of the parameter, from its docstring.
+    unit : str, default ''
+        Unit of the value, such as 's'.
+
+    Examples
+    --------
+    >>> import nmlab
+    >>> field = nmlab.Field("nsim", "integer", default=100, minimum=1)
+    >>> field.required
+    False
+    >>> nmlab.Field("nsim", "integer").required
+    True
     """
 
     name: str
@@ -67,12 +97,12 @@ class Field:
 
     @property
     def item_kind(self) -> Kind:
-        """What all items of kind 'numbers' are: 'integer' or 'number'."""
+        """Kind of the items of kind 'numbers': 'integer' if all of them are, otherwise 'number'."""
         return "integer" if all(item.kind == "integer" for item in self.items) else "number"
 
 
 def expected(field: Field) -> str:
-    """Say what a field takes, such as 'an integer >= 1' or 'a tuple of 2 numbers, or None'."""
+    """Return a text for what a field accepts, such as 'an integer >= 1' or 'a tuple of 2 numbers, or None'."""
     if field.kind == "choice":
         labels = [repr(label) for label in field.choices or {}]
         text = labels[0] if len(labels) == 1 else f"one of {', '.join(labels)}"
@@ -122,24 +152,38 @@ def _length_text(field: Field) -> str:
 
 
 def unknown_name(name: str, known: Sequence[str], elsewhere: Mapping[str, str] | None = None) -> str:
-    """Say that a name is unknown, which one may be meant, and which there are.
+    """Return a message about an unknown name, with the name that may be meant and all known names.
 
-    Parameters: `elsewhere`, names that are given in another place, and how.
+    Parameters
+    ----------
+    name : str
+        The unknown name.
+    known : sequence of str
+        All known names.
+    elsewhere : mapping of str to str, optional
+        Names that must be given in another place, and how to give them there.
+
+    Returns
+    -------
+    str
+        The message.
     """
     others = elsewhere or {}
-    meant = did_you_mean(name, [*known, *others])
-    near = next((how for other, how in others.items() if other not in known and repr(other) in meant), "")
-    hint = f"{meant} {f'{near}. ' if near else ''}Known {'here ' if near else ''}are" if meant else "known are"
+    question = did_you_mean(name, [*known, *others])
+    remedy = next((how for other, how in others.items() if other not in known and repr(other) in question), "")
+    hint = (
+        f"{question} {f'{remedy}. ' if remedy else ''}Known {'here ' if remedy else ''}are" if question else "known are"
+    )
     return f"unknown name; {hint}: {', '.join(known) or 'none'}"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Ask whether the nearest of the known names is meant; '' where none is near."""
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f"did you mean {near[0]!r}?" if near else ""
+    """Return a question that suggests the closest known name; '' if none is close."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean {close[0]!r}?" if close else ""
 
 
 def is_bool(value: Any) -> bool:
-    """Tell whether a value is Python's or numpy's True or False."""
+    """Return whether a value is Python's or numpy's True or False."""
     kind = type(value)
     return kind is bool or (kind.__module__ == "numpy" and kind.__name__ in ("bool", "bool_"))

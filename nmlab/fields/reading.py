@@ -25,19 +25,47 @@ from nmlab.fields.field import REQUIRED, Field, Kind, is_bool, unknown_name
 def fields_of(
     function: Callable[..., Any], choices: Mapping[str, Mapping[str, Any] | Iterable[Any]] | None = None
 ) -> tuple[Field, ...]:
-    """Read the fields of a function's parameters, in their order.
+    """Read a function's signature and docstring as one `Field` for each parameter.
+
+    Kind, bounds, unit and choices come from the annotation, the default from the signature, and the help from the
+    Parameters section of the docstring. `*args` and `**kwargs` have no field.
 
     Parameters
     ----------
-    function : any callable: a function, method, partial, or object with `__call__`.
-        `*args` and `**kwargs` give no field
-    choices : values to choose from by name, for parameters that no widget can make:
-        parameter -> {label: value}, or parameter -> values, whose labels are then str(value)
+    function : callable
+        A function, method, partial, or object with `__call__`.
+    choices : mapping, optional
+        Values to choose from, for parameters whose values no widget can make: parameter -> {label: value}, or
+        parameter -> values, whose labels are then `str(value)`.
+
+    Returns
+    -------
+    tuple of Field
+        The fields, in the order of the parameters.
 
     Raises
     ------
     FieldError
-        Where a parameter is positional-only, `choices` names none or has none, or there is no signature.
+        If a parameter is positional-only, `choices` has an unknown parameter or no values for one, or the signature
+        cannot be read.
+
+    Examples
+    --------
+    >>> import nmlab
+    >>> def data_setup_function(nsim: int = 100, noise: float = 0.1):
+    ...     '''Simulate the data.
+    ...
+    ...     Parameters
+    ...     ----------
+    ...     nsim : int
+    ...         Number of simulations.
+    ...     noise : float
+    ...         Standard deviation of the noise.
+    ...     '''
+    >>> for field in nmlab.fields_of(data_setup_function):
+    ...     print(field.name, field.kind, field.default, field.help)
+    nsim integer 100 Number of simulations.
+    noise number 0.1 Standard deviation of the noise.
     """
     subject = f"the parameters of {_name_of(function)}"
     chosen = {name: _labelled(values) if _is_collection(values) else {} for name, values in (choices or {}).items()}
@@ -58,7 +86,7 @@ def fields_of(
         if parameter.kind is parameter.POSITIONAL_ONLY
     }
     faults |= {
-        name: "its choices are empty or no collection; give {label: value} or a list of values"
+        name: "its choices are empty or not a collection; give {label: value} or a list of values"
         for name, labels in chosen.items()
         if not labels
     }
@@ -81,18 +109,22 @@ def fields_of(
 
 
 def takes_any_keyword(function: Callable[..., Any]) -> bool:
-    """Tell whether a function has `**kwargs`, so that names beyond its fields are well."""
+    """Return whether a function has `**kwargs`, so that it accepts names beyond its fields."""
     return any(p.kind is p.VAR_KEYWORD for p in inspect.signature(function).parameters.values())
 
 
 def fields_of_model(model: type[BaseModel]) -> tuple[Field, ...]:
-    """Read the fields of a pydantic model, in their order; a field's description becomes its help."""
+    """Return the fields of a pydantic model, in their order.
+
+    The help of a field is its description, or else what the Parameters section of the model's docstring says of it.
+    """
+    helps = _parameter_helps(inspect.getdoc(model) or "")
     return tuple(
         _field(
             name,
             Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation,
             REQUIRED if info.is_required() else info.get_default(call_default_factory=True, validated_data={}),
-            info.description or "",
+            info.description or helps.get(name, ""),
         )
         for name, info in model.model_fields.items()
     )
@@ -102,9 +134,9 @@ def _field(name: str, annotation: Any, default: Any, explanation: str) -> Field:
     origin = get_origin(annotation) or annotation
     if annotation is inspect.Parameter.empty or (origin in _CONTAINERS and not get_args(annotation)):
         annotation = _annotation_of(default)
-    words: dict[str, Any] = {"help": explanation, **_described(annotation)}
-    words["optional"] = words.get("optional", False) or default is None
-    return Field(name=name, default=default, **words)
+    keywords: dict[str, Any] = {"help": explanation, **_described(annotation)}
+    keywords["optional"] = keywords.get("optional", False) or default is None
+    return Field(name=name, default=default, **keywords)
 
 
 def _name_of(function: Callable[..., Any]) -> str:
@@ -113,7 +145,7 @@ def _name_of(function: Callable[..., Any]) -> str:
 
 
 def _underlying(function: Any) -> Any:
-    """The plain function, with its globals and docstring, below partials, wrappers, methods and objects."""
+    """Return the plain function, with its globals and docstring, below partials, wrappers, methods and objects."""
     while True:
         if isinstance(function, functools.partial):
             function = function.func
@@ -130,18 +162,18 @@ def _underlying(function: Any) -> Any:
 
 
 def _resolved(annotation: Any, namespace: dict[str, Any]) -> Any:
-    """The annotation with its strings evaluated; empty where that fails, so that only this one is lost."""
+    """Return the annotation with its strings evaluated; empty if that fails, so that only this one is lost."""
     holder = SimpleNamespace(__annotations__={"it": annotation})
     try:
         return get_type_hints(holder, namespace, include_extras=True)["it"]
-    except Exception:  # evaluating someone's string may raise anything
+    except Exception:  # evaluating a user's string may raise anything
         return inspect.Parameter.empty
 
 
 def _parameter_helps(docstring: str) -> dict[str, str]:
     try:
         parameters = docstring_parser.parse(docstring).params
-    except Exception:  # an odd docstring is no reason to refuse its function
+    except Exception:  # a malformed docstring is no reason to reject its function
         return {}
     helps: dict[str, str] = {}
     for parameter in parameters:
@@ -167,7 +199,7 @@ _LENGTHS = {
 
 
 def _described(annotation: Any) -> dict[str, Any]:
-    """The keywords of a Field that an annotation settles."""
+    """Return the keywords of a Field that an annotation determines."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _with_metadata(_described(arguments[0]), arguments[1:])
@@ -186,24 +218,24 @@ def _described(annotation: Any) -> dict[str, Any]:
 
 
 def _described_union(members: tuple[Any, ...]) -> dict[str, Any]:
-    some = [member for member in members if member is not type(None)]
-    if len(some) == 1:
-        words = _described(some[0])
-    elif all(get_origin(member) is Literal for member in some):
-        words = _described(Literal[*itertools.chain(*map(get_args, some))])
-    elif all(inspect.isclass(member) for member in some):
-        words = _described(_UNIONS.get(frozenset(some)))
+    types = [member for member in members if member is not type(None)]
+    if len(types) == 1:
+        keywords = _described(types[0])
+    elif all(get_origin(member) is Literal for member in types):
+        keywords = _described(Literal[*itertools.chain(*map(get_args, types))])
+    elif all(inspect.isclass(member) for member in types):
+        keywords = _described(_UNIONS.get(frozenset(types)))
     else:
-        words = {"kind": "any"}
-    return words | {"optional": words.get("optional", False) or len(some) < len(members)}
+        keywords = {"kind": "any"}
+    return keywords | {"optional": keywords.get("optional", False) or len(types) < len(members)}
 
 
 def _described_numbers(container: type, arguments: tuple[Any, ...]) -> dict[str, Any]:
     any_length = container is list or arguments[-1] is Ellipsis
     described = [_described(argument) for argument in (arguments[:1] if any_length else arguments)]
-    if any(words["kind"] not in ("integer", "number") or words.get("optional") for words in described):
+    if any(keywords["kind"] not in ("integer", "number") or keywords.get("optional") for keywords in described):
         return {"kind": "any"}
-    items = tuple(Field(name=f"item {place}", **words) for place, words in enumerate(described))
+    items = tuple(Field(name=f"item {place}", **keywords) for place, keywords in enumerate(described))
     length = None if any_length else len(items)
     return {
         "kind": "numbers",
@@ -214,28 +246,30 @@ def _described_numbers(container: type, arguments: tuple[Any, ...]) -> dict[str,
     }
 
 
-def _with_metadata(words: dict[str, Any], metadata: Iterable[Any]) -> dict[str, Any]:
-    """The words with what stands beside the type in Annotated; bounds on a container hold for each item."""
+def _with_metadata(keywords: dict[str, Any], metadata: Iterable[Any]) -> dict[str, Any]:
+    """Add what Annotated holds beside the type to the keywords; bounds on a container apply to each item."""
     for note in metadata:
         if isinstance(note, FieldInfo):
-            words = _with_metadata(words, note.metadata) | ({"help": note.description} if note.description else {})
+            keywords = _with_metadata(keywords, note.metadata) | (
+                {"help": note.description} if note.description else {}
+            )
         elif isinstance(note, annotated_types.GroupedMetadata):  # Interval, Len
-            words = _with_metadata(words, note)
+            keywords = _with_metadata(keywords, note)
         elif isinstance(note, annotated_types.Unit):
-            words = words | {"unit": note.unit}
-        elif type(note) in _BOUNDS and words["kind"] in ("integer", "number", "numbers"):
+            keywords = keywords | {"unit": note.unit}
+        elif type(note) in _BOUNDS and keywords["kind"] in ("integer", "number", "numbers"):
             word, attribute = _BOUNDS[type(note)]
             bound = {word: getattr(note, attribute)}
-            items = words.get("items")
-            words = words | ({"items": tuple(replace(item, **bound) for item in items)} if items else bound)
-        elif type(note) in _LENGTHS and words["kind"] in ("numbers", "string"):
+            items = keywords.get("items")
+            keywords = keywords | ({"items": tuple(replace(item, **bound) for item in items)} if items else bound)
+        elif type(note) in _LENGTHS and keywords["kind"] in ("numbers", "string"):
             word, attribute = _LENGTHS[type(note)]
-            words = words | {word: getattr(note, attribute)}
-    return words
+            keywords = keywords | {word: getattr(note, attribute)}
+    return keywords
 
 
 def _annotation_of(default: Any) -> Any:
-    """The annotation that an author would have written for a default."""
+    """Return the annotation that fits a default."""
     if default is REQUIRED:
         return Any
     if isinstance(default, Enum):
@@ -258,7 +292,7 @@ def _is_collection(values: Any) -> bool:
 
 
 def _labelled(values: Mapping[str, Any] | Iterable[Any]) -> dict[str, Any]:
-    """label -> value; a string is its own label, and values that print alike get a number."""
+    """Return label -> value; a string is its own label, and values with the same text get a number."""
     if isinstance(values, Mapping):
         return {str(label): value for label, value in values.items()}
     values = list(values)

@@ -1,4 +1,4 @@
-"""Everything that a user may set of a fit: the record (`options`), its checks, its way to JSON and back.
+"""All options of a fit: the model (`options`), its checks, and its conversion to JSON and back.
 
 Imports `errors`, `fields`.
 """

@@ -1,4 +1,4 @@
-"""What options take beyond what their types say; a look says what is wrong and what is right, or None."""
+"""Checks of options beyond their types; each returns what is wrong and what would be valid, or None."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OFFERED: dict[str, dict[str, Any]] = {
     | {name: name for name in ("CosineAnnealingLR", "ExponentialLR", "ReduceLROnPlateau", "StepLR")},
     "profiler": {"none": None} | {name: name for name in ("simple", "advanced", "pytorch")},
 }
-"""What a form offers where code may give more, by option: label -> value. Code may give the labels too."""
+"""Choices that a form offers for options of which code may give more: label -> value. Code may give labels too."""
 
 SCHEDULER_ARGUMENTS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "CosineAnnealingLR": lambda options: {"T_max": options.max_epochs},
@@ -28,12 +28,12 @@ SCHEDULER_ARGUMENTS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "ReduceLROnPlateau": lambda options: {"mode": options.mode},
     "StepLR": lambda options: {"step_size": -(-options.max_epochs // 3)},
 }
-"""Arguments by which the schedulers span the fit, beside PyTorch's defaults."""
+"""Arguments that set up the schedulers for the length of the fit; others have PyTorch's defaults."""
 
 # Lightning's own short forms of a precision
 _PRECISIONS = {"16": "16-mixed", "32": "32-true", "64": "64-true", "bf16": "bf16-mixed"}
 
-# Arguments of Lightning's Trainer that nmlab sets itself, and how to get what they give
+# Arguments of Lightning's Trainer that nmlab sets itself, and what to use instead
 _SET_BY_NMLAB = {
     "logger": "give loggers=[…] or tensorboard=False",
     "enable_checkpointing": "give checkpoint=True or False",
@@ -46,7 +46,25 @@ _SET_BY_NMLAB = {
 
 
 def checked(options: type[BaseModel], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values given as the options take them; FieldError with every fault at once."""
+    """Return values converted to the types of the options.
+
+    Parameters
+    ----------
+    options : type of BaseModel
+        The model, whose fields are the options.
+    given : mapping
+        Values by option.
+
+    Returns
+    -------
+    dict
+        The converted values, by option.
+
+    Raises
+    ------
+    FieldError
+        If values are not valid; the error reports all faults.
+    """
     values = dict(given)
     for name, offered in OFFERED.items():
         if isinstance(values.get(name), str):
@@ -54,7 +72,7 @@ def checked(options: type[BaseModel], given: Mapping[str, Any]) -> dict[str, Any
     if type(values.get("precision")) in (int, str):
         values["precision"] = _PRECISIONS.get(str(values["precision"]), values["precision"])
     fields = fields_of_model(options)
-    faults = {name: fault for name, look in _LOOKS.items() if name in values and (fault := look(values[name]))}
+    faults = {name: fault for name, find in _CHECKS.items() if name in values and (fault := find(values[name]))}
     if fault := _trainer_kwargs_fault(values.get("trainer_kwargs", {}), options):
         faults["trainer_kwargs"] = fault
     if values.get("accelerator") == "cpu" and isinstance(values.get("devices"), list | tuple):
@@ -70,12 +88,12 @@ def checked(options: type[BaseModel], given: Mapping[str, Any]) -> dict[str, Any
 
 
 def option_fault(name: str, text: str) -> FieldError:
-    """Return the error that one option is wrong, to be raised."""
+    """Return the error to raise for a single option."""
     return FieldError({name: text}, "TrainerOptions")
 
 
 def class_named(name: str, module: ModuleType, base: type) -> Any:
-    """Return the class of this name in a module, upper or lower case; None if there is none."""
+    """Return the class of this name in a module, regardless of case; None if there is none."""
     return {known.lower(): kind for known, kind in _classes(module, base).items()}.get(name.lower())
 
 
@@ -116,25 +134,26 @@ def _maker_fault(value: Any, module: ModuleType, base: type, *, instances: bool)
     if isinstance(value, str):
         return None if class_named(value, module, base) else f"{value!r}: {unknown_name(value, names)}"
     if inspect.isclass(value):
-        well = issubclass(value, base)
+        valid = issubclass(value, base)
     else:
-        well = callable(value) or (instances and isinstance(value, base))
-    right = f"a name ({', '.join(names)}), a class or a function that makes one{', or one itself' * instances}"
-    return None if well else f"{value!r} makes no {noun}; give {right}"
+        valid = callable(value) or (instances and isinstance(value, base))
+    article = "an" if noun[0] in "AEIOUL" else "a"  # an LRScheduler
+    remedy = f"a name ({', '.join(names)}), a class, or a function that returns one{', or the object' * instances}"
+    return None if valid else f"{value!r} does not make {article} {noun}; give {remedy}"
 
 
 def _devices_fault(value: Any) -> str | None:
-    some = value if isinstance(value, list | tuple) else [value]
-    well = len(some) == 1 and type(some[0]) is int and (some[0] >= 0 if some is value else value == 1)
-    return None if well else f"{value!r} is not one device, and only one works today; give 1, or [i] to choose GPU i"
+    devices = value if isinstance(value, list | tuple) else [value]
+    valid = len(devices) == 1 and type(devices[0]) is int and (devices[0] >= 0 if devices is value else value == 1)
+    return None if valid else f"{value!r} is not one device, and only one is supported; give 1, or [i] for GPU i"
 
 
 def _num_nodes_fault(value: Any) -> str | None:
-    return None if type(value) is int and value == 1 else f"{value!r}: only one machine works today; give 1"
+    return None if type(value) is int and value == 1 else f"{value!r}: only one machine is supported; give 1"
 
 
 def _strategy_fault(value: Any) -> str | None:
-    return None if value == "auto" else f"{value!r}: only one device works today, without a strategy; give 'auto'"
+    return None if value == "auto" else f"{value!r}: only one device is supported, without a strategy; give 'auto'"
 
 
 def _profiler_fault(value: Any) -> str | None:
@@ -146,25 +165,26 @@ def _profiler_fault(value: Any) -> str | None:
 
         if isinstance(value, Profiler):
             return None
-    return f"{value!r} is no profiler; give one of {', '.join(map(repr, names))}, or a Profiler of Lightning"
+    return f"{value!r} is not a profiler; give one of {', '.join(map(repr, names))}, or a Profiler of Lightning"
 
 
 def _trainer_kwargs_fault(value: Any, options: type[BaseModel]) -> str | None:
     if not isinstance(value, Mapping):
-        return f"{value!r} is not a dict; give {{'accumulate_grad_batches': 2}} or the like"
+        return f"{value!r} is not a dict; give one such as {{'accumulate_grad_batches': 2}}"
     if not value:
         return None
     from lightning.pytorch import Trainer
 
-    takes = [name for name in inspect.signature(Trainer).parameters if name not in _SET_BY_NMLAB]
+    accepted = [name for name in inspect.signature(Trainer).parameters if name not in _SET_BY_NMLAB]
     faults = []
     for name in value:
         if name in _SET_BY_NMLAB:
             faults.append(f"{name!r} is set by nmlab: {_SET_BY_NMLAB[name]}")
         elif name in options.model_fields:
             faults.append(f"{name!r} is an option: give TrainerOptions({name}=…)")
-        elif name not in takes:
-            faults.append(f"{name!r}: {unknown_name(str(name), [n for n in takes if n not in options.model_fields])}")
+        elif name not in accepted:
+            known = [argument for argument in accepted if argument not in options.model_fields]
+            faults.append(f"{name!r}: {unknown_name(str(name), known)}")
     return "; ".join(faults) or None
 
 
@@ -185,14 +205,14 @@ def _loggers_fault(value: Any) -> str | None:
 
 
 def _members_fault(value: Any, kind: type) -> str | None:
-    right = f"give a list of Lightning's {kind.__name__} objects"
+    remedy = f"give a list of Lightning's {kind.__name__} objects"
     if not isinstance(value, list | tuple):
-        return f"{value!r} is not a list; {right}"
-    strange = ", ".join(repr(member) for member in value if not isinstance(member, kind))
-    return f"no {kind.__name__}: {strange}; {right}" if strange else None
+        return f"{value!r} is not a list; {remedy}"
+    others = ", ".join(repr(member) for member in value if not isinstance(member, kind))
+    return f"not a {kind.__name__}: {others}; {remedy}" if others else None
 
 
-_LOOKS: dict[str, Callable[[Any], str | None]] = {
+_CHECKS: dict[str, Callable[[Any], str | None]] = {
     "optimizer": _optimizer_fault,
     "lr_scheduler": _scheduler_fault,
     "devices": _devices_fault,

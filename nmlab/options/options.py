@@ -1,4 +1,4 @@
-"""Everything that a user may set of a fit, in Lightning's spelling, checked at once and not hours later."""
+"""All options of a fit, with Lightning's names; checked when they are given, not hours later."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from annotated_types import Ge, Gt, Le
 from pydantic import AfterValidator, BaseModel, ConfigDict
-from pydantic import Field as Option
 
 from nmlab.fields import Field, fields_of_model
 from nmlab.options.as_json import as_json, class_stored, holds_stand_in
@@ -34,77 +33,114 @@ Precision = Literal[
 
 
 class TrainerOptions(BaseModel):
-    """How to fit; all by keyword, the defaults as LitTrainer's, except for one device and CUDA before MPS.
+    """Options of a fit, given by keyword.
+
+    The defaults are those of NeuroMANCER's LitTrainer, except that one device is used and that 'auto' never chooses
+    MPS. The object is frozen; `replace` returns a changed copy.
+
+    Parameters
+    ----------
+    max_epochs : int, default 1000
+        Maximum number of epochs.
+    lr : float, default 1e-3
+        Learning rate. Not used if the optimizer is given as a function or an object, which sets its own.
+    optimizer : str, class, callable or torch.optim.Optimizer, optional
+        Name or class of an optimizer in torch.optim, function that takes the list of parameters and returns an
+        optimizer (and sets its own learning rate), or an optimizer. Default: Adam with betas (0.0, 0.9).
+    patience : int, optional
+        Number of epochs without improvement of the monitored metric after which training stops. Default: no early
+        stopping.
+    seed : int, optional
+        Seed of all random numbers, from 0 to 2**32 - 1. Default: a random seed, which is recorded.
+    lr_scheduler : str, class or callable, optional
+        Learning rate scheduler, stepped once per epoch. Name or class of a scheduler in torch.optim.lr_scheduler, or
+        function that takes the optimizer and returns a scheduler. A scheduler given by name is set up for the length
+        of the fit: CosineAnnealingLR and PolynomialLR end with it, ExponentialLR ends at 1 % of lr, StepLR divides lr
+        by 10 after each third, ReduceLROnPlateau follows the monitored metric. Default: a constant learning rate.
+    warmup : int, default 0
+        Epochs to train before early stopping is active.
+    gradient_clip_val : float, default 100.0
+        Maximum norm of the gradient; larger gradients are scaled down. None: no clipping.
+    shuffle : bool, default False
+        Whether to shuffle the training samples in each epoch.
+    monitor : str, optional
+        Metric that decides which epoch is the best. Default: dev_loss, or train_loss without a dev split.
+    mode : {'min', 'max'}, default 'min'
+        Whether a lower or a higher value of the monitored metric is better.
+    accelerator : {'auto', 'cpu', 'cuda', 'gpu', 'mps'}, default 'auto'
+        Hardware to compute on. auto: CUDA if it is available, otherwise the CPU; MPS only if it is given by name.
+    devices : int or list of int, default 1
+        Device to use: 1, or [i] for GPU i. Only one device is supported.
+    num_nodes : int, default 1
+        Number of machines. Only 1 is supported.
+    strategy : str, default 'auto'
+        How several devices share the work. Only 'auto' is supported.
+    precision : str, default '32-true'
+        Floating-point precision, by Lightning's names, such as '64-true' or 'bf16-mixed'.
+    profiler : str or lightning.pytorch.profilers.Profiler, optional
+        Measures where the training time is spent; the result is shown in the tab Profile and in run.profile.
+        'simple': by step of the training loop; 'advanced': by Python function as well; 'pytorch': by operator as well,
+        with a trace of a few steps. Or one of Lightning's Profiler objects, which also writes its own report.
+        Default: no profiler.
+    checkpoint : bool, default True
+        Whether to save the best and the last state in the run's folder.
+    tensorboard : bool, default True
+        Whether to write TensorBoard events to the run's folder.
+    num_workers : int, default 0
+        Number of subprocesses that load data.
+    trainer_kwargs : dict, optional
+        Further arguments of Lightning's Trainer.
+    callbacks : sequence of lightning.pytorch.Callback, optional
+        Lightning Callback objects to add.
+    loggers : sequence of lightning.pytorch.loggers.Logger, optional
+        Lightning Logger objects to add.
 
     Raises
     ------
     FieldError
-        With all faults at once, by option.
+        If values are not valid; the error reports all faults, by option.
+
+    Examples
+    --------
+    >>> import nmlab
+    >>> options = nmlab.TrainerOptions(max_epochs=20, lr=0.01)
+    >>> options
+    TrainerOptions(max_epochs=20, lr=0.01)
+    >>> options.replace(lr=0.1).lr
+    0.1
+    >>> nmlab.TrainerOptions(max_epochs=0, lr=-1.0)
+    Traceback (most recent call last):
+        ...
+    nmlab.errors.FieldError: TrainerOptions:
+      max_epochs: 0 is too small; give an integer >= 1
+      lr: -1.0 is too small; give a number > 0
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
-    max_epochs: Annotated[int, Ge(1)] = Option(default=1000, description="Most epochs to train.")
-    lr: Annotated[float, Gt(0)] = Option(
-        default=1e-3,
-        description="Learning rate. An optimizer that code makes by a function or as an object sets its own.",
-    )
-    optimizer: Any = Option(
-        default=None,
-        description="Default: Adam with betas (0.0, 0.9). Name or class of an optimizer in torch.optim, function of "
-        "the list of parameters that returns an optimizer (and sets its own learning rate), or an optimizer.",
-    )
-    patience: Annotated[int, Ge(1)] | None = Option(
-        default=None,
-        description="Epochs without improvement of the monitor after which to stop. Default: never.",
-    )
-    seed: Annotated[int, Ge(0), Le(2**32 - 1)] | None = Option(
-        default=None, description="Seed of all random numbers. Default: one is drawn and recorded."
-    )
-    lr_scheduler: Any = Option(
-        default=None,
-        description="How the learning rate falls, stepped each epoch. Name or class of a scheduler in "
-        "torch.optim.lr_scheduler, or function of the optimizer that returns one. By name they span the fit: "
-        "CosineAnnealingLR and PolynomialLR end with it, ExponentialLR ends at 1 % of lr, StepLR divides lr by 10 at "
-        "each third, ReduceLROnPlateau follows the monitor.",
-    )
-    warmup: Annotated[int, Ge(0)] = Option(default=0, description="Epochs before patience counts.")
-    gradient_clip_val: Annotated[float, Ge(0)] | None = Option(
-        default=100.0,
-        description="Largest norm of the gradient; larger ones are scaled down. None: no clipping.",
-    )
-    shuffle: bool = Option(default=False, description="Whether to shuffle the training samples in each epoch.")
-    monitor: str | None = Option(
-        default=None,
-        description="Metric that says which epoch is best. Default: dev_loss, or train_loss without dev split.",
-    )
-    mode: Literal["min", "max"] = Option(default="min", description="Whether less or more of the monitor is better.")
-    accelerator: Literal["auto", "cpu", "cuda", "gpu", "mps"] = Option(
-        default="auto",
-        description="Where to compute; auto: CUDA if there is one, else CPU; MPS only by name.",
-    )
-    devices: int | list[int] = Option(default=1, description="One device: 1, or [i] to choose GPU i.")
-    num_nodes: int = Option(default=1, description="Number of machines; 1 today.")
-    strategy: str = Option(default="auto", description="How several devices share the work; 'auto' today.")
-    precision: Precision = Option(default="32-true", description="Floating-point precision, by Lightning's names.")
-    profiler: Any = Option(
-        default=None,
-        description="Where the training's time goes, told in the tab Profile and run.profile. 'simple': by step of the "
-        "loop; 'advanced': by Python function too; 'pytorch': by operator too, with a trace of a few steps. Or one of "
-        "Lightning's Profiler objects, which also reports as ever.",
-    )
-    checkpoint: bool = Option(
-        default=True, description="Whether to keep the best and the last state in the run's folder."
-    )
-    tensorboard: bool = Option(default=True, description="Whether to write TensorBoard events into the run's folder.")
-    num_workers: Annotated[int, Ge(0)] = Option(default=0, description="Processes that load data beside the fit.")
-    trainer_kwargs: dict[str, Any] = Option(default={}, description="Further arguments of Lightning's Trainer.")
-    callbacks: Annotated[Sequence[Any], AfterValidator(tuple)] = Option(
-        default=(), description="Lightning's Callback objects to add."
-    )
-    loggers: Annotated[Sequence[Any], AfterValidator(tuple)] = Option(
-        default=(), description="Lightning's Logger objects to add."
-    )
+    max_epochs: Annotated[int, Ge(1)] = 1000
+    lr: Annotated[float, Gt(0)] = 1e-3
+    optimizer: Any = None
+    patience: Annotated[int, Ge(1)] | None = None
+    seed: Annotated[int, Ge(0), Le(2**32 - 1)] | None = None
+    lr_scheduler: Any = None
+    warmup: Annotated[int, Ge(0)] = 0
+    gradient_clip_val: Annotated[float, Ge(0)] | None = 100.0
+    shuffle: bool = False
+    monitor: str | None = None
+    mode: Literal["min", "max"] = "min"
+    accelerator: Literal["auto", "cpu", "cuda", "gpu", "mps"] = "auto"
+    devices: int | list[int] = 1
+    num_nodes: int = 1
+    strategy: str = "auto"
+    precision: Precision = "32-true"
+    profiler: Any = None
+    checkpoint: bool = True
+    tensorboard: bool = True
+    num_workers: Annotated[int, Ge(0)] = 0
+    trainer_kwargs: dict[str, Any] = {}
+    callbacks: Annotated[Sequence[Any], AfterValidator(tuple)] = ()
+    loggers: Annotated[Sequence[Any], AfterValidator(tuple)] = ()
 
     if not TYPE_CHECKING:  # type checkers and editors read the fields above instead
 
@@ -116,9 +152,21 @@ class TrainerOptions(BaseModel):
 
     @classmethod
     def fields(cls) -> tuple[Field, ...]:
-        """Return the options as fields for a form, those that matter first.
+        """Return the options as fields for a form, the most important ones first.
 
-        `optimizer`, `lr_scheduler` and `profiler` are choices of common names here; code may give more.
+        In these fields `optimizer`, `lr_scheduler` and `profiler` are choices of common names; code may give more.
+
+        Returns
+        -------
+        tuple of Field
+            One field for each option. Its `help` is the option's description above.
+
+        Examples
+        --------
+        >>> import nmlab
+        >>> field = nmlab.TrainerOptions.fields()[0]
+        >>> field.name, field.help
+        ('max_epochs', 'Maximum number of epochs.')
         """
         return tuple(
             replace(field, kind="choice", choices=OFFERED[field.name], optional=False)
@@ -128,91 +176,212 @@ class TrainerOptions(BaseModel):
         )
 
     def replace(self, **changes: Any) -> Self:
-        """Return these options with some changed, checked anew; raises FieldError like the class itself."""
+        """Return a copy of these options with some of them changed.
+
+        Parameters
+        ----------
+        **changes : Any
+            New values by option.
+
+        Returns
+        -------
+        TrainerOptions
+            The copy.
+
+        Raises
+        ------
+        FieldError
+            If values are not valid, as for the class itself.
+
+        Examples
+        --------
+        >>> import nmlab
+        >>> nmlab.TrainerOptions(max_epochs=20).replace(patience=5)
+        TrainerOptions(max_epochs=20, patience=5)
+        """
         return type(self)(**{name: getattr(self, name) for name in self.model_fields_set} | changes)
 
     def resolved_accelerator(self) -> str:
-        """Return 'cuda', 'cpu' or 'mps': what to compute on; FieldError where this machine has none."""
+        """Return the accelerator that `accelerator` stands for on this machine.
+
+        Returns
+        -------
+        {'cpu', 'cuda', 'mps'}
+            The accelerator.
+
+        Raises
+        ------
+        FieldError
+            If this machine does not have it.
+
+        Examples
+        --------
+        >>> import nmlab
+        >>> nmlab.TrainerOptions(accelerator="cpu").resolved_accelerator()
+        'cpu'
+        """
         import torch
 
-        here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+        available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
         if self.accelerator == "auto":
-            return "cuda" if here["cuda"] else "cpu"
+            return "cuda" if available["cuda"] else "cpu"
         name = {"gpu": "cuda"}.get(self.accelerator, self.accelerator)
-        if not here[name]:
-            there = ", ".join(repr(other) for other, is_here in here.items() if is_here)
-            fault = f"PyTorch finds no {name} device here for {self.accelerator!r}; give 'auto' or one of {there}"
+        if not available[name]:
+            names = ", ".join(repr(other) for other, is_available in available.items() if is_available)
+            fault = f"PyTorch finds no {name} device here for {self.accelerator!r}; give 'auto' or one of {names}"
             raise option_fault("accelerator", fault)
         return name
 
     def build_optimizer(self, problem: nn.Module) -> Optimizer:
-        """Return the optimizer of a Problem's parameters that require gradients.
+        """Return the optimizer for the parameters of a Problem that require gradients.
 
-        Raises FieldError where there are none, a class cannot be made from (parameters, lr=lr), a function
-        returns no optimizer, or the optimizer holds parameters that are not this Problem's.
+        Parameters
+        ----------
+        problem : torch.nn.Module
+            The Problem.
+
+        Returns
+        -------
+        torch.optim.Optimizer
+            The optimizer.
+
+        Raises
+        ------
+        FieldError
+            If no parameter requires gradients, a class cannot be called with (parameters, lr=lr), a function does not
+            return an optimizer, or the optimizer holds parameters of something else than this Problem.
+
+        Examples
+        --------
+        >>> import nmlab
+        >>> import torch
+        >>> optimizer = nmlab.TrainerOptions(optimizer="SGD", lr=0.1).build_optimizer(torch.nn.Linear(2, 1))
+        >>> type(optimizer).__name__, optimizer.param_groups[0]["lr"]
+        ('SGD', 0.1)
         """
         import torch
 
-        given = self.optimizer
+        wanted = self.optimizer
         parameters = [parameter for parameter in problem.parameters() if parameter.requires_grad]
         if not parameters:
             raise option_fault(
                 "optimizer", f"{_titled(problem)} has no parameters that require gradients: nothing to train"
             )
-        if isinstance(given, torch.optim.Optimizer):
-            made = given
-        elif given is None:
+        if isinstance(wanted, torch.optim.Optimizer):
+            made = wanted
+        elif wanted is None:
             made = torch.optim.Adam(parameters, lr=self.lr, betas=(0.0, 0.9))
             step_together(made)
         else:
-            kind = class_named(given, torch.optim, torch.optim.Optimizer) if isinstance(given, str) else given
+            kind = class_named(wanted, torch.optim, torch.optim.Optimizer) if isinstance(wanted, str) else wanted
             made = _made("optimizer", kind, parameters, {"lr": self.lr})
             if not isinstance(made, torch.optim.Optimizer):
                 raise option_fault(
-                    "optimizer", f"{given!r} returned a {type(made).__name__}; return a torch.optim.Optimizer"
+                    "optimizer", f"{wanted!r} returned a {type(made).__name__}; return a torch.optim.Optimizer"
                 )
             if inspect.isclass(kind):
                 step_together(made)
         own = {id(parameter) for parameter in problem.parameters()}
         held = [parameter for group in made.param_groups for parameter in group["params"]]
-        strange = sum(id(parameter) not in own for parameter in held)
-        if strange:
+        foreign = sum(id(parameter) not in own for parameter in held)
+        if foreign:
             raise option_fault(
                 "optimizer",
-                f"{strange} of the {len(held)} tensors that this {type(made).__name__} holds are not of "
+                f"{foreign} of the {len(held)} tensors that this {type(made).__name__} holds do not belong to "
                 f"{_titled(problem)}; make it from problem.parameters(), or give a name, class or function",
             )
         return made
 
     def build_scheduler(self, optimizer: Optimizer) -> LRScheduler | None:
-        """Return the scheduler of an optimizer's learning rate, None where none is wanted.
+        """Return the learning rate scheduler for an optimizer.
 
-        Raises FieldError where a class cannot be made, or a function returns no scheduler of this optimizer.
+        Parameters
+        ----------
+        optimizer : torch.optim.Optimizer
+            The optimizer whose learning rate is scheduled.
+
+        Returns
+        -------
+        torch.optim.lr_scheduler.LRScheduler or None
+            The scheduler; None if the options name none.
+
+        Raises
+        ------
+        FieldError
+            If a class cannot be called with the optimizer, or a function does not return a scheduler of it.
+
+        Examples
+        --------
+        >>> import nmlab
+        >>> import torch
+        >>> options = nmlab.TrainerOptions(lr_scheduler="StepLR", max_epochs=30)
+        >>> scheduler = options.build_scheduler(options.build_optimizer(torch.nn.Linear(2, 1)))
+        >>> type(scheduler).__name__, scheduler.step_size
+        ('StepLR', 10)
         """
         from torch.optim import lr_scheduler as schedulers
 
-        given = self.lr_scheduler
-        if given is None:
+        wanted = self.lr_scheduler
+        if wanted is None:
             return None
-        kind = class_named(given, schedulers, schedulers.LRScheduler) if isinstance(given, str) else given
+        kind = class_named(wanted, schedulers, schedulers.LRScheduler) if isinstance(wanted, str) else wanted
         name = getattr(kind, "__name__", "")
         arguments = SCHEDULER_ARGUMENTS[name](self) if name in SCHEDULER_ARGUMENTS else {}
         made = _made("lr_scheduler", kind, optimizer, arguments)
         if not isinstance(made, schedulers.LRScheduler) or made.optimizer is not optimizer:
-            fault = f"{given!r} returned a {type(made).__name__}; return an LRScheduler of its argument"
+            fault = f"{wanted!r} returned a {type(made).__name__}; return an LRScheduler of its argument"
             raise option_fault("lr_scheduler", fault)
         return made
 
     def to_json(self) -> dict[str, Any]:
-        """Return all options as JSON; what is no JSON becomes {'name': …}, {'source': …} or {'repr': …}."""
+        """Return all options as JSON.
+
+        A class or function becomes {'name': …} if it can be imported, otherwise {'source': …}; any other object that
+        JSON cannot hold becomes {'repr': …}.
+
+        Returns
+        -------
+        dict
+            Values by option.
+
+        Examples
+        --------
+        >>> import nmlab
+        >>> import torch
+        >>> nmlab.TrainerOptions(optimizer=torch.optim.SGD).to_json()["optimizer"]
+        {'name': 'torch.optim.sgd.SGD'}
+        """
         return {name: as_json(getattr(self, name)) for name in type(self).model_fields}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> tuple[Self, list[str]]:
-        """Return the options that `to_json` wrote, and the names of those that could not be rebuilt.
+        """Return options from the JSON that `to_json` returned.
 
-        JSON and classes of torch.optim come back; the rest, and options that this version does not know, is
-        named and left at its default. Raises FieldError where a value is wrong.
+        Plain values and classes of torch.optim are restored. Other values, and options that this version does not
+        have, are left at their defaults.
+
+        Parameters
+        ----------
+        data : mapping
+            Values by option.
+
+        Returns
+        -------
+        options : TrainerOptions
+            The options.
+        lost : list of str
+            Names of the options that could not be restored.
+
+        Raises
+        ------
+        FieldError
+            If a value is not valid.
+
+        Examples
+        --------
+        >>> import nmlab
+        >>> nmlab.TrainerOptions.from_json({"max_epochs": 20, "optimizer": {"repr": "<object>"}})
+        (TrainerOptions(max_epochs=20), ['optimizer'])
         """
         values, lost = {}, []
         for name, stored in data.items():
@@ -225,7 +394,7 @@ class TrainerOptions(BaseModel):
 
 
 def _made(name: str, maker: Any, argument: Any, keywords: dict[str, Any]) -> Any:
-    """What a class makes of the argument and the keywords, or a function of the argument alone."""
+    """Return what a class makes of the argument and the keywords, or a function of the argument alone."""
     if not inspect.isclass(maker):
         return maker(argument)
     make: Any = maker
@@ -234,7 +403,7 @@ def _made(name: str, maker: Any, argument: Any, keywords: dict[str, Any]) -> Any
     except (TypeError, ValueError) as error:
         called = ", ".join(["…", *(f"{key}={value!r}" for key, value in keywords.items())])
         raise option_fault(
-            name, f"{maker.__name__}({called}) failed: {error}; give a function that makes it"
+            name, f"{maker.__name__}({called}) failed: {error}; give a function that returns it"
         ) from error
 
 

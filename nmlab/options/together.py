@@ -1,4 +1,4 @@
-"""All parameter tensors stepped and clipped together, where that gives the same."""
+"""Optimizer steps and gradient clipping over all parameter tensors at once, with identical results."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
 SAME_TO_THE_LAST_BIT = ("Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "RMSprop", "Rprop", "SGD")
-"""PyTorch's optimizers that learn the same bits either way; a test holds them to it."""
+"""PyTorch's optimizers whose results are bitwise the same either way; a test verifies it."""
 
 
 def step_together(optimizer: Optimizer) -> None:
-    """Let PyTorch update all tensors by one call an operation on the CPU too, where by itself it goes one by one.
+    """Make an optimizer update all tensors with one call per operation (`foreach`) on the CPU too.
 
-    On small networks that saves a quarter of Adam's step. Fused steps would save more, but round otherwise.
+    By default PyTorch updates them one by one there. On small networks this saves a quarter of Adam's step. Fused
+    steps would save more, but round differently.
     """
     kind = type(optimizer)
     if kind.__name__ not in SAME_TO_THE_LAST_BIT or not kind.__module__.startswith("torch.optim."):
@@ -26,12 +27,12 @@ def step_together(optimizer: Optimizer) -> None:
 
 
 def clip_together(optimizer: Optimizer, max_norm: float) -> None:
-    """Clip an optimizer's gradients by their norm as `torch.nn.utils.clip_grad_norm_` does, to the same bits.
+    """Clip an optimizer's gradients by their norm, with bitwise the same result as `torch.nn.utils.clip_grad_norm_`.
 
-    On small networks half of that function's time goes into sorting the tensors by device and kind, and a quarter into
+    On small networks that function spends half of its time on sorting the tensors by device and type, and a quarter on
     multiplying them by one.
     """
-    import torch  # not before it is needed: options are read long before a fit
+    import torch  # only when it is needed: options are read long before a fit
 
     held = [value for group in optimizer.param_groups for value in group["params"] if value.grad is not None]
     gradients = [value.grad for value in held]
@@ -41,5 +42,5 @@ def clip_together(optimizer: Optimizer, max_norm: float) -> None:
         with torch.no_grad():
             norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
             factor = max_norm / (norm + 1e-6)
-            if factor.device.type != "cpu" or not factor >= 1.0:  # elsewhere the question would wait for the device
+            if factor.device.type != "cpu" or not factor >= 1.0:  # elsewhere the comparison would wait for the device
                 torch._foreach_mul_(gradients, torch.clamp(factor, max=1.0))

@@ -1,23 +1,23 @@
-"""Runs on disk: a folder for each, the truth that every view of a run reads.
+"""Runs on disk: one folder for each run, which every view of the run reads.
 
     nmlab_runs/
         .gitignore            "*"
-        .ids/0007/            a number that was given out; made by an atomic mkdir, never given twice
+        .ids/0007/            a number in use; reserved by an atomic mkdir and never used again
         .trash/               deleted runs, until the trash is emptied
         0007-rosenbrock/
-            settings.json     what the run was asked to do; written before the data are made
-            status.json       how it stands: state, error, test metrics, monitored metric
-            metrics.csv       one row an epoch, appended as it comes
+            settings.json     the run's settings; written before the data are made
+            status.json       state, error, test metrics, monitored metric
+            metrics.csv       one row per epoch, appended when the epoch ends
             checkpoints/      start.ckpt, best.ckpt, last.ckpt
-            label.json        what the user calls it, notes about it and guessed of it, once there is any
-            figures/          view.png and view.pdf: the last picture by the user's view
-            profile/          where the time went: profile.json, report.txt, a profiler's own; if one was asked for
-            log.txt           what Lightning had to say, warnings, tracebacks
+            label.json        the user's name, note and guess, if there are any
+            figures/          view.png and view.pdf: the last picture of the user's view
+            profile/          profile.json, report.txt and the profiler's own files, if a profiler was used
+            log.txt           output, Lightning's messages, warnings, tracebacks
             alive.lock        held by the process that fits
-            events.out.…      TensorBoard's
+            events.out.…      TensorBoard's events
 
-A run is `running` as long as its lock is held; one that says so without a holder was `interrupted`. Readers never
-write.
+A run is `running` as long as its lock is held. If its status says so while no process holds the lock, it was
+`interrupted`. Readers never write.
 
 Imports `errors`, `runtime`, `problem`.
 """

@@ -1,4 +1,4 @@
-"""Runs in one file that can be taken elsewhere, and read there again."""
+"""Export of runs to one file, and import from it."""
 
 from __future__ import annotations
 
@@ -22,33 +22,44 @@ RUNS = "runs"
 """The folder of the runs within an archive."""
 
 README = """\
-Runs of nmlab, as they stood when this file was made.
+Runs of nmlab, as they were when this file was made.
 
     import nmlab
-    runs = nmlab.load({name!r})    # puts them into the folder nmlab_runs; runs_dir=… for another
+    runs = nmlab.load({name!r})    # copies them to the folder nmlab_runs; runs_dir=… for another
     runs                           # the table
-    runs[-1].metrics               # a DataFrame with one row an epoch
-    runs[-1].restore(problem)      # the best weights, into a Problem of the same shape
+    runs[-1].metrics               # a DataFrame with one row per epoch
+    runs[-1].restore(problem)      # loads the best weights into a Problem with the same parameters
 
 Without nmlab: runs/*/settings.json, status.json and metrics.csv are text, checkpoints/*.ckpt is for torch.load.
 """
 
 MOST_BYTES, MOST_RATIO = 1 << 30, 100
-"""A file that unpacks to more bytes than this, and to more than this many times its size, was not made of runs."""
+"""A file that unpacks to more bytes than this, and to more than this many times its size, is rejected."""
 
 
 def export_runs(
     runs: Iterable[Run], path: str | os.PathLike[str], extra: Mapping[str, str | bytes] | None = None
 ) -> Path:
-    """Write the folders of `runs` into one zip file and return its path; a run that still goes as it stands.
+    """Write runs to a zip file; a run that is still running is written as it is now.
 
     Parameters
     ----------
-    runs : what is to be taken along
-    path : the file to write; one that is there is replaced, as soon as the new one is whole
-    extra : more files, by their path within the archive: code, figures
+    runs : iterable of Run
+        The runs.
+    path : str or path-like
+        The file to write. An existing file is replaced once the new one is complete.
+    extra : mapping of str to str or bytes, optional
+        Further files, such as code and figures, by their path within the archive.
 
-    Raises `RunError` where there are no runs or the file cannot be written.
+    Returns
+    -------
+    pathlib.Path
+        Absolute path of the file.
+
+    Raises
+    ------
+    RunError
+        If there are no runs, or the file cannot be written.
     """
     target = Path(path).expanduser().absolute()
     folders = {run.id: run.folder for run in runs}
@@ -68,17 +79,38 @@ def export_runs(
 
 
 def load(path: str | os.PathLike[str], runs_dir: str | os.PathLike[str] = "nmlab_runs") -> Runs:
-    """Take the runs of an exported zip file, or of another folder of runs, into a runs folder and return them.
+    """Copy the runs of an exported zip file, or of another folder of runs, to a folder of runs.
 
-    A run keeps its id where its number is free, and else gets the next number. One that is there already is not
-    copied again, unless it has gone on since. A run that was going when it was exported is an interrupted one here.
+    A run keeps its id if its number is free, and otherwise gets the next number. A run that the folder already has is
+    not copied again, unless the copy to load is longer. A run that was running when it was exported is loaded as
+    interrupted.
 
     Parameters
     ----------
-    path : a file that `lab.export()` wrote, or such a file unpacked, or a folder of runs
-    runs_dir : the folder that the runs are copied to; made where there is none
+    path : str or path-like
+        A file that `Lab.export` wrote, such a file unpacked, or a folder of runs.
+    runs_dir : str or path-like, default 'nmlab_runs'
+        Folder to which the runs are copied; created if it does not exist.
 
-    Raises `RunError` where `path` is none of these, and where `runs_dir` cannot be written.
+    Returns
+    -------
+    Runs
+        The loaded runs, as they are in `runs_dir`.
+
+    Raises
+    ------
+    RunError
+        If `path` contains no runs, or `runs_dir` cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import nmlab
+    >>> with tempfile.TemporaryDirectory() as source, tempfile.TemporaryDirectory() as target:
+    ...     nmlab.RunStore(source).create("demo", {}).close("finished")
+    ...     runs = nmlab.load(source, runs_dir=target)
+    ...     [(run.id, run.status) for run in runs]
+    [('0001-demo', 'finished')]
     """
     source = Path(path).expanduser().absolute()
     wanted = "give a file that lab.export() wrote, or a folder of runs"
@@ -86,9 +118,9 @@ def load(path: str | os.PathLike[str], runs_dir: str | os.PathLike[str] = "nmlab
         raise RunError(f"There is no {source}; {wanted}.")
     store = RunStore(runs_dir)
     try:
-        # within the runs folder, so that a move is enough then; the dot keeps it out of the list
-        with tempfile.TemporaryDirectory(dir=store.make(), prefix=".incoming-", ignore_cleanup_errors=True) as place:
-            aside = Path(place)
+        # within the folder of runs, so that moving them is enough; the dot keeps it out of the list
+        with tempfile.TemporaryDirectory(dir=store.make(), prefix=".incoming-", ignore_cleanup_errors=True) as folder:
+            aside = Path(folder)
             if source.is_dir():
                 found = _runs_within(source)
             else:
@@ -120,11 +152,11 @@ def _write(path: Path, extra: Mapping[str, str | bytes], folders: Mapping[str, P
 
 def _files(folder: Path) -> Iterator[Path]:
     for place, _, names in os.walk(folder):
-        yield from (Path(place, name) for name in sorted(names) if not _of_the_moment(name))
+        yield from (Path(place, name) for name in sorted(names) if not _is_temporary(name))
 
 
-def _of_the_moment(name: str) -> bool:
-    """Tell whether a file means something only while its run goes on."""
+def _is_temporary(name: str) -> bool:
+    """Return whether a file is needed only while its run is running."""
     return name == LOCK or name.endswith(".tmp")
 
 
@@ -132,42 +164,42 @@ def _of_the_moment(name: str) -> bool:
 
 
 def _runs_within(folder: Path) -> list[Run]:
-    """The runs in a folder of runs, in an unpacked archive, or the one whose folder this is."""
-    places = [folder] if (folder / "settings.json").is_file() else [*folder.iterdir(), *(folder / RUNS).glob("*")]
-    return [Run(place) for place in sorted(places) if (place / "settings.json").is_file()]
+    """Return the runs in a folder of runs or in an unpacked archive, or the single run whose folder this is."""
+    folders = [folder] if (folder / "settings.json").is_file() else [*folder.iterdir(), *(folder / RUNS).glob("*")]
+    return [Run(path) for path in sorted(folders) if (path / "settings.json").is_file()]
 
 
 def _taken_in(found: list[Run], store: RunStore, aside: Path) -> Iterator[Run]:
-    """Yield each run as the store has it, after those that it did not have were put there."""
-    present: dict[str, list[Run]] = {}
+    """Yield each run as it is in the store, after moving the missing ones there."""
+    stored: dict[str, list[Run]] = {}
     for run in store.runs():
-        present.setdefault(_birth(run), []).append(run)
-    there = {run.id: _no_shorter(run, present.get(_birth(run), [])) for run in found}
-    missing = [run for run in found if there[run.id] is None]
+        stored.setdefault(_identity(run), []).append(run)
+    in_store = {run.id: _copy_in_store(run, stored.get(_identity(run), [])) for run in found}
+    missing = [run for run in found if in_store[run.id] is None]
     folders = [run.folder if aside in run.folder.parents else _copied(run.folder, aside) for run in missing]
-    there |= zip((run.id for run in missing), store.take_in(folders), strict=True)
-    yield from filter(None, there.values())
+    in_store |= zip((run.id for run in missing), store.take_in(folders), strict=True)
+    yield from filter(None, in_store.values())
 
 
-def _no_shorter(run: Run, same: Iterable[Run]) -> Run | None:
-    """That one of the copies of a run that is no shorter than it, itself before any; None where all are shorter."""
-    # of a run that was exported twice, while it went and when it had ended, the longer one is wanted
-    longer = [copy for copy in same if _how_far(copy) >= _how_far(run)]
-    return min(longer, key=lambda copy: (copy.folder != run.folder, _how_far(copy)), default=None)
+def _copy_in_store(run: Run, copies: Iterable[Run]) -> Run | None:
+    """Return a copy of a run that is not shorter than it, preferably itself; None if all copies are shorter."""
+    # of a run that was exported twice, while it was running and after it had ended, the longer copy is wanted
+    longer = [copy for copy in copies if _length(copy) >= _length(run)]
+    return min(longer, key=lambda copy: (copy.folder != run.folder, _length(copy)), default=None)
 
 
 def _copied(folder: Path, aside: Path) -> Path:
     copy = aside / "copies" / folder.name
-    shutil.copytree(folder, copy, ignore=lambda _, names: set(filter(_of_the_moment, names)))
+    shutil.copytree(folder, copy, ignore=lambda _, names: set(filter(_is_temporary, names)))
     return copy
 
 
-def _how_far(run: Run) -> tuple[int, bool]:
+def _length(run: Run) -> tuple[int, bool]:
     return run.epochs, run.status not in ("running", "interrupted")
 
 
-def _birth(run: Run) -> str:
-    """What tells a run from every other, whichever number it has now; its folder where its settings do not say."""
+def _identity(run: Run) -> str:
+    """Return a text that identifies a run even if its number has changed; its folder if its settings are incomplete."""
     settings = run.settings
     if not settings.get("created"):
         return str(run.folder)
@@ -175,27 +207,29 @@ def _birth(run: Run) -> str:
 
 
 def _unpack(source: Path, target: Path) -> None:
-    """Unpack an archive's runs; what lies outside its folder of runs is not looked at."""
+    """Unpack the runs of an archive; files outside its folder of runs are ignored."""
     with zipfile.ZipFile(source) as archive:
         members = [info for info in archive.infolist() if info.filename.startswith(f"{RUNS}/") and not info.is_dir()]
-        if odd := [info.filename for info in members if not _harmless(info)]:
-            raise RunError(f"{source} was not written by nmlab and is not unpacked: it holds {', '.join(odd[:5])}.")
+        if unsafe := [info.filename for info in members if not _is_safe(info)]:
+            raise RunError(f"{source} was not written by nmlab and is not unpacked: it holds {', '.join(unsafe[:5])}.")
         size = sum(info.file_size for info in members)
         if size > MOST_BYTES and size > MOST_RATIO * source.stat().st_size:
-            raise RunError(f"{source} was not written by nmlab and is not unpacked: it would grow to {size} bytes.")
+            raise RunError(f"{source} was not written by nmlab and is not unpacked: it would take {size} bytes.")
         if size > (free := shutil.disk_usage(target).free):
-            raise RunError(f"The runs of {source} take {size} bytes, and {target.parent} has {free} left.")
+            raise RunError(
+                f"The runs of {source} take {size} bytes, but only {free} bytes are free in {target.parent}."
+            )
         for info in members:
-            # what is a drive or a folder's end on Windows only may be in any file's name elsewhere
+            # a colon or backslash, which has a meaning on Windows only, may be in any file's name elsewhere
             file = target.joinpath(*re.sub(r"[\\:]", "_", info.filename).split("/"))
-            if not _of_the_moment(file.name):
+            if not _is_temporary(file.name):
                 file.parent.mkdir(parents=True, exist_ok=True)
                 with archive.open(info) as packed, file.open("wb") as unpacked:
                     shutil.copyfileobj(packed, unpacked)
 
 
-def _harmless(info: zipfile.ZipInfo) -> bool:
-    """Tell whether a member is a plain file within its archive's folder."""
+def _is_safe(info: zipfile.ZipInfo) -> bool:
+    """Return whether a member is a plain file within the archive's folder."""
     parts = info.filename.split("/")
     plain = not any(part in ("", ".", "..") for part in parts)
     encrypted = bool(info.flag_bits & 1)

@@ -1,4 +1,4 @@
-"""What is different between runs, which of them can be compared, and which is the best."""
+"""The differences between runs, which of them can be compared, and which is the best."""
 
 from __future__ import annotations
 
@@ -19,17 +19,29 @@ DATA, DATA_SOURCE = "data function", "data function's source"
 PROBLEM, BUILDER_SOURCE = "Problem", "builder's source"
 STARTS_FROM, BATCH_SIZE, THREADS, GLOBAL = "starts from", "batch size", "threads", "global"
 SHOWN = 5
-"""How many changes a table's cell names."""
+"""Maximum number of changes that a table's cell lists."""
 
 
 def changes(run: Run, before: Run, *, full: bool = False) -> dict[str, tuple[Any, Any]]:
-    """Return what `run` was asked for otherwise than `before`, as (before's, run's) by name.
+    """Return the settings that differ between two runs.
 
-    Names are the data function's and the options' own; `data_kwargs.x` and `options.x` where both have an `x`;
-    `global x` for a constant or helper that data function or builder name. What one of the two does not have is None.
-    A seed counts only where one of the two was chosen.
+    A seed is compared only if it was chosen in one of the two.
 
-    Parameters: `full`, whether the number of threads and the packages' versions count too.
+    Parameters
+    ----------
+    run : Run
+        The later run.
+    before : Run
+        The run to compare it with.
+    full : bool, default False
+        Whether to compare the number of threads and the versions of packages as well.
+
+    Returns
+    -------
+    dict of str to tuple
+        Pairs of values (before, run) by name; None for what one of the two does not have. A name is that of a data
+        keyword or option, `data_kwargs.x` and `options.x` if both have an `x`, or `global x` for a constant or helper
+        that the data function or the builder uses.
     """
     new, old = summary_of(run), summary_of(before)
     found = _changes(new.settings, old.settings, full)
@@ -42,33 +54,37 @@ def changes(run: Run, before: Run, *, full: bool = False) -> dict[str, tuple[Any
 
 
 def changed_text(run: Run, before: Run | None) -> str:
-    """Say on one line what `run` was asked for otherwise: 'lr 0.001 → 0.01, nsim 100 → 500'; `before` None: none."""
+    """Return the changed settings of a run on one line, such as 'lr 0.001 → 0.01, nsim 100 → 500'.
+
+    `before` is the run to compare it with, None if `run` is the first.
+    """
     settings = summary_of(run).settings
     if not settings:
         return ""
     if before is None:
         return "first run"
     differing = changes(run, before)
-    kwargs = [_part(each, "data_kwargs").keys() for each in (settings, summary_of(before).settings)]
-    # keywords and helpers that only one of two data functions has say nothing beside their names
-    idle: set[str] = set()
+    kwargs = [_part(of_run, "data_kwargs").keys() for of_run in (settings, summary_of(before).settings)]
+    # keywords and helpers that only one of two data functions has are implied by the functions' names
+    implied: set[str] = set()
     if DATA in differing:
-        idle = (kwargs[0] ^ kwargs[1]) | {n for n, pair in differing.items() if n.startswith(GLOBAL) and None in pair}
-    found = [_said(name, *pair, settings) for name, pair in differing.items() if name not in idle]
+        only_one = {name for name, pair in differing.items() if name.startswith(GLOBAL) and None in pair}
+        implied = (kwargs[0] ^ kwargs[1]) | only_one
+    found = [_change_text(name, *pair, settings) for name, pair in differing.items() if name not in implied]
     if len(found) > SHOWN:
         found[SHOWN:] = [f"and {len(found) - SHOWN} more"]
     return ", ".join(found) or "same settings"
 
 
 def comparable(run: Run) -> Hashable:
-    """Return a key that runs share whose losses mean the same: one Problem, its data, and the monitored metric."""
+    """Return a key that is equal for runs whose losses can be compared: same Problem, data and monitored metric."""
     return tuple(_meaning(summary_of(run)).values())
 
 
 def best_of(runs: Iterable[Run]) -> set[str]:
-    """Return the ids of the best runs, one of every group of at least two comparable ones that have ended.
+    """Return the ids of the best runs, one of each group of at least two comparable runs that have ended.
 
-    Of equally good runs the first is the best.
+    Of equally good runs the first one is the best.
     """
     groups: dict[Hashable, list[Summary]] = {}
     for run in runs:
@@ -83,36 +99,51 @@ def best_of(runs: Iterable[Run]) -> set[str]:
 
 
 class Comparison:
-    """Two runs side by side: what they were asked for and what came of it; a table on screen.
+    """Two runs side by side, their settings and results, which a notebook shows as a table.
 
-    Parameters: `a`, `b`, the runs.
+    Parameters
+    ----------
+    a : Run
+        The first run.
+    b : Run
+        The second run.
+
+    Attributes
+    ----------
+    changes : dict of str to tuple
+        Settings that differ, as pairs (a, b) by name.
     """
 
     def __init__(self, a: Run, b: Run) -> None:
         self.a, self.b = a, b
         self.changes = changes(b, a, full=True)
-        """What differs of the settings, as (a's, b's) by name."""
 
     @property
     def source_diff(self) -> str:
-        """The data functions' sources as a unified diff; '' where they are the same."""
+        """Unified diff of the source code of the data functions; '' if they are the same."""
         old, new = (run.source or "" for run in (self.a, self.b))
         lines = difflib.unified_diff(old.splitlines(), new.splitlines(), self.a.id, self.b.id, lineterm="")
         return "\n".join(lines)
 
     @property
     def verdict(self) -> str:
-        """Whether the two runs' losses can be compared, and if not, why."""
+        """Sentence that says whether the losses of the two runs can be compared, and if not, why."""
         a, b = (_meaning(summary_of(run)) for run in (self.a, self.b))
-        differ = [name for name in a if a[name] != b[name]]
-        if differ:
-            return f"Their losses cannot be compared: they differ in {', '.join(differ)}."
+        differing = [name for name in a if a[name] != b[name]]
+        if differing:
+            return f"Their losses cannot be compared: they differ in {', '.join(differing)}."
         seeds = {run.settings.get("seed") for run in (self.a, self.b)}
-        drawn = "; the seeds differ, and so does what the data function draws" if len(seeds) > 1 else ""
-        return f"Their losses can be compared: the same Problem, data and metric{drawn}."
+        remark = "; the seeds differ, and so do the data if they are random" if len(seeds) > 1 else ""
+        return f"Their losses can be compared: the same Problem, data and metric{remark}."
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return one row for every setting that differs and every result, one column for each run."""
+        """Return the comparison as a DataFrame.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row for each setting that differs and each result, one column for each run.
+        """
         import pandas as pd
 
         rows = self._settings_rows() | self._results()
@@ -144,8 +175,8 @@ class Comparison:
         def text(value: Any) -> str:
             return number_text(value) if isinstance(value, float) else "" if value is None else str(value)
 
-        asked = [(name, value_text(a, 200), value_text(b, 200)) for name, (a, b) in self._settings_rows().items()]
-        return asked + [(name, text(a), text(b)) for name, (a, b) in self._results().items()]
+        settings = [(name, value_text(a, 200), value_text(b, 200)) for name, (a, b) in self._settings_rows().items()]
+        return settings + [(name, text(a), text(b)) for name, (a, b) in self._results().items()]
 
     def _head(self) -> tuple[str, str, str]:
         def titled(run: Run) -> str:
@@ -176,7 +207,7 @@ def _changes(new: Mapping[str, Any], old: Mapping[str, Any], full: bool) -> dict
     if DATA not in found:
         note(DATA_SOURCE, "data_function", "source")
     kwargs = dict.fromkeys([*_part(old, "data_kwargs"), *_part(new, "data_kwargs")])
-    # an option that one run's version did not have yet was not changed by anybody
+    # an option that the version of one run did not have was not changed by the user
     options = [name for name in _part(new, "options") if name in _part(old, "options")]
     for name in kwargs:
         note(f"data_kwargs.{name}" if name in options else name, "data_kwargs", name)
@@ -196,8 +227,8 @@ def _changes(new: Mapping[str, Any], old: Mapping[str, Any], full: bool) -> dict
     return found
 
 
-def _said(name: str, old: Any, new: Any, settings: Mapping[str, Any]) -> str:
-    """One change in a few words."""
+def _change_text(name: str, old: Any, new: Any, settings: Mapping[str, Any]) -> str:
+    """Return a short text for one change."""
     if name == DATA_SOURCE:
         return f"{value_text(_within(settings, 'data_function', 'name'))} edited"
     if name == BUILDER_SOURCE:
@@ -205,7 +236,7 @@ def _said(name: str, old: Any, new: Any, settings: Mapping[str, Any]) -> str:
     if name == PROBLEM:
         return "another Problem"
     if name == STARTS_FROM:
-        return "starts afresh" if new is None else f"starts from {value_text(new)}"
+        return "starts from new weights" if new is None else f"starts from {value_text(new)}"
     if name.startswith(f"{GLOBAL} ") and "\n" in f"{old}{new}":
         return f"{name} edited"
     before, after = value_text(old), value_text(new)
@@ -213,7 +244,7 @@ def _said(name: str, old: Any, new: Any, settings: Mapping[str, Any]) -> str:
 
 
 def _meaning(summary: Summary) -> dict[str, Hashable]:
-    """What a run's losses are losses of, by what each part is called."""
+    """Return what the losses of a run depend on, by the name of each part."""
     settings = summary.settings
     return {
         "Problem": settings.get("fingerprint") and str(settings["fingerprint"]),
@@ -236,7 +267,7 @@ def _part(settings: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 
 def _within(settings: Any, *keys: str) -> Any:
-    """What lies in objects within objects; None where there is no such thing."""
+    """Return a value of nested objects; None if it does not exist."""
     for key in keys:
         settings = settings.get(key) if isinstance(settings, dict) else None
     return settings

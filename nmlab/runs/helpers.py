@@ -1,4 +1,4 @@
-"""What a run's data function and builder lean on: the helpers and constants of a notebook, as they were then."""
+"""The helpers and constants that a run's data function and builder use, as they were when it began."""
 
 from __future__ import annotations
 
@@ -8,11 +8,20 @@ from typing import Any
 
 
 def helpers_of(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Return the code that the data function or the builder name, in themselves or through each other, by name.
+    """Return the code of what the data function and the builder use, directly or indirectly, by name.
 
-    A constant's code is its value, a function's or class's all of it; the two functions themselves are left out.
+    The code of a constant is its value, that of a function or class its whole definition. The data function and the
+    builder themselves are not included.
 
-    Parameters: `settings`, a run's, whose 'sources' may be missing or odd.
+    Parameters
+    ----------
+    settings : mapping
+        Settings of a run, whose 'sources' may be missing or malformed.
+
+    Returns
+    -------
+    dict of str to str
+        Code by name.
     """
     sources = settings.get("sources")
     if not isinstance(sources, dict) or not isinstance(sources.get("definitions"), list):
@@ -27,9 +36,10 @@ def helpers_of(settings: Mapping[str, Any]) -> dict[str, str]:
                 named[name] = _names(statement)
     own = {_name(settings.get(key)) for key in ("data_function", "problem_source")}
     given = sources.get("given")
-    # an option's own helper makes another training, not other losses
-    asked = [text for key, text in given.items() if not key.startswith("options.")] if isinstance(given, dict) else []
-    wanted = [*own, *(name for text in asked for statement in _parsed(str(text)) for name in _names(statement))]
+    expressions = given.items() if isinstance(given, dict) else []
+    # the helper of an option changes the training, not the meaning of the losses
+    texts = [str(text) for key, text in expressions if not key.startswith("options.")]
+    wanted = [*own, *(name for text in texts for statement in _parsed(text) for name in _names(statement))]
     found: set[str] = set()
     while wanted:
         name = wanted.pop()

@@ -1,4 +1,4 @@
-"""The lock by which a run is known to live: the system lets go of it however a process ends."""
+"""The lock that shows that a run is running: the system releases it however the process ends."""
 
 from __future__ import annotations
 
@@ -10,20 +10,26 @@ import filelock
 
 
 def acquire(path: Path) -> filelock.BaseFileLock:
-    """Take the lock at `path` for this process and return it; `filelock.Timeout` where another holds it."""
+    """Acquire the lock at `path` for this process and return it.
+
+    Raises
+    ------
+    filelock.Timeout
+        If another process holds it.
+    """
     lock = filelock.FileLock(path, thread_local=False)
-    lock.acquire(timeout=1.0)  # whoever looks whether it is held may hold it for an instant
+    lock.acquire(timeout=1.0)  # a reader that checks the lock may hold it for a moment
     return lock
 
 
 if sys.platform == "win32":
 
     def is_held(path: Path) -> bool:
-        """Tell whether a process holds the lock at `path`."""
+        """Return whether a process holds the lock at `path`."""
         if not path.exists():
             return False
         lock = filelock.FileLock(path, thread_local=False)
-        for _ in range(5):  # another reader that looks at the same time holds it for an instant
+        for _ in range(5):  # another reader that checks it may hold it for a moment
             try:
                 lock.acquire(blocking=False)
             except filelock.Timeout:
@@ -37,7 +43,7 @@ else:
     import fcntl
 
     def is_held(path: Path) -> bool:
-        """Tell whether a process holds the lock at `path`; shared among those who look, who need not write."""
+        """Return whether a process holds the lock at `path`; readers share their lock and need no write access."""
         try:
             with path.open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""A run's metrics file, read as it grows."""
+"""The metrics file of a run, read incrementally."""
 
 from __future__ import annotations
 
@@ -14,26 +14,34 @@ Table = np.ndarray[Any, np.dtype[np.float64]]
 
 
 class MetricsFile:
-    """The rows of a metrics file; each look reads only what was added since the last.
+    """The rows of a metrics file; each access reads only what was added since the last one.
 
-    Parameters: `path`, the file's, which need not be there yet.
+    Parameters
+    ----------
+    path : pathlib.Path
+        Path of the file, which need not exist yet.
     """
 
-    _looking = threading.Lock()  # a fit's thread and whoever watches it share one Run
+    _looking = threading.Lock()  # the thread of a fit and its watchers share one Run
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._columns: list[str] = []
         self._table: Table = np.empty((0, 0))
         self._rows = 0
-        self._seen: tuple[int, int] = (0, 0)  # the file's inode and how many of its bytes were read
+        self._seen: tuple[int, int] = (0, 0)  # the file's inode, and how many of its bytes were read
         self.fault: str | None = None
-        """Why the file cannot be read, as of the last look; None where it can."""
+        """Reason why the file could not be read in the last access; None if it could."""
 
     def look(self) -> tuple[list[str], Table]:
-        """Return the metrics' names and values (metric, epoch), with those that were added since the last look.
+        """Return the metrics, with the rows that were added since the last access.
 
-        What is returned does not change any more.
+        Returns
+        -------
+        names : list of str
+            Names of the metrics.
+        values : numpy.ndarray of shape (metrics, epochs)
+            Their values, which later rows do not change.
         """
         with self._looking:
             try:
@@ -47,14 +55,14 @@ class MetricsFile:
     def _read_added(self) -> None:
         info = self._path.stat()
         inode, seen = self._seen
-        if inode != info.st_ino or info.st_size < seen:  # written anew, as where a run was resumed
+        if inode != info.st_ino or info.st_size < seen:  # the file was replaced, as when a run is resumed
             self._columns, self._table, self._rows, seen = [], np.empty((0, 0)), 0, 0
         if info.st_size == seen:
             return
         with self._path.open("rb") as file:
             file.seek(seen)
             added = file.read()
-        whole = added[: added.rfind(b"\n") + 1]  # a last row that is half written waits, or is dropped
+        whole = added[: added.rfind(b"\n") + 1]  # an incomplete last row is left for later
         lines = list(csv.reader(StringIO(whole.decode("utf-8"), newline="")))
         columns = self._columns or next(iter(lines), [])
         rows = [[float(value) for value in line] for line in lines[not self._columns :] if len(line) == len(columns)]
@@ -63,7 +71,7 @@ class MetricsFile:
         self._seen, self.fault = (info.st_ino, seen + len(whole)), None
 
     def _add(self, values: Table) -> None:
-        """Append epochs; a table that is full gives way to one twice as long, so that few are ever copied."""
+        """Append epochs; a full table is replaced by one of twice the size, so that copies are rare."""
         rows = self._rows + values.shape[1]
         if rows > self._table.shape[1] or not self._rows:
             larger = np.empty((len(values), 2 * rows))

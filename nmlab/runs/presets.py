@@ -1,4 +1,4 @@
-"""Presets: settings of a form, kept by name beside the runs."""
+"""Presets: settings of a form, saved by name beside the runs."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ from nmlab.runs.json_files import read_object, write_json
 from nmlab.runs.store import slug
 
 LAYOUT = 1
-"""Version of a preset's file; one with a newer is not read."""
+"""Version of a preset's file; a file with another version is not read."""
 
 
 class Presets:
-    """The presets of a runs folder, each a file in its `.presets`.
+    """The presets of a folder of runs, each a file in its `.presets`.
 
-    Parameters: `runs_dir`, the runs folder, made when the first preset is saved.
+    Parameters
+    ----------
+    runs_dir : str or path-like
+        The folder of runs; created when the first preset is saved.
     """
 
     def __init__(self, runs_dir: str | os.PathLike[str]) -> None:
@@ -28,20 +31,29 @@ class Presets:
         self.folder = self._store.folder / ".presets"
 
     def names(self) -> list[str]:
-        """Return the presets' names in the order of the alphabet; files that cannot be read are left out."""
+        """Return the names of the presets in alphabetical order; files that cannot be read are left out."""
         contents = [read_object(path)[0] for path in self.folder.glob("*.json")]
         names = {str(content["name"]) for content in contents if _values(content) is not None}
         return sorted(names, key=lambda name: (name.casefold(), name))
 
     def save(self, name: str, values: Mapping[str, Any]) -> None:
-        """Keep `values` as the preset `name`, in place of one of the same name.
+        """Save a preset; one with the same name is replaced.
 
-        Parameters: `name`, any text; `values`, what JSON knows, by name.
-        Raises `RunError` for a name without a sign, and where the folder cannot be written.
+        Parameters
+        ----------
+        name : str
+            Name of the preset; any text that is not empty.
+        values : mapping
+            Values by name, as JSON.
+
+        Raises
+        ------
+        RunError
+            If the name is empty, or the folder cannot be written.
         """
         cleaned = _cleaned(name)
         if not cleaned:
-            raise RunError(f"A preset cannot be saved as {name!r}: a name needs a letter or a sign.")
+            raise RunError(f"A preset cannot be saved as {name!r}: give a name that is not empty.")
         self._store.make()
         try:
             self.folder.mkdir(exist_ok=True)
@@ -50,7 +62,23 @@ class Presets:
             raise RunError(f"The preset {cleaned!r} cannot be written: {error}") from error
 
     def load(self, name: str) -> dict[str, Any]:
-        """Return the values of the preset `name`; `RunError` naming those there are, or saying why it is unreadable."""
+        """Return the values of a preset.
+
+        Parameters
+        ----------
+        name : str
+            Name of the preset.
+
+        Returns
+        -------
+        dict
+            Values by name.
+
+        Raises
+        ------
+        RunError
+            If there is no such preset, or it cannot be read.
+        """
         path = self._known(name)
         content, reason = read_object(path)
         values = _values(content)
@@ -60,20 +88,20 @@ class Presets:
         return values
 
     def delete(self, name: str) -> None:
-        """Delete the preset `name`; `RunError` naming those there are."""
+        """Delete a preset, or raise RunError if there is no such preset."""
         self._known(name).unlink(missing_ok=True)
 
     def _known(self, name: str) -> Path:
         path = self._path(_cleaned(name))
         if not path.exists():
-            there = ", ".join(map(repr, self.names())) or "none"
-            raise RunError(f"There is no preset {name!r}; there are: {there}.")
+            names = ", ".join(map(repr, self.names())) or "none"
+            raise RunError(f"There is no preset {name!r}; there are: {names}.")
         return path
 
     def _path(self, name: str) -> Path:
-        # names that only a file system takes for the same still have files of their own
-        mark = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-        return self.folder / f"{slug(name)}-{mark}.json"
+        # names that differ only in case, which a file system may ignore, still have different files
+        digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+        return self.folder / f"{slug(name)}-{digest}.json"
 
 
 def _cleaned(name: str) -> str:
@@ -81,7 +109,7 @@ def _cleaned(name: str) -> str:
 
 
 def _values(content: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What a preset's file holds; None where this is not such a file, or a newer one."""
+    """Return the values in a preset's file; None if it is not a preset, or of another version."""
     values = content.get("values")
     known = content.get("layout") == LAYOUT and isinstance(content.get("name"), str)
     return dict(values) if known and isinstance(values, dict) else None

@@ -1,4 +1,4 @@
-"""A run as its folder tells it; reading only."""
+"""A run, read from its folder; read-only."""
 
 from __future__ import annotations
 
@@ -22,60 +22,88 @@ LOCK = "alive.lock"
 """The lock file of a run's folder."""
 
 LABEL = "label.json"
-"""What a user calls a run, notes about it, and guessed of it."""
+"""The file with the user's name, note and guess."""
 
 FIGURES = "figures"
 """The folder of a run's pictures."""
 
 PROFILE_DETAILS, PROFILE_REPORT = "profile.json", "report.txt"
-"""The files of a run's profile, beside what a profiler itself writes."""
+"""The files of a run's profile, beside those that the profiler itself writes."""
 
-TOLD_BY = ("settings.json", "status.json", "metrics.csv", LABEL)
-"""The files that say all of a run but its weights."""
+RECORD_FILES = ("settings.json", "status.json", "metrics.csv", LABEL)
+"""The files that hold everything about a run except its weights."""
 
 LAYOUT = 1
-"""Version of the folder's layout; a folder with a newer one is listed and not read."""
+"""Version of the folder's layout; a folder with a newer one is listed but not read."""
 
 STATES = ("running", "finished", "stopped", "failed", "interrupted")
 
 
 class Run:
-    """One fit's record, read from its folder; it sees a running fit's newest rows at each look.
+    """The record of one fit, read from its folder.
 
-    Parameters: `folder`, the run's folder.
+    Each access reads what the files hold now, so that a `Run` also follows a fit that is still running.
+
+    Parameters
+    ----------
+    folder : str or path-like
+        The run's folder.
+
+    Attributes
+    ----------
+    folder : pathlib.Path
+        Absolute path of the run's folder.
+    problem : neuromancer.problem.Problem or None
+        The trained Problem, in the process that made the run. Elsewhere None until `restore` is called.
+
+    See Also
+    --------
+    RunStore : A folder of runs, which lists and finds them.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import nmlab
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     writer = nmlab.RunStore(folder).create("demo", {"seed": 1})  # as a fit does
+    ...     writer.append({"epoch": 0, "train_loss": 2.0, "dev_loss": 3.0})
+    ...     writer.append({"epoch": 1, "train_loss": 1.0, "dev_loss": 1.5})
+    ...     writer.close("finished")
+    ...     run = nmlab.Run(writer.folder)
+    ...     run.id, run.status, run.column("train_loss"), run.best_epoch
+    ('0001-demo', 'finished', [2.0, 1.0], 1)
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder).absolute()
         self.problem: Problem | None = None
-        """The trained Problem, in the process that made the run; elsewhere None until `restore(problem)`."""
         self._metrics = MetricsFile(self.folder / "metrics.csv")
 
-    # --- what was asked for ---
+    # --- settings ---
 
     @property
     def id(self) -> str:
-        """The folder's name, such as '0007-rosenbrock'; unique in its runs folder."""
+        """Name of the run's folder, such as '0007-rosenbrock'; unique in its folder of runs."""
         return self.folder.name
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What the run was asked to do: data kwargs, options, seed, versions, sources; {} where unreadable."""
+        """Settings of the run: data kwargs, options, seed, versions, sources; {} if they cannot be read."""
         return self._read("settings.json")[0]
 
     @property
     def name(self) -> str:
-        """What the user called the run, at first or by `rename`; its id where that cannot be read."""
+        """Name that the user gave the run, when it was made or by `rename`; its id if that cannot be read."""
         return str(self._read(LABEL)[0].get("name") or self.settings.get("name") or self.id)
 
     @property
     def note(self) -> str:
-        """What the user noted about the run; '' where nothing was."""
+        """The user's note about the run; '' if there is none."""
         return str(self._read(LABEL)[0].get("note") or "")
 
     @property
     def guess(self) -> list[tuple[float, float]]:
-        """What the user guessed before the curve was seen, as (epoch, loss); [] where nothing was."""
+        """The user's guess of the loss curve before it was shown, as (epoch, loss) pairs; [] if there is none."""
         points = self._read(LABEL)[0].get("guess")
         try:
             return [(float(epoch), float(loss)) for epoch, loss in points or []]
@@ -84,30 +112,30 @@ class Run:
 
     @property
     def data_name(self) -> str | None:
-        """The name of the data function; None where it is unknown."""
+        """Name of the data function; None if it is unknown."""
         name = (self.settings.get("data_function") or {}).get("name")
         return None if name is None else str(name)
 
     @property
     def source(self) -> str | None:
-        """The source of the data function as the run called it, or None where it had none to read."""
+        """Source code of the data function as the run called it; None if it could not be read."""
         source = (self.settings.get("data_function") or {}).get("source")
         return None if source is None else str(source)
 
     @property
     def created(self) -> str:
-        """When the run was made, as ISO 8601 with the offset from UTC; '' where unknown."""
+        """Time when the run was made, in ISO 8601 with the offset from UTC; '' if it is unknown."""
         return str(self.settings.get("created") or "")
 
     @property
     def starts_from(self) -> str | None:
-        """Whose weights the run began with, such as another run's id; None where it began afresh."""
+        """Where the initial weights came from, such as another run's id; None if they were new."""
         name = self.settings.get("starts_from")
         return None if name is None else str(name)
 
     @property
     def damage(self) -> str | None:
-        """Why this folder cannot be read as a run, or None where it can."""
+        """Reason why this folder cannot be read as a run; None if it can."""
         if reason := self.settings_damage:
             return reason
         if (self.folder / "status.json").exists() and (reason := self._read("status.json")[1]):
@@ -117,23 +145,23 @@ class Run:
 
     @property
     def settings_damage(self) -> str | None:
-        """Why the settings, and with them the run, cannot be read, or None where they can."""
+        """Reason why the settings, and therefore the run, cannot be read; None if they can."""
         settings, reason = self._read("settings.json")
         layout = settings.get("layout")
         if not reason and (not isinstance(layout, int) or layout > LAYOUT):
             return f"layout {layout!r} was written by another version of nmlab; this one reads up to {LAYOUT}"
         return reason
 
-    # --- how it stands ---
+    # --- state ---
 
     @property
     def status(self) -> str:
-        """'running', 'finished', 'stopped', 'failed' or 'interrupted'; 'damaged' where the folder is unreadable."""
+        """'running', 'finished', 'stopped', 'failed' or 'interrupted'; 'damaged' if the folder cannot be read."""
         if self.damage:
             return "damaged"
         state = self._state()
         if state == "running" and not is_held(self.folder / LOCK):
-            state = self._state()  # it may have ended between the two looks
+            state = self._state()  # it may have ended between the two reads
             return "interrupted" if state == "running" else state
         return state if state in STATES else "damaged"
 
@@ -142,58 +170,95 @@ class Run:
 
     @property
     def error(self) -> str | None:
-        """The error that ended the run, as 'Type: message', or the folder's damage; None where all is well."""
+        """Error that ended the run, as 'Type: message', or the folder's damage; None if there was no error."""
         error = self._read("status.json")[0].get("error")
         return self.damage or (f"{error.get('type')}: {error.get('message')}" if error else None)
 
     @property
     def traceback(self) -> str | None:
-        """The traceback of the error that ended the run, from the user's lines on, or None; the log has all of it."""
+        """Traceback of the error that ended the run, from the user's code on, or None; the log has all of it."""
         error = self._read("status.json")[0].get("error")
         return str(error.get("traceback")) if error else None
 
     @property
     def remark(self) -> str | None:
-        """What the fit had to say of itself, such as that there was no dev split; or None."""
+        """Remark of the fit, such as that there was no dev split, or None."""
         status = self._read("status.json")[0]
-        remark = status.get("remark") or status.get("note")  # its name until users had notes of their own
+        remark = status.get("remark") or status.get("note")  # the name of it in old runs
         return str(remark) if remark else None
 
     @property
     def test_metrics(self) -> dict[str, float]:
-        """Metrics of the test split under the best weights, by name (`test_loss`, each term); or {}."""
+        """Metrics of the test split with the best weights: `test_loss` and each term; {} if there are none."""
         metrics = self._read("status.json")[0].get("test_metrics") or {}
         return {key: float(value) for key, value in metrics.items() if isinstance(value, (int, float))}
 
     @property
     def monitor(self) -> str:
-        """The metric by which the best epoch is chosen."""
+        """Metric that decides which epoch is the best."""
         return str(self._read("status.json")[0].get("monitor") or "dev_loss")
 
     @property
     def mode(self) -> str:
-        """'min' or 'max': whether less or more of `monitor` is better."""
+        """'min' or 'max': whether a lower or a higher value of `monitor` is better."""
         return str(self._read("status.json")[0].get("mode") or "min")
 
     @property
     def seconds(self) -> float:
-        """Time spent in the epochs so far, in seconds."""
+        """Duration of all epochs so far, in seconds."""
         seconds = self.arrays("seconds")[1]
         return math.fsum(seconds[np.isfinite(seconds)])
 
     # --- metrics ---
 
     def column(self, name: str) -> list[float]:
-        """Return one metric's values, one an epoch; [] where there is no such metric."""
+        """Return the values of one metric.
+
+        Parameters
+        ----------
+        name : str
+            Name of the metric, one of `columns`.
+
+        Returns
+        -------
+        list of float
+            One value per epoch; [] if there is no such metric.
+        """
         return self.curve(name)[1]
 
     def curve(self, name: str) -> tuple[list[float], list[float]]:
-        """Return the epochs and one metric's values over them, as of one look; both [] without such a metric."""
+        """Return the epochs and the values of one metric, which have the same length even while the fit is running.
+
+        Parameters
+        ----------
+        name : str
+            Name of the metric, one of `columns`.
+
+        Returns
+        -------
+        epochs : list of float
+            Epochs, counted from 0; [] if there is no such metric.
+        values : list of float
+            One value per epoch; [] if there is no such metric.
+        """
         epochs, values = self.arrays(name)
         return epochs.tolist(), values.tolist()
 
     def arrays(self, name: str) -> tuple[Table, Table]:
-        """Return what `curve` does as arrays, which is quicker where there are many epochs."""
+        """Return the same as `curve` as arrays, which is faster for many epochs.
+
+        Parameters
+        ----------
+        name : str
+            Name of the metric, one of `columns`.
+
+        Returns
+        -------
+        epochs : numpy.ndarray of shape (epochs,)
+            Epochs, counted from 0; empty if there is no such metric.
+        values : numpy.ndarray of shape (epochs,)
+            One value per epoch; empty if there is no such metric.
+        """
         columns, table = self._metrics.look()
         if name not in columns:
             return np.empty(0), np.empty(0)
@@ -201,17 +266,17 @@ class Run:
 
     @property
     def columns(self) -> list[str]:
-        """The metrics' names, 'epoch' first; [] before the first epoch has ended."""
+        """Names of the metrics, 'epoch' first; [] before the first epoch has ended."""
         return list(self._metrics.look()[0])
 
     @property
     def epochs(self) -> int:
-        """How many epochs have ended."""
+        """Number of epochs that have ended."""
         return int(self._metrics.look()[1].shape[1])
 
     @property
     def metrics(self) -> pd.DataFrame:
-        """One row an epoch: epoch (from 0), train_loss, dev_loss, lr, seconds and every term."""
+        """Metrics, one row per epoch: epoch (from 0), train_loss, dev_loss, lr, seconds and every term."""
         import pandas as pd
 
         columns, table = self._metrics.look()
@@ -220,10 +285,10 @@ class Run:
 
     @property
     def profile(self) -> pd.DataFrame | None:
-        """Where the training's time went, if a profiler was asked for, else None; whole once the training has ended.
+        """Profile of the training time; None if no profiler was used. Complete once the training has ended.
 
-        One row a step of the loop: step, calls, seconds, mean_ms, and share, which adds up to 100 (%). What was drawn
-        beside the loop has a row without a share. `profile_folder` holds the full report.
+        One row per step of the training loop, with the columns step, calls, seconds, mean_ms, and share, which adds up
+        to 100 (%). Drawing in another thread has a row without a share. `report_path` is the full report.
         """
         import pandas as pd
 
@@ -232,21 +297,22 @@ class Run:
 
     @property
     def profile_details(self) -> dict[str, Any]:
-        """All of the profile as JSON, or {}: `profiler`, `device`, `seconds`, `epochs`, `steps`, the profiler's own.
+        """The whole profile as JSON: `profiler`, `device`, `seconds`, `epochs`, `steps` and the profiler's own data.
 
-        Of a resumed run it is the profile of the last training that had one, from the first to the last of `epochs`.
+        {} if no profiler was used. For a resumed run it is the profile of the last training that had one, and `epochs`
+        are its first and last epoch.
         """
         return self._read(f"{self.profile_folder.name}/{PROFILE_DETAILS}")[0]
 
     @property
     def best_epoch(self) -> int | None:
-        """The epoch whose weights the run keeps, or None before the first value of `monitor`."""
+        """Epoch with the best value of `monitor`, whose weights are kept; None before there is a value."""
         best = self._best()
         return None if best is None else int(best[0])
 
     @property
     def best_value(self) -> float | None:
-        """The best value of `monitor`, or None before there is one."""
+        """Best value of `monitor`; None before there is a value."""
         best = self._best()
         return None if best is None else best[1]
 
@@ -263,38 +329,38 @@ class Run:
 
     @property
     def log_dir(self) -> Path:
-        """The run's folder, which holds its TensorBoard events."""
+        """The run's folder, which contains its TensorBoard events."""
         return self.folder
 
     @property
     def profile_folder(self) -> Path:
-        """Where the profile's report and traces lie, if a profiler was asked for."""
+        """Folder of the profile's report and traces; it exists only if a profiler was used."""
         return self.folder / "profile"
 
     @property
     def report_path(self) -> Path | None:
-        """The profile's full report, or None where no profiler was asked for."""
+        """Path of the profile's full report; None if no profiler was used."""
         path = self.profile_folder / PROFILE_REPORT
         return path if path.is_file() else None
 
     @property
     def log_path(self) -> Path:
-        """The run's log."""
+        """Path of the run's log."""
         return self.folder / "log.txt"
 
     @property
     def checkpoint_path(self) -> Path | None:
-        """The checkpoint with the weights that the run keeps (the best), or None where there is none."""
+        """Path of the checkpoint with the best weights; None if there is none."""
         return self._checkpoint("best")
 
     @property
     def last_checkpoint_path(self) -> Path | None:
-        """The checkpoint from which `resume=run` goes on, or None where there is none."""
+        """Path of the checkpoint from which `resume=run` continues; None if there is none."""
         return self._checkpoint("last")
 
     @property
     def start_checkpoint_path(self) -> Path | None:
-        """The weights that the run started from, or None where there are none."""
+        """Path of the checkpoint with the initial weights; None if there is none."""
         return self._checkpoint("start")
 
     def _checkpoint(self, name: str) -> Path | None:
@@ -303,24 +369,34 @@ class Run:
 
     @property
     def view_path(self) -> Path | None:
-        """The last picture that the user's view drew of the run, or None where there is none."""
+        """Path of the last picture of the user's view; None if there is none."""
         path = self.folder / FIGURES / "view.png"
         return path if path.is_file() else None
 
     @property
     def size(self) -> int:
-        """Bytes on disk."""
+        """Size on disk, in bytes."""
         return sum(_size(Path(place, name)) for place, _, names in os.walk(self.folder) for name in names)
 
     def restore(self, problem: Problem, which: Literal["best", "last", "start"] = "best") -> Problem:
-        """Put this run's weights into `problem` and return it.
+        """Load this run's weights into a Problem, in place.
 
         Parameters
         ----------
-        problem : a Problem of the shape that was trained
-        which : 'best', what the run keeps; 'last', after its last epoch; 'start', what it began with
+        problem : neuromancer.problem.Problem
+            A Problem with the same parameters as the trained one.
+        which : {'best', 'last', 'start'}, default 'best'
+            Weights of the best epoch, of the last epoch, or the initial ones.
 
-        Raises `RunError` where the run has no such checkpoint or its weights do not fit.
+        Returns
+        -------
+        neuromancer.problem.Problem
+            The same Problem.
+
+        Raises
+        ------
+        RunError
+            If the run has no such checkpoint, or its weights do not fit the Problem, which is then unchanged.
         """
         from nmlab.problem.weights import load_weights, read_weights
 

@@ -1,4 +1,4 @@
-"""Values and tables as people read them."""
+"""Values and tables as text and HTML."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from html import escape
 from typing import Any
 
 _STYLE = "<style>.nmlab-table th,.nmlab-table td{text-align:left}.nmlab-table th{white-space:nowrap}</style>"
-"""Jupyter sets tables' text to the right, which is good for numbers only; and an id should not be broken."""
+"""Jupyter aligns the text of tables to the right, which suits numbers only; and an id should stay on one line."""
 
 
 def shorten(text: str, most: int) -> str:
-    """Return the text on one line, with an ellipsis at its end where it is longer than `most` characters."""
+    """Return a text on one line, cut with an ellipsis if it is longer than `most` characters."""
     line = " ".join(text.split())
     return line if len(line) <= most else line[: most - 1].rstrip() + "…"
 
 
 def value_text(value: Any, most: int = 40) -> str:
-    """Return a value from a run's settings as text; a stand-in for what is no JSON as what it stands for."""
+    """Return a value of a run's settings as text; a placeholder becomes the text that it holds."""
     if isinstance(value, dict) and set(value) == {"name"}:
         return shorten(str(value["name"]).rpartition(".")[2], most)
     if isinstance(value, dict) and set(value) == {"source"}:
@@ -33,18 +33,31 @@ def value_text(value: Any, most: int = 40) -> str:
 
 
 def code_text(name: Any, source: Any) -> str:
-    """Return a function's name with a mark that tells two sources apart."""
-    mark = "" if source is None else f" #{hashlib.sha256(str(source).encode(errors='replace')).hexdigest()[:6]}"
-    return f"{value_text(name)}{mark}"
+    """Return a function's name with a short hash of its source."""
+    digest = "" if source is None else f" #{hashlib.sha256(str(source).encode(errors='replace')).hexdigest()[:6]}"
+    return f"{value_text(name)}{digest}"
 
 
 def number_text(value: float | None) -> str:
-    """Return a measured number with five digits; '' for None."""
+    """Return a number with five significant digits; '' for None."""
     return "" if value is None else f"{value:.5g}"
 
 
 def html_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table as HTML; `head`, the columns' titles, as text, `rows` as HTML, each with its title first."""
+    """Return a table as HTML.
+
+    Parameters
+    ----------
+    head : sequence of str
+        Titles of the columns, as text.
+    rows : iterable of sequence of str
+        Cells of each row, as HTML; the first one is the title of the row.
+
+    Returns
+    -------
+    str
+        The HTML.
+    """
     titles = "".join(f'<th scope="col">{escape(title)}</th>' for title in head)
     lines = (f'<th scope="row">{first}</th>' + "".join(f"<td>{cell}</td>" for cell in rest) for first, *rest in rows)
     body = "".join(f"<tr>{line}</tr>" for line in lines)
@@ -52,6 +65,6 @@ def html_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def text_table(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows of text with their columns below one another."""
+    """Return rows of text with aligned columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)

@@ -1,4 +1,4 @@
-"""A folder of runs: makes, lists, finds and deletes them."""
+"""A folder of runs: creates, lists, finds and deletes them."""
 
 from __future__ import annotations
 
@@ -24,16 +24,51 @@ if TYPE_CHECKING:
 class RunStore:
     """A folder of runs.
 
-    Parameters: `folder`, its path, made absolute at once so that a later `chdir` changes nothing.
+    Parameters
+    ----------
+    folder : str or path-like, default 'nmlab_runs'
+        Path of the folder. It is made absolute at once, so that a later `chdir` has no effect, and is created with the
+        first run.
+
+    Attributes
+    ----------
+    folder : pathlib.Path
+        Absolute path of the folder.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import nmlab
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = nmlab.RunStore(folder)
+    ...     for name in ("first", "second"):
+    ...         store.create(name, {}).close("finished")
+    ...     [run.id for run in store.runs()], store.get("2").name
+    (['0001-first', '0002-second'], 'second')
     """
 
     def __init__(self, folder: str | os.PathLike[str] = "nmlab_runs") -> None:
         self.folder = Path(folder).expanduser().absolute()
 
     def create(self, name: str, settings: Mapping[str, Any]) -> RunWriter:
-        """Make a new run's folder with its settings in it and return its writer.
+        """Create the folder of a new run, with its settings.
 
-        Raises `RunError` where the folder cannot be written.
+        Parameters
+        ----------
+        name : str
+            Name of the run; its folder is named after it and the next free number.
+        settings : mapping
+            Settings of the run, as JSON.
+
+        Returns
+        -------
+        RunWriter
+            Writer of the new run, which holds the run's lock until it is closed.
+
+        Raises
+        ------
+        RunError
+            If the folder cannot be written.
         """
         try:
             self.make()
@@ -45,9 +80,17 @@ class RunStore:
             raise self._unwritable(error) from error
 
     def make(self) -> Path:
-        """Make the folder, with a .gitignore of its own, where it is not there yet, and return it.
+        """Create the folder, with its own .gitignore, if it does not exist.
 
-        Raises `RunError` where it cannot be written.
+        Returns
+        -------
+        pathlib.Path
+            The folder.
+
+        Raises
+        ------
+        RunError
+            If it cannot be written.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -62,34 +105,45 @@ class RunStore:
         return RunError(f"The runs folder {self.folder} cannot be written: {error}. Choose another by runs_dir=…")
 
     def take_in(self, folders: Iterable[Path]) -> list[Run]:
-        """Move runs' folders, which lie on the same disk, into this store and return the runs.
+        """Move folders of runs into this store.
 
-        An id stays where its number was never given out here; the other runs get the next numbers.
+        A run keeps its id if its number was never used here; the others get the next free numbers.
+
+        Parameters
+        ----------
+        folders : iterable of pathlib.Path
+            The folders, on the same disk as the store.
+
+        Returns
+        -------
+        list of Run
+            The runs in this store, in the order of the folders.
         """
         self.make()
-        own = [(folder, _number_of(folder.name)) for folder in folders]
-        kept = [number is not None and self._take(number) for _, number in own]  # before any new number is taken
+        numbered = [(folder, _number_of(folder.name)) for folder in folders]
+        # before any new number is used
+        is_free = [number is not None and self._take(number) for _, number in numbered]
         runs = []
-        for (folder, known), keeps in zip(own, kept, strict=True):
-            rest = folder.name if known is None else folder.name.partition("-")[2]
-            number = known if keeps else self._number()
+        for (folder, old_number), keeps_number in zip(numbered, is_free, strict=True):
+            rest = folder.name if old_number is None else folder.name.partition("-")[2]
+            number = old_number if keeps_number else self._number()
             target = self.folder / f"{number:04d}-{slug(rest)}"
             os.replace(folder, target)
             runs.append(Run(target))
         return runs
 
     def _number(self) -> int:
-        """Take the next free number; two processes never get the same, since only one `mkdir` of it succeeds."""
+        """Reserve the next free number; two processes never get the same one, as only one `mkdir` succeeds."""
         return next(filter(self._take, itertools.count(1 + max(self._numbers(), default=0))))
 
     def _numbers(self) -> set[int]:
-        """The numbers that were given out, also of runs that are in the trash or came without the store's `.ids`."""
+        """Return all used numbers, also those of runs in the trash or without an entry in `.ids`."""
         places = (self.folder / ".ids", self.folder, self.folder / ".trash")
         numbers = (_number_of(path.name) for place in places for path in _folders(place))
         return {number for number in numbers if number is not None}
 
     def _take(self, number: int) -> bool:
-        """Take this number if nobody has it."""
+        """Reserve this number if it is free, and return whether it was."""
         if number in self._numbers():
             return False
         place = self.folder / ".ids" / f"{number:04d}"
@@ -100,30 +154,83 @@ class RunStore:
         return True
 
     def reopen(self, run: Run) -> RunWriter:
-        """Return a writer that goes on with `run`; `RunError` where it is still running or unreadable."""
+        """Return a writer that continues a run.
+
+        Parameters
+        ----------
+        run : Run
+            The run.
+
+        Returns
+        -------
+        RunWriter
+            Writer of the run.
+
+        Raises
+        ------
+        RunError
+            If the run is still running or cannot be read.
+        """
         if run.damage:
             raise RunError(f"Run {run.id} cannot be resumed: {run.damage}")
         return RunWriter(run.folder, None)
 
     def runs(self, *, lab: str | None = None, problem: str | None = None) -> Runs:
-        """Return the runs in this folder, oldest first; those of one Lab and one Problem where these are given.
+        """Return the runs in this folder, oldest first.
 
-        Parameters: `lab`, a Lab's name; `problem`, a Problem's fingerprint. Folders that cannot be read are listed
-        with their reason in any case, and hide no other.
+        Parameters
+        ----------
+        lab : str, optional
+            Name of a Lab; only its runs are returned.
+        problem : str, optional
+            Fingerprint of a Problem; only its runs are returned.
+
+        Returns
+        -------
+        Runs
+            The runs, a sequence that is shown as a table. Folders that cannot be read are always listed, with the
+            reason.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import nmlab
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     store = nmlab.RunStore(folder)
+        ...     store.create("first", {"lab": "a"}).close("finished")
+        ...     store.create("second", {"lab": "b"}).close("failed")
+        ...     [(run.id, run.status) for run in store.runs(lab="b")]
+        [('0002-second', 'failed')]
         """
         runs = [Run(path) for path in _folders(self.folder) if not path.name.startswith(".")]
 
         def mine(run: Run) -> bool:
             settings = run.settings
             of_lab = lab is None or settings.get("lab") == lab
-            # a Problem whose builder failed, or is still at work, has no fingerprint
+            # a Problem whose builder failed or has not finished has no fingerprint
             of_problem = problem is None or settings.get("fingerprint") in (None, problem)
             return (of_lab and of_problem) or run.settings_damage is not None
 
         return Runs(self, [run for run in runs if mine(run)])
 
     def get(self, id: str) -> Run:
-        """Return the run called `id`, a whole id or its number; `RunError` naming those there are."""
+        """Return the run with an id.
+
+        Parameters
+        ----------
+        id : str
+            The id, such as '0007-rosenbrock', or its number as text, such as '7' or '0007'.
+
+        Returns
+        -------
+        Run
+            The run.
+
+        Raises
+        ------
+        RunError
+            If there is no such run; the message lists the existing ones.
+        """
         runs = list(self.runs())
         for run in runs:
             if run.id == id or (str(id).isdecimal() and run.id.split("-")[0] == f"{int(id):04d}"):
@@ -133,18 +240,57 @@ class RunStore:
         )
 
     def rename(self, run: Run, name: str) -> None:
-        """Call `run` by another name, also while it runs; its folder and id stay. `RunError` for an empty name."""
+        """Rename a run, also while it is running; its folder and id stay the same.
+
+        Parameters
+        ----------
+        run : Run
+            The run.
+        name : str
+            The new name.
+
+        Raises
+        ------
+        RunError
+            If the name is empty or cannot be written.
+        """
         cleaned = " ".join(str(name).split())
         if not cleaned:
-            raise RunError(f"Run {run.id} cannot be renamed to {name!r}: a name needs a letter or a sign.")
+            raise RunError(f"Run {run.id} cannot be renamed to {name!r}: give a name that is not empty.")
         self._label(run, name=cleaned)
 
     def annotate(self, run: Run, note: str) -> None:
-        """Keep a note with `run`, in place of the one before, also while it runs; '' for none."""
+        """Set the note of a run, also while it is running.
+
+        Parameters
+        ----------
+        run : Run
+            The run.
+        note : str
+            The note, which replaces the previous one; '' for none.
+
+        Raises
+        ------
+        RunError
+            If the note cannot be written.
+        """
         self._label(run, note=str(note).strip())
 
     def keep_guess(self, run: Run, points: Sequence[tuple[float, float]]) -> None:
-        """Keep what the user guessed of `run` before its curve was seen, as (epoch, loss)."""
+        """Save the user's guess of a run's loss curve.
+
+        Parameters
+        ----------
+        run : Run
+            The run.
+        points : sequence of (float, float)
+            Pairs of epoch and loss.
+
+        Raises
+        ------
+        RunError
+            If the guess cannot be written.
+        """
         self._label(run, guess=[list(point) for point in points])
 
     def _label(self, run: Run, **label: Any) -> None:
@@ -154,43 +300,89 @@ class RunStore:
             raise RunError(f"Run {run.id} cannot be labelled: {error}") from error
 
     def delete(self, run: Run) -> None:
-        """Move `run` to the trash, from which `undelete` brings it back; a running run is refused."""
+        """Move a run to the trash, from which `undelete` restores it.
+
+        Parameters
+        ----------
+        run : Run
+            The run.
+
+        Raises
+        ------
+        RunError
+            If the run is running.
+        """
         if run.status == "running":
             raise RunError(f"Run {run.id} is running and cannot be deleted; stop it first.")
         trash = self.folder / ".trash"
         trash.mkdir(exist_ok=True)
         os.replace(run.folder, trash / run.id)
-        _rename_events(trash / run.id, _EVENTS, _PUT_AWAY)
-        os.utime(trash / run.id)  # so that the one deleted last is known
+        _rename_events(trash / run.id, _EVENTS, _HIDDEN_EVENTS)
+        os.utime(trash / run.id)  # the time of deletion, for `undelete`
 
     def undelete(self, run: Run | None = None) -> Run:
-        """Bring `run`, or the run deleted last, back from the trash and return it."""
+        """Restore a run from the trash.
+
+        Parameters
+        ----------
+        run : Run, optional
+            The run. Default: the run that was deleted last.
+
+        Returns
+        -------
+        Run
+            The restored run.
+
+        Raises
+        ------
+        RunError
+            If the run is not in the trash, or the trash is empty.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import nmlab
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     store = nmlab.RunStore(folder)
+        ...     store.create("demo", {}).close("finished")
+        ...     store.delete(store.get("1"))
+        ...     deleted = len(store.runs())
+        ...     restored = store.undelete().id
+        ...     deleted, restored
+        (0, '0001-demo')
+        """
         trash = _folders(self.folder / ".trash")
         if run is not None:
             trash = [path for path in trash if path.name == run.id]
         if not trash:
-            raise RunError("There is nothing in the trash" + (f" called {run.id}." if run is not None else "."))
+            raise RunError("The trash is empty." if run is None else f"There is no run {run.id!r} in the trash.")
         path = max(trash, key=lambda path: path.stat().st_mtime)
         os.replace(path, self.folder / path.name)
-        _rename_events(self.folder / path.name, _PUT_AWAY, _EVENTS)
+        _rename_events(self.folder / path.name, _HIDDEN_EVENTS, _EVENTS)
         return Run(self.folder / path.name)
 
     def empty_trash(self) -> int:
-        """Delete for good what lies in the trash and return how many runs that were."""
+        """Delete the runs in the trash permanently.
+
+        Returns
+        -------
+        int
+            Number of deleted runs.
+        """
         deleted = _folders(self.folder / ".trash")
         for path in deleted:
             shutil.rmtree(path)
         return len(deleted)
 
 
-_EVENTS, _PUT_AWAY = "tfevents", "tf~events"
-"""By which part of a file's name TensorBoard, which looks into every folder, knows events; and what hides them."""
+_EVENTS, _HIDDEN_EVENTS = "tfevents", "tf~events"
+"""Part of a file's name by which TensorBoard, which searches all folders, finds events; and what hides them."""
 
 
 def _rename_events(folder: Path, old: str, new: str) -> None:
-    """Put `new` for `old` into the names of a folder's files of events, in folders within it too."""
+    """Replace `old` by `new` in the names of the event files of a folder and its subfolders."""
     for path in list(folder.rglob(f"*{old}*")):
-        with suppress(OSError):  # a run that TensorBoard still shows is no reason to keep it
+        with suppress(OSError):  # TensorBoard then still shows the run, which must not prevent its deletion
             os.replace(path, path.with_name(path.name.replace(old, new)))
 
 
@@ -202,27 +394,35 @@ def _folders(place: Path) -> list[Path]:
 
 
 def _number_of(id: str) -> int | None:
-    """A run's number out of its id; None where the folder was not named by a store."""
+    """Return the number in a run's id; None if the folder was not named by a store."""
     found = re.match(r"(\d{4,6})(-|$)", id, re.ASCII)
     return None if found is None else int(found[1])
 
 
 def slug(name: str) -> str:
-    """A folder's name out of a run's: safe on every system, at most 40 characters."""
+    """Return a folder's name for a run's name: safe on every system, at most 40 characters."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:40].strip("-._") or "run"
 
 
 class Runs(Sequence[Run]):
-    """Some runs of a store: a sequence, a table on screen, a DataFrame by `to_pandas()`.
+    """Runs of a store: a sequence that a notebook shows as a table.
 
-    Indexing takes a position, an id, or a run's number as text: `runs[-1]`, `runs['0007']`.
+    An index is a position, a slice, an id, or a run's number as text: `runs[-1]`, `runs['0007']`.
+
+    Parameters
+    ----------
+    store : RunStore
+        The folder of the runs.
+    runs : iterable of Run
+        The runs.
+    before : Run, optional
+        The run before the first of these, with which the column `changed` compares it.
     """
 
     def __init__(self, store: RunStore, runs: Iterable[Run], before: Run | None = None) -> None:
         self._store = store
         self._runs = list(runs)
         self.before = before
-        """The run before the first of these, against which it was changed; None where it is the first of all."""
 
     @overload
     def __getitem__(self, key: int) -> Run: ...
@@ -245,42 +445,57 @@ class Runs(Sequence[Run]):
         return iter(self._runs)
 
     def where(self, holds: Callable[[Run], bool]) -> Runs:
-        """Return those of these runs for which `holds(run)` is true."""
+        """Return the runs for which a condition is true.
+
+        Parameters
+        ----------
+        holds : callable
+            Function that takes a run and returns whether to include it.
+
+        Returns
+        -------
+        Runs
+            The included runs.
+        """
         return Runs(self._store, filter(holds, self._runs))
 
     def all(self) -> Runs:
-        """Return every run in the folder, whichever Lab and Problem it belongs to."""
+        """Return all runs in the folder, of every Lab and Problem."""
         return self._store.runs()
 
     def rename(self, run: Run, name: str) -> None:
-        """Call `run` by another name; its folder and id stay."""
+        """Rename a run; see `RunStore.rename`."""
         self._store.rename(run, name)
 
     def annotate(self, run: Run, note: str) -> None:
-        """Keep a note with `run`, in place of the one before; '' for none."""
+        """Set the note of a run; see `RunStore.annotate`."""
         self._store.annotate(run, note)
 
     def delete(self, run: Run) -> None:
-        """Move `run` to the trash; `undelete()` brings it back."""
+        """Move a run to the trash; see `RunStore.delete`."""
         self._store.delete(run)
 
     def undelete(self, run: Run | None = None) -> Run:
-        """Bring `run`, or the run deleted last, back from the trash."""
+        """Restore a run from the trash; see `RunStore.undelete`."""
         return self._store.undelete(run)
 
     def empty_trash(self) -> int:
-        """Delete for good what lies in the trash and return how many runs that were."""
+        """Delete the runs in the trash permanently and return their number."""
         return self._store.empty_trash()
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return one row a run: name, data, what was changed, epochs, best value and epoch, test loss, time, and more.
+        """Return the table as a DataFrame.
 
-        `best` is true for the best of the runs that can be compared with it.
+        Returns
+        -------
+        pandas.DataFrame
+            One row per run, with the columns name, data, changed, epochs, best_value, best_epoch, test_loss, seconds
+            and others. `best` is true for the best of the runs that can be compared with each other.
         """
         return table.to_pandas(self)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return the same as one object a run, of what JSON knows: see `nmlab.runs.table.rows`."""
+        """Return the table as JSON, one object per run; see `nmlab.runs.table.rows`."""
         return table.rows(self)
 
     def _repr_html_(self) -> str:

@@ -1,4 +1,4 @@
-"""What tables and comparisons say of a run, read once as long as its files stay as they are."""
+"""What tables and comparisons show of a run, cached until its files change."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from nmlab.runs.helpers import helpers_of
-from nmlab.runs.record import TOLD_BY, Run
+from nmlab.runs.record import RECORD_FILES, Run
 
 
 @dataclass(frozen=True)
 class Summary:
-    """A run as of one look."""
+    """The values of a run at one moment."""
 
     id: str
     name: str
@@ -38,18 +38,18 @@ _Stamp = tuple[tuple[int, int, int], ...]
 
 _known: dict[Path, tuple[_Stamp, Summary]] = {}
 
-_KEPT = 1000
-"""How many runs' summaries are remembered."""
+_CACHE_SIZE = 1000
+"""Maximum number of cached summaries."""
 
 
 def summary_of(run: Run) -> Summary:
-    """Return what there is to say of a run; of one that has ended, from memory unless its files have changed."""
-    stamp = tuple(_file_stamp(run.folder / name) for name in TOLD_BY)
+    """Return the summary of a run; of one that has ended, from the cache unless its files have changed."""
+    stamp = tuple(_file_stamp(run.folder / name) for name in RECORD_FILES)
     if run.folder in _known and _known[run.folder][0] == stamp:
         return _known[run.folder][1]
     summary = _read(run)
-    if summary.status != "running":  # that changes without a trace in the files, when its process dies
-        if len(_known) >= _KEPT:
+    if summary.status != "running":  # when its process dies, the status changes but not the files
+        if len(_known) >= _CACHE_SIZE:
             _known.clear()
         _known[run.folder] = (stamp, summary)
     return summary

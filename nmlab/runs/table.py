@@ -1,4 +1,4 @@
-"""Runs as a table: rows for a screen of one's own, a DataFrame, HTML and text."""
+"""Runs as a table: JSON rows, a DataFrame, HTML and text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LONGEST = 300
-"""How many characters of an error a row holds; the run has all of it."""
+"""Maximum number of characters of an error in a row; the run has all of it."""
 
 _FRAME = {
     "id": "id",
@@ -36,7 +36,7 @@ _FRAME = {
     "is_best": "best",
     "error": "error",
 }
-"""What a row holds, and what a DataFrame calls it."""
+"""Keys of a row, and the column of the DataFrame for each."""
 
 _TITLES = {
     "id": "run",
@@ -53,19 +53,28 @@ _TITLES = {
     "note": "note",
     "error": "error",
 }
-"""What is shown, and its title."""
+"""Keys of a row that are shown, and the title of each."""
 
-_WHERE_THERE_IS_ANY = ("note", "error")
+_HIDDEN_IF_EMPTY = ("note", "error")
 
 _STAR = '<span role="img" aria-label="best" title="the best of the runs that can be compared with it">★</span> '
 
 
 def rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """Return one object a run, in their order, of what JSON knows.
+    """Return the rows of the table as JSON.
 
-    Each holds id, name, data, changed (against the run before it), epochs, best (the monitored metric's best value),
-    best_epoch, test (loss), seconds, size (bytes), status, note, created (ISO 8601), starts_from, is_best (among
-    comparable runs), error. Numbers are finite or None.
+    Parameters
+    ----------
+    runs : sequence of Run
+        The runs.
+
+    Returns
+    -------
+    list of dict
+        One object per run, in their order, with the keys id, name, data, changed (compared with the run before it),
+        epochs, best (best value of the monitored metric), best_epoch, test (test loss), seconds, size (in bytes),
+        status, note, created (ISO 8601), starts_from, is_best (among comparable runs) and error. Numbers are finite or
+        None.
     """
     best = best_of(runs)
     made: list[dict[str, Any]] = []
@@ -97,15 +106,15 @@ def rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 
 def to_pandas(runs: Sequence[Run]) -> pd.DataFrame:
-    """Return `rows` as a DataFrame, with whole errors and the test loss as it is."""
+    """Return `rows` as a DataFrame, with complete errors and a test loss that may be infinite or NaN."""
     import pandas as pd
 
     summaries = map(summary_of, runs)
-    whole = [
+    complete = [
         row | {"error": summary.error, "test": summary.test_metrics.get("test_loss")}
         for row, summary in zip(rows(runs), summaries, strict=True)
     ]
-    return pd.DataFrame(whole, columns=list(_FRAME)).rename(columns=_FRAME)
+    return pd.DataFrame(complete, columns=list(_FRAME)).rename(columns=_FRAME)
 
 
 def to_html(runs: Sequence[Run]) -> str:
@@ -122,7 +131,7 @@ def to_html(runs: Sequence[Run]) -> str:
 
 
 def to_text(runs: Sequence[Run]) -> str:
-    """Return the runs as plain text, one a line."""
+    """Return the runs as plain text, one per line."""
     table = rows(runs)
     if not table:
         return "No runs yet."
@@ -135,14 +144,14 @@ def to_text(runs: Sequence[Run]) -> str:
 
 
 def _columns(table: list[dict[str, Any]]) -> list[str]:
-    """The columns worth showing: names only where a run has one of its own, notes and errors where there are any."""
+    """Return the columns to show: names only if the user gave one, notes and errors only if there are any."""
     named = any(row["name"] not in (row["data"], row["id"]) for row in table)
-    empty = [key for key in _WHERE_THERE_IS_ANY if not any(row[key] for row in table)]
+    empty = [key for key in _HIDDEN_IF_EMPTY if not any(row[key] for row in table)]
     return [key for key in _TITLES if key not in empty and (named or key != "name")]
 
 
 def _text(key: str, value: Any) -> str:
-    """A row's value as people read it."""
+    """Return a row's value as text."""
     if value is None:
         return ""
     if key == "seconds":

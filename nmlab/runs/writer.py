@@ -1,4 +1,4 @@
-"""Writes a run's folder while the run lives."""
+"""Writes a run's folder while the run is running."""
 
 from __future__ import annotations
 
@@ -20,9 +20,19 @@ from nmlab.runtime.files import atomic_write
 
 
 class RunWriter:
-    """The one who writes a run's folder; holds the run's lock until `close`.
+    """Writes the folder of a run; holds the run's lock until `close`.
 
-    Parameters: `folder`, a run's folder; `settings`, written first, or None to go on with a run that exists.
+    Parameters
+    ----------
+    folder : pathlib.Path
+        The run's folder.
+    settings : mapping or None
+        Settings of a new run, which are written first; None to continue an existing run.
+
+    Raises
+    ------
+    RunError
+        If another process is writing the run.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any] | None) -> None:
@@ -49,12 +59,12 @@ class RunWriter:
         self.update()
 
     def update(self, **status: Any) -> None:
-        """Change the status that readers see: `monitor`, `mode`, `state`, `test_metrics`, `error`, `remark`."""
+        """Update the status: `monitor`, `mode`, `state`, `test_metrics`, `error`, `remark`."""
         self._status |= status
         write_json(self.folder / "status.json", self._status)
 
     def describe(self, **settings: Any) -> None:
-        """Add what became known of the Problem to the settings."""
+        """Add settings that are known only once the Problem is built."""
         write_json(self.folder / "settings.json", {**self.run.settings, **settings})
 
     def checkpoint(self, name: str) -> Path:
@@ -62,23 +72,23 @@ class RunWriter:
         return self.folder / "checkpoints" / f"{name}.ckpt"
 
     def figure(self, name: str) -> Path:
-        """Return the path of a picture of the run, such as 'view.png', its folder made."""
+        """Return the path of a picture of the run, such as 'view.png', and create its folder."""
         (self.folder / FIGURES).mkdir(exist_ok=True)
         return self.folder / FIGURES / name
 
     def profile(self, name: str) -> Path:
-        """Return the path of a file of the run's profile, such as a trace, its folder made."""
+        """Return the path of a file of the run's profile, such as a trace, and create its folder."""
         self.run.profile_folder.mkdir(exist_ok=True)
         return self.run.profile_folder / name
 
     def keep_profile(self, details: Mapping[str, Any], report: str) -> None:
-        """Write where the training's time went, as numbers and as a report to read."""
+        """Write the profile of the training time, as JSON and as a text report."""
         with atomic_write(self.profile(PROFILE_REPORT)) as aside:
             aside.write_text(report, encoding="utf-8")
         write_json(self.profile(PROFILE_DETAILS), details)
 
     def keep_epochs(self, epochs: int) -> None:
-        """Drop the rows from epoch `epochs` on, which a resumed run makes again, and a last row half written."""
+        """Drop the rows from epoch `epochs` on, which a resumed run repeats, and an incomplete last row."""
         columns = [self.run.column(name) for name in self._columns]
         rows = [row for row in zip(*columns, strict=True) if row[0] < epochs]
         with (
@@ -90,7 +100,7 @@ class RunWriter:
             )
 
     def append(self, row: Mapping[str, float]) -> None:
-        """Add one epoch's metrics; the first row's names are the columns of all."""
+        """Append the metrics of one epoch; the names in the first row are the columns of all rows."""
         if self._file is None:
             self._file = (self.folder / "metrics.csv").open("a", newline="", encoding="utf-8")
         writer = csv.writer(self._file, lineterminator="\n")
@@ -101,14 +111,22 @@ class RunWriter:
         self._file.flush()
 
     def log(self, text: str) -> None:
-        """Add `text` to the run's log."""
+        """Append text to the run's log."""
         if self._log is None:
             self._log = self.run.log_path.open("a", encoding="utf-8", errors="backslashreplace")
         self._log.write(text if text.endswith("\n") else text + "\n")
         self._log.flush()
 
     def close(self, state: str, error: Mapping[str, str] | None = None) -> None:
-        """Write how the run ended and let go of its lock."""
+        """Write how the run ended and release its lock.
+
+        Parameters
+        ----------
+        state : {'finished', 'stopped', 'failed'}
+            Final state.
+        error : mapping of str to str, optional
+            Type, message and traceback of the error that ended the run.
+        """
         try:
             for file in (self._file, self._log):
                 if file is not None:
@@ -120,9 +138,10 @@ class RunWriter:
 
 
 def _text(value: float) -> str:
-    number = float(value)  # numpy's numbers have another repr
+    number = float(value)  # numpy's numbers have a different repr
     return str(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number)
 
 
 def now() -> str:
+    """Return the current time in ISO 8601 with the offset from UTC, to the second."""
     return datetime.now().astimezone().isoformat(timespec="seconds")

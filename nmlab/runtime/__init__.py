@@ -1,4 +1,4 @@
-"""What a fit asks of its process: to be steered, a thread, its output, random numbers, pyplot, memory, files.
+"""What a fit needs from its process: control, a thread, captured output, random numbers, pyplot, memory, files.
 
 Imports `errors`.
 """

@@ -1,7 +1,7 @@
-"""What a fit says, in its run's log: prints, warnings, logging's records and Lightning's messages, in order.
+"""Captures the output of a fit in its run's log: prints, warnings, log records and Lightning's messages, in order.
 
-Streams, `warnings` and `logging` are the whole process's, and cells of the user's go on while a fit runs in its thread.
-So whatever is said is told apart by a context variable: set in the fit's thread, and in threads that it starts.
+Streams, `warnings` and `logging` belong to the whole process, and the user's cells run while a fit runs in its thread.
+A context variable, which is set in the fit's thread and in the threads that it starts, identifies output of the fit.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-_CHATTY = ("lightning", "torch", "lightning_utilities", "tensorboard")
-"""Packages whose own warnings are for the log alone."""
+_LOG_ONLY = ("lightning", "torch", "lightning_utilities", "tensorboard")
+"""Packages whose own warnings go only to the log."""
 
-_CHATTY_LOGGERS = ("lightning", "lightning_utilities")
+_LOG_ONLY_LOGGERS = ("lightning", "lightning_utilities")
 
 LONGEST = 10_000
-"""Characters after which a line without an end is written all the same."""
+"""Number of characters after which an incomplete line is written."""
 
 
 def overwritten(line: str) -> str:
-    """Return what a terminal shows of a line in which carriage returns go back to its beginning."""
+    """Return what a terminal shows for a line with carriage returns."""
     shown = ""
     for part in line.split("\r"):
         shown = part + shown[len(part) :]
@@ -37,29 +37,34 @@ def overwritten(line: str) -> str:
 class Log:
     """The lines of one run's log.
 
-    Parameters: `write`, called with whole lines; `echo`, whether what is said also goes where it would have gone.
+    Parameters
+    ----------
+    write : callable
+        Function that takes text of complete lines.
+    echo : bool, default True
+        Whether the output also goes to its original destination.
     """
 
     def __init__(self, write: Callable[[str], None], echo: bool = True) -> None:
         self.echo = echo
         self.open = True
         self._write = write
-        self._begun: dict[str, str] = {}  # by stream, the line that has no end yet
+        self._begun: dict[str, str] = {}  # by stream, the incomplete line
         self._lock = threading.RLock()  # a finalizer may print while a line is written
-        files = [sys.modules[name].__file__ for name in _CHATTY if name in sys.modules]
-        self._chatty = tuple(f"{Path(file).parent}{os.sep}" for file in files if file)
+        files = [sys.modules[name].__file__ for name in _LOG_ONLY if name in sys.modules]
+        self._log_only = tuple(f"{Path(file).parent}{os.sep}" for file in files if file)
         self._records = _Records(self)
 
     def add(self, stream: str, text: str) -> None:
-        """Take text of a stream; lines are written when they end, and what other streams began is ended before."""
+        """Add text of a stream; lines are written when complete, after the incomplete lines of other streams."""
         with self._lock:
             for other in self._begun:
-                if other != stream and "\r" not in self._begun[other]:  # a progress bar has a line for itself
+                if other != stream and "\r" not in self._begun[other]:  # a progress bar keeps its own line
                     self._end(other)
             *lines, rest = (self._begun.get(stream, "") + text).split("\n")
             if lines:
                 self._write("".join(f"{overwritten(line)}\n" for line in lines))
-            if "\r" in rest:  # the last part says where the terminal's cursor is
+            if "\r" in rest:  # the last part determines the position of the terminal's cursor
                 before, last = rest.rsplit("\r", 1)
                 rest = f"{overwritten(before)}\r{last}"
             self._begun[stream] = rest
@@ -72,31 +77,31 @@ class Log:
         self._begun[stream] = ""
 
     def warning(self, message: Any, category: Any, filename: str, lineno: int) -> bool:
-        """Take a warning, and tell whether it is for the log alone."""
-        chat = filename.startswith(self._chatty)
+        """Add a warning, and return whether it goes only to the log."""
+        log_only = filename.startswith(self._log_only)
         plain = f"{category.__name__}: {message}\n"
-        self.add("warnings", plain if chat else warnings.formatwarning(message, category, filename, lineno))
-        return chat
+        self.add("warnings", plain if log_only else warnings.formatwarning(message, category, filename, lineno))
+        return log_only
 
     def record(self, record: logging.LogRecord) -> bool:
-        """Take a record of `logging`, and tell whether it is for the log alone."""
+        """Add a log record, and return whether it goes only to the log."""
         self._records.handle(record)
-        return _chat(record)
+        return _is_log_only(record)
 
     def close(self) -> None:
-        """Write lines that have no end; from now on nothing is taken."""
+        """Write incomplete lines; from now on no output is captured."""
         with self._lock:
             self.open = False
             for stream in list(self._begun):
                 self._end(stream)
 
 
-def _chat(record: logging.LogRecord) -> bool:
-    return record.name.partition(".")[0] in _CHATTY_LOGGERS
+def _is_log_only(record: logging.LogRecord) -> bool:
+    return record.name.partition(".")[0] in _LOG_ONLY_LOGGERS
 
 
 class _Records(logging.Handler):
-    """Makes text of records, as `logging.basicConfig` would; Lightning's without level and name."""
+    """Formats log records as `logging.basicConfig` does; Lightning's without level and name."""
 
     def __init__(self, log: Log) -> None:
         super().__init__()
@@ -105,7 +110,7 @@ class _Records(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self._log.add("logging", (self if _chat(record) else self._users).format(record) + "\n")
+            self._log.add("logging", (self if _is_log_only(record) else self._users).format(record) + "\n")
         except Exception:  # arguments that do not fit the message
             self.handleError(record)
 
@@ -119,8 +124,8 @@ def _present() -> Log | None:
 
 
 @contextmanager
-def _unheard() -> Iterator[None]:
-    """Leave the block's text to those who would have got it without a log."""
+def _uncaptured() -> Iterator[None]:
+    """Send the output of the block to its original destination."""
     token = _log.set(None)
     try:
         yield
@@ -132,15 +137,21 @@ _in_patch: contextvars.ContextVar[bool] = contextvars.ContextVar("nmlab_in_patch
 
 
 class _Stream:
-    """Stands before `sys.stdout` or `sys.stderr`: the fit's text to its log, all else, attributes too, to the stream.
+    """Wrapper of `sys.stdout` or `sys.stderr`: sends a fit's text to its log and everything else to the stream.
 
-    Parameters: `name`, that of the stream in `sys`; `stream`, what stood there.
+    Parameters
+    ----------
+    name : {'stdout', 'stderr'}
+        Name of the stream in `sys`.
+    stream : file-like
+        The original stream.
     """
 
     def __init__(self, name: str, stream: Any) -> None:
         vars(self).update(_name=name, _stream=stream, _patched=None)
 
     def write(self, text: str) -> int:
+        """Write text to the log of the fit that runs in this context, to the stream, or to both."""
         log = _present()
         if log is not None:
             if not isinstance(text, str):
@@ -148,7 +159,7 @@ class _Stream:
             log.add(self._name, text)
         if log is None or log.echo:
             if self._patched is None or _in_patch.get():
-                with _unheard():
+                with _uncaptured():
                     self._stream.write(text)
             else:
                 token = _in_patch.set(True)
@@ -174,7 +185,7 @@ class _Stream:
         return getattr(self._stream, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name == "write":  # IPython does so in every cell, for its history, and puts back what it has found
+        if name == "write":  # IPython does so in every cell, for its history, and restores it afterwards
             vars(self)["_patched"] = None if value == self.write else value
         else:
             setattr(self._stream, name, value)
@@ -182,10 +193,15 @@ class _Stream:
 
 @contextmanager
 def captured_output(write: Callable[[str], None], echo: bool = True) -> Iterator[None]:
-    """Send what is said within the block, by this thread and those that it starts, to `write`, in whole lines.
+    """Capture the output of this thread, and of the threads that it starts, within the block.
 
-    Parameters: `echo`, whether it also goes where it would have gone. What Lightning says, and what its or torch's own
-    code warns of, does not in any case.
+    Parameters
+    ----------
+    write : callable
+        Function that takes text of complete lines.
+    echo : bool, default True
+        Whether the output also goes to its original destination. Lightning's messages, and warnings from the code of
+        Lightning or torch, never do.
     """
     log = Log(write, echo)
     streams = {name: stream for name in ("stdout", "stderr") if (stream := _bare(getattr(sys, name))) is not None}
@@ -199,19 +215,19 @@ def captured_output(write: Callable[[str], None], echo: bool = True) -> Iterator
         )
     ]
     with warnings.catch_warnings():
-        pass  # leaving makes Python forget which warnings it gave already: each run's log has its own
+        pass  # this makes Python forget which warnings it has shown, so that each run's log gets them
     token = _log.set(log)
     try:
         yield
     finally:
         _log.reset(token)
         log.close()
-        for each in undo:
-            each()
+        for restore in undo:
+            restore()
 
 
 def _replace(owner: Any, name: str, old: Any, new: Any) -> Callable[[], None]:
-    """Put `new` in place and return how to put `old` there again, unless someone has taken over meanwhile."""
+    """Set an attribute and return a function that restores it, unless it has been replaced meanwhile."""
     setattr(owner, name, new)
 
     def undo() -> None:
@@ -222,7 +238,7 @@ def _replace(owner: Any, name: str, old: Any, new: Any) -> Callable[[], None]:
 
 
 def _bare(stream: Any) -> Any:
-    """Return a stream without what an earlier run left before it, where the user's cell had put that back."""
+    """Return a stream without the wrapper of an earlier run, which a user's cell may have restored."""
     while isinstance(stream, _Stream):
         stream = stream._stream
     return stream
@@ -232,7 +248,7 @@ def _show_warning(show: Callable[..., None]) -> Callable[..., None]:
     def show_warning(message: Any, category: Any, filename: str, lineno: int, *more: Any, **named: Any) -> None:
         log = _present()
         if log is None or (not log.warning(message, category, filename, lineno) and log.echo):
-            with _unheard():
+            with _uncaptured():
                 show(message, category, filename, lineno, *more, **named)
 
     return show_warning
@@ -240,10 +256,10 @@ def _show_warning(show: Callable[..., None]) -> Callable[..., None]:
 
 def _call_handlers(call: Callable[..., None]) -> Callable[..., None]:
     def call_handlers(self: logging.Logger, record: logging.LogRecord) -> None:
-        # above all handlers, since those that the user has made hold streams of their own
+        # before all handlers, since those of the user have their own streams
         log = _present()
         if log is None or (not log.record(record) and log.echo):
-            with _unheard():
+            with _uncaptured():
                 call(self, record)
 
     return call_handlers
@@ -252,7 +268,7 @@ def _call_handlers(call: Callable[..., None]) -> Callable[..., None]:
 def _start(start: Callable[..., None]) -> Callable[..., None]:
     def start_thread(self: threading.Thread) -> None:
         if _present() is not None:
-            # a thread of the fit's goes on in the fit's context, as Python 3.14 can do by itself
+            # a thread that the fit starts inherits its context, as threads can in Python 3.14
             context, run = contextvars.copy_context(), self.run
             self.run = lambda: context.run(run)  # type: ignore[method-assign]
         start(self)

@@ -1,8 +1,7 @@
-"""What a running fit listens to, and what it says of itself while it runs.
+"""Control of a running fit, and its state.
 
-A `Control` is shared by the thread that fits and whoever watches it. The fit calls `check()` at every batch boundary;
-the watcher calls `stop()`, `pause()` or `step()` and reads `phase` and `progress`. One fit at a time may hold the
-process.
+A `Control` is shared by the thread of the fit and its watchers. The fit calls `check()` at every batch boundary; a
+watcher calls `stop()`, `pause()` or `step()` and reads `phase` and `progress`.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ class StopRequested(Exception):  # noqa: N818 - a request, not a fault
 
 
 class Owner(Protocol):
-    """Who begins fits and stops them: a Lab's session."""
+    """What begins and stops fits: a Lab's session."""
 
     @property
     def name(self) -> str:
@@ -29,41 +28,44 @@ class Owner(Protocol):
         ...
 
     def called(self) -> str:
-        """Return the variable that holds the Lab in the user's notebook; '' where none does."""
+        """Return the name of the variable that holds the Lab in the user's notebook; '' if there is none."""
         ...
 
 
 class Control:
-    """The two-way line between a fit and its watchers.
+    """Connection between a fit and its watchers.
 
-    The watchers' side may be called from any thread, at any time, any number of times; what it asks for shows at once
-    in `stopping`, `pausing` and `stepping`, and happens at the fit's next boundary.
+    Watchers may call their methods from any thread, at any time and repeatedly. A request shows at once in `stopping`,
+    `pausing` and `stepping`, and takes effect at the fit's next batch boundary.
 
-    Parameters: `name`, what the running fit is called in messages.
+    Parameters
+    ----------
+    name : str, default 'fit'
+        Name of the running fit in messages.
     """
 
     def __init__(self, name: str = "fit") -> None:
         self.name = name
         self.owner: Owner | None = None
-        """Who began the fit and stops it; None for one begun without a Lab."""
+        """What began the fit and can stop it; None without a Lab."""
         self.blocking = False
-        """Whether a cell waits for the fit, so that only an interrupt of the kernel reaches it."""
+        """Whether a cell waits for the fit, so that only an interrupt of the kernel can stop it."""
         self.progress = Progress()
         self.phase = "starting"
         self.on_pause: Callable[[], None] = _nothing
-        """Called in the fit's thread before it waits."""
+        """Function that is called in the fit's thread before it pauses."""
         self._news = threading.Condition()
         self._stopping = self._pausing = self._stepping = self._paused = self._over = False
         self._calls: deque[Callable[[], object]] = deque()
 
     @property
     def phase(self) -> str:
-        """What the fit does now, in words for the user; a pause shows in `paused`."""
+        """What the fit is doing, as text for the user; `paused` shows a pause."""
         return self._phase[0]
 
     @phase.setter
-    def phase(self, words: str) -> None:
-        self._phase = (words, self.progress.clock())
+    def phase(self, text: str) -> None:
+        self._phase = (text, self.progress.clock())
 
     @property
     def phase_seconds(self) -> float:
@@ -71,7 +73,7 @@ class Control:
         return self.progress.clock() - self._phase[1]
 
     def busy(self) -> str:
-        """Return which fit holds the process and what stops it, as sentences for an error or a hint."""
+        """Return which fit is running and how to stop it, as sentences for an error or a hint."""
         name = self.name[:1].upper() + self.name[1:]
         if self.owner is not None:
             name += f" of Lab {self.owner.name!r}"
@@ -82,24 +84,24 @@ class Control:
         called = self.owner.called()
         return f"{name} is running. To stop it, {f'call {called}.stop()' if called else 'press Stop in its panel'}."
 
-    # --- the watchers' side ---
+    # --- for watchers ---
 
     def stop(self) -> None:
-        """Ask the fit to stop at its next batch boundary, also out of a pause."""
+        """Request a stop at the next batch boundary, also during a pause."""
         with self._news:
             self._stopping = True
             self._news.notify_all()
 
     def pause(self) -> None:
-        """Ask the fit to wait at its next batch boundary; without effect once the training is over."""
+        """Request a pause at the next batch boundary; no effect once the training has ended."""
         self._ask(pausing=True)
 
     def resume(self) -> None:
-        """Go on after a pause, or take back what `pause` and `step` asked for."""
+        """Continue after a pause, or cancel the request of `pause` or `step`."""
         self._ask()
 
     def step(self) -> None:
-        """Let the fit go on to the end of the epoch that it is in, or begins next, and wait there."""
+        """Continue to the end of the current or next epoch, and pause there."""
         self._ask(stepping=True)
 
     def _ask(self, pausing: bool = False, stepping: bool = False) -> None:
@@ -108,9 +110,15 @@ class Control:
             self._news.notify_all()
 
     def between_steps(self, call: Callable[[], object]) -> None:
-        """Have the fit's own thread make a call at its next boundary, also within a pause.
+        """Call a function in the fit's thread at its next batch boundary, also during a pause.
 
-        What it raises is printed, and the fit goes on. A call that does not get its turn before the end is dropped.
+        Exceptions of the function are printed, and the fit continues. A call that is still waiting when the training
+        ends is dropped.
+
+        Parameters
+        ----------
+        call : callable
+            Function without arguments.
         """
         with self._news:
             if not self._over:
@@ -124,34 +132,39 @@ class Control:
 
     @property
     def pausing(self) -> bool:
-        """Whether a pause was asked for, or goes on."""
+        """Whether a pause was requested or the fit is paused."""
         return self._pausing
 
     @property
     def stepping(self) -> bool:
-        """Whether the fit will wait at the end of this epoch."""
+        """Whether the fit will pause at the end of the epoch."""
         return self._stepping
 
     @property
     def paused(self) -> bool:
-        """Whether the fit waits right now."""
+        """Whether the fit is paused."""
         return self._paused
 
-    # --- the fit's side ---
+    # --- for the fit ---
 
     def check(self) -> None:
-        """Make the calls that are due, wait while paused, and raise `StopRequested` where a stop was asked for.
+        """Carry out the requests; the fit calls this at every batch boundary.
 
-        Called by the fit at every boundary.
+        Makes the calls that wait, and waits while a pause goes on.
+
+        Raises
+        ------
+        StopRequested
+            If a stop was requested.
         """
         if self._stopping or self._pausing or self._calls:
             try:
                 with self.progress.aside():
-                    self._heed()
+                    self._carry_out()
             finally:
                 self._paused = False
 
-    def _heed(self) -> None:
+    def _carry_out(self) -> None:
         while True:
             with self._news:
                 if self._stopping:
@@ -166,7 +179,7 @@ class Control:
             if call is not None:
                 try:
                     call()
-                except BaseException as error:  # sys.exit too: whoever asked for the call must not end the fit
+                except BaseException as error:  # sys.exit too: the call must not end the fit
                     traceback.print_exception(error)
             elif pausing:
                 self.on_pause()
@@ -175,9 +188,12 @@ class Control:
                 return
 
     def epoch_ended(self, last: bool = False) -> None:
-        """Say that all of an epoch is done and written; waits here where a step or a pause was asked for.
+        """Report that an epoch has ended and is written; pauses here if a step or a pause was requested.
 
-        Parameters: `last`, whether the training ends with it: then there is nothing to wait for.
+        Parameters
+        ----------
+        last : bool, default False
+            Whether the training ends with this epoch, so that there is no pause.
         """
         with self._news:
             if self._stepping:
@@ -186,7 +202,7 @@ class Control:
             self.check()
 
     def training_over(self) -> None:
-        """Say that the training has ended: no pause from now on, and no calls."""
+        """Report that the training has ended, so that there are no more pauses and calls."""
         with self._news:
             self._over = True
             self._pausing = self._stepping = False

@@ -1,4 +1,4 @@
-"""Files that a reader sees whole or not at all."""
+"""Files that are written atomically."""
 
 from __future__ import annotations
 
@@ -11,9 +11,19 @@ from pathlib import Path
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield a path beside `path` to write to, and move it into place when the block has ended well.
+    """Yield a temporary path to write to, and move the file to `path` if the block ends without an exception.
 
-    On Windows a file that a reader has open cannot be replaced at that instant; the move is then tried again.
+    Windows cannot replace a file while a reader has it open; the move is then tried again.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Path of the file.
+
+    Yields
+    ------
+    pathlib.Path
+        The temporary path, in the same folder.
     """
     aside = path.with_name(path.name + ".tmp")
     yield aside

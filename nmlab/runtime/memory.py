@@ -1,7 +1,7 @@
-"""Memory in use against the limit of the container, at which the kernel is killed.
+"""Memory in use and the memory limit of the container, at which the kernel is killed.
 
-The kernel's own accounts are read (control groups, version 2 and 1), as they are what kills. JupyterHub tells its
-limit in MEM_LIMIT too. Where only that is known, or no limit at all, the processes of the Jupyter server are added up.
+Both are read from Linux's control groups (version 2 and 1), which enforce the limit. JupyterHub also gives its limit in
+MEM_LIMIT. If only that or no limit is known, the memory of the Jupyter server's processes is added up.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from pathlib import Path
 import psutil
 
 _NONE_FROM = 1 << 60
-"""Bytes from which a number is version 1's way to say that there is no limit."""
+"""Bytes from which a number means that there is no limit, in version 1 of control groups."""
 
 
 @dataclass(frozen=True)
 class _Files:
-    """What the files of one version of control groups are called, and where groups are mounted."""
+    """Names of the files of one version of control groups, and where groups are mounted."""
 
     mount: str
     limit: str
     used: str
-    cache: str  # in memory.stat: file pages that are given up before anything is killed
+    cache: str  # in memory.stat: file pages that are freed before a process is killed
 
 
 _V2 = _Files("sys/fs/cgroup", "memory.max", "memory.current", "inactive_file")
@@ -33,12 +33,20 @@ _V1 = _Files("sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_b
 
 
 def memory_in_use(root: Path = Path("/")) -> tuple[int, int | None]:
-    """Return the bytes in use and the bytes at which the kernel is killed, or None where there is no limit.
+    """Return the memory in use and the memory limit.
 
-    In use is what counts towards the limit: that of the container less what it can give up at once. Without a limit of
-    the container it is the memory of the Jupyter server and all its processes.
+    Parameters
+    ----------
+    root : pathlib.Path, default Path('/')
+        Folder that contains the system's files.
 
-    Parameters: `root`, where the system's files are looked for.
+    Returns
+    -------
+    used : int
+        Bytes that count towards the limit: those of the container, without what it can free at once. If the container
+        has no limit, those of the Jupyter server and all its processes.
+    limit : int or None
+        Bytes at which the kernel is killed; None if there is no limit.
     """
     group, limit = _limits(root)
     used = _used_in(*group) if group is not None else None
@@ -46,22 +54,22 @@ def memory_in_use(root: Path = Path("/")) -> tuple[int, int | None]:
 
 
 def memory_limit(root: Path = Path("/")) -> int | None:
-    """Return the bytes at which the kernel is killed, or None where there is no limit; parameters as above."""
+    """Return the bytes at which the kernel is killed, or None if there is no limit; `root` as for `memory_in_use`."""
     return _limits(root)[1]
 
 
 def _limits(root: Path) -> tuple[tuple[Path, _Files] | None, int | None]:
-    """The group of processes whose limit is the lowest, and the limit that holds."""
+    """Return the control group with the lowest limit, and the limit that applies."""
     limited = [(limit, group, files) for group, files in _groups(root) if (limit := _limit_of(group, files))]
-    told = _told_limit()
+    hub_limit = _hub_limit()
     if not limited:
-        return None, told
-    limit, group, files = min(limited, key=lambda each: each[0])
-    return (group, files), limit if told is None else min(limit, told)
+        return None, hub_limit
+    limit, group, files = min(limited, key=lambda found: found[0])
+    return (group, files), limit if hub_limit is None else min(limit, hub_limit)
 
 
 def _groups(root: Path) -> Iterator[tuple[Path, _Files]]:
-    """This process's control groups and those around them, as far as they can be seen from here."""
+    """Yield the control groups of this process and their parents, as far as they are visible."""
     for line in _read(root / "proc/self/cgroup").splitlines():
         number, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
@@ -71,7 +79,7 @@ def _groups(root: Path) -> Iterator[tuple[Path, _Files]]:
             kinds = [_V1]
         else:
             continue
-        # A container may see its own group as the top one, and the path as it is outside.
+        # A container may see its own group as the root, but the path as it is outside.
         parts = [part for part in path.split("/") if part not in ("", "..")]
         for files in kinds:
             for length in range(len(parts), -1, -1):
@@ -81,12 +89,12 @@ def _groups(root: Path) -> Iterator[tuple[Path, _Files]]:
 
 
 def _limit_of(group: Path, files: _Files) -> int | None:
-    limit = _number(_read(group / files.limit))  # 'max' is none
+    limit = _number(_read(group / files.limit))  # 'max' is no limit
     return limit if limit is not None and 0 < limit < _NONE_FROM else None
 
 
-def _told_limit() -> int | None:
-    """The limit that JupyterHub tells, in bytes."""
+def _hub_limit() -> int | None:
+    """Return the limit that JupyterHub gives, in bytes."""
     limit = _number(os.environ.get("MEM_LIMIT", ""))
     return limit if limit is not None and 0 < limit < _NONE_FROM else None
 
@@ -100,14 +108,14 @@ def _used_in(group: Path, files: _Files) -> int | None:
 
 
 def _used_by_processes() -> int:
-    """The memory of the Jupyter server that began this kernel, else of this process, and of all that they began."""
+    """Return the memory of the Jupyter server of this kernel, or else of this process, and of all child processes."""
     own = psutil.Process()
     server = own.parent() if "JPY_PARENT_PID" in os.environ else None
     used = 0
     for process in _with_children(server or own):
         try:
             used += _size_of(process)
-        except psutil.Error:  # it ended meanwhile, or is another user's
+        except psutil.Error:  # it has ended, or belongs to another user
             continue
     return used
 
@@ -120,7 +128,7 @@ def _with_children(process: psutil.Process) -> list[psutil.Process]:
 
 
 def _size_of(process: psutil.Process) -> int:
-    """Bytes of a process, with a share only of what it has in common with others where the system counts so."""
+    """Return the bytes of a process; shared memory is counted proportionally if the system supports it."""
     try:
         return int(process.memory_full_info().pss)
     except (AttributeError, psutil.AccessDenied):
@@ -130,7 +138,7 @@ def _size_of(process: psutil.Process) -> int:
 def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="ascii", errors="replace")
-    except (OSError, ValueError):  # a path that none can be, too
+    except (OSError, ValueError):  # including an invalid path
         return ""
 
 

@@ -1,4 +1,4 @@
-"""One fit at a time in a process: which one holds it, and who is told when this changes."""
+"""One fit at a time in a process: which one is running, and notification of changes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from nmlab.runtime.control import Control
 
 
 class Watcher(Protocol):
-    """Somebody who shows whether the process is held."""
+    """What shows whether a fit is running in the process."""
 
     def current_changed(self) -> None:
-        """Called, in any thread, after a fit took the process or gave it back."""
+        """Update the display; called in any thread after a fit began or ended."""
         ...
 
 
@@ -26,14 +26,22 @@ _current: Control | None = None
 
 
 def current() -> Control | None:
-    """Return the control of the fit that holds this process, or None."""
+    """Return the control of the fit that is running in this process, or None."""
     return _current
 
 
 def claim(control: Control) -> None:
-    """Take the process for the fit that listens to `control`; `release` gives it back.
+    """Reserve the process for a fit, until `release`.
 
-    Raises `BusyError`, naming the fit that runs, where another fit holds the process.
+    Parameters
+    ----------
+    control : Control
+        Control of the fit.
+
+    Raises
+    ------
+    BusyError
+        If another fit is running in the process; the message names it.
     """
     global _current
     with _claiming:
@@ -44,13 +52,13 @@ def claim(control: Control) -> None:
 
 
 def rename(control: Control, name: str) -> None:
-    """Give the fit that holds the process the name that is known by now."""
+    """Set the name of the running fit."""
     control.name = name
     _announce()
 
 
 def release(control: Control) -> None:
-    """Give the process back; harmless where `control` does not hold it."""
+    """Free the process; no effect if it is not reserved for this fit."""
     global _current
     with _claiming:
         if _current is not control:
@@ -60,21 +68,21 @@ def release(control: Control) -> None:
 
 
 def watch(watcher: Watcher) -> None:
-    """Tell `watcher`, as long as it lives, of each change of `current()`."""
+    """Notify a watcher, as long as it exists, of each change of `current()`."""
     with _claiming:
         _watchers.add(watcher)
 
 
 def _announce() -> None:
     with _claiming:
-        told = list(_watchers)
-    for watcher in told:
+        watchers = list(_watchers)
+    for watcher in watchers:
         watcher.current_changed()
 
 
 @contextmanager
 def held(control: Control) -> Iterator[Control]:
-    """Release `control` when the block ends, however it ends."""
+    """Release `control` when the block ends, also with an exception."""
     try:
         yield control
     finally:

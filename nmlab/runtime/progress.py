@@ -1,4 +1,4 @@
-"""How far a fit has come: plain numbers that any thread may read."""
+"""Progress of a fit, as plain numbers that any thread may read."""
 
 from __future__ import annotations
 
@@ -10,38 +10,41 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Progress:
-    """How far a fit has come; plain numbers that are safe to read from another thread."""
+    """Progress of a fit, as plain numbers that are safe to read from another thread."""
 
     epoch: int = 0
-    """Epoch being trained, from 0."""
+    """Current epoch, counted from 0."""
     max_epochs: int = 0
     batch: int = 0
-    """Batches done of the pass that goes on (train or dev)."""
+    """Number of finished batches of the current pass (train or dev)."""
     batches: int = 0
     other_batches: int = 0
-    """Batches of this epoch done in other passes than the one that goes on."""
+    """Number of finished batches of this epoch in other passes."""
     epoch_batches: int = 0
-    """Batches of a whole epoch, train and dev; 0 where that is not known."""
+    """Number of batches of a whole epoch, train and dev; 0 if unknown."""
     samples: int = 0
-    """Training samples seen since the training began."""
+    """Number of training samples since the training began."""
     loss: float = float("nan")
-    """Mean training loss over the batches seen so far in this epoch."""
+    """Mean training loss over the batches so far in this epoch."""
     first_epoch: int = 0
-    """Epoch at which this training began (not 0 where a run is resumed)."""
+    """Epoch in which this training began; not 0 if a run is resumed."""
     started: float = 0.0
     """`clock()` when the training began; 0 before."""
     drawn: list[float] = field(default_factory=list)
-    """Seconds of each picture that the training waited for."""
+    """Duration of each picture that the training waited for, in seconds."""
     drawn_beside: list[float] = field(default_factory=list)
-    """Seconds of each picture of it that another thread drew meanwhile."""
-    _train_pass: tuple[int, int] = (0, 0)  # batches done, and all, of the train pass within which dev is scored
+    """Duration of each picture that another thread drew during the training, in seconds."""
+    _train_pass: tuple[int, int] = (0, 0)  # finished and all batches of the train pass that the dev pass interrupts
     _dev_done: int = 0
-    _aside: tuple[float, float | None] = (0.0, None)  # seconds of the ends of `aside`, and when the present one began
+    _aside: tuple[float, float | None] = (
+        0.0,
+        None,
+    )  # seconds of finished blocks of `aside`, and start of the current one
 
-    # --- the fit's side ---
+    # --- for the fit ---
 
     def begin(self, epoch: int, max_epochs: int) -> None:
-        """Say that the training begins, at `epoch`."""
+        """Report that the training begins, in `epoch`."""
         self.started = self.clock()
         self.drawn.clear()
         self.drawn_beside.clear()
@@ -49,39 +52,39 @@ class Progress:
         self.first_epoch = self.epoch = epoch
 
     def begin_epoch(self, epoch: int, batches: int, dev_batches: int) -> None:
-        """Say that an epoch begins that has so many batches, its dev passes' in all beside them."""
+        """Report that an epoch begins, with its number of train batches and of all dev batches."""
         self.epoch, self.batch, self.batches, self.other_batches = epoch, 0, batches, 0
         self.epoch_batches = batches + dev_batches
         self._dev_done = 0
 
     def batch_done(self, samples: int = 0) -> None:
-        """Say that a batch is done; `samples`, those that were trained on."""
+        """Report that a batch is finished, with the number of its training samples."""
         self.batch += 1
         self.samples += samples
 
     def begin_dev(self, batches: int) -> None:
-        """Say that a dev pass begins, within or after the train pass."""
+        """Report that a dev pass begins, within or after the train pass."""
         self._train_pass = (self.batch, self.batches)
         self.other_batches = self.batch + self._dev_done
         self.batch, self.batches = 0, batches
 
     def end_dev(self) -> None:
-        """Say that the dev pass is over."""
+        """Report that the dev pass has ended."""
         self._dev_done += self.batch
         (self.batch, self.batches), self.other_batches = self._train_pass, self._dev_done
 
-    # --- the watchers' side ---
+    # --- for watchers ---
 
     def clock(self) -> float:
-        """Return a time in seconds that stands still within `aside`."""
+        """Return a time in seconds that stops within blocks of `aside`."""
         seconds, since = self._aside
         return (time.perf_counter() if since is None else since) - seconds
 
     @contextmanager
     def aside(self) -> Iterator[None]:
-        """Count the block's time neither as training nor in the pace: a pause, or a picture that is drawn."""
+        """Exclude the time of the block, such as a pause or the drawing of a picture, from all durations."""
         seconds, since = self._aside
-        if since is not None:  # within another one
+        if since is not None:  # within another block
             yield
             return
         began = time.perf_counter()
@@ -93,7 +96,7 @@ class Progress:
 
     @property
     def fraction(self) -> float:
-        """Share of all epochs that is done, moving within an epoch too (0 to 1)."""
+        """Finished fraction of all epochs, from 0 to 1, which also increases within an epoch."""
         if not self.max_epochs:
             return 0.0
         batches = self.epoch_batches or self.batches
@@ -102,7 +105,7 @@ class Progress:
 
     @property
     def seconds_left(self) -> float | None:
-        """Time left at the pace so far, in seconds; None while there is no pace yet."""
+        """Estimated remaining time in seconds; None before the first batch."""
         first = self.first_epoch / self.max_epochs if self.max_epochs else 0.0
         done = self.fraction - first
         if not self.started or done <= 0:

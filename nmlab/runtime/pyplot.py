@@ -1,9 +1,9 @@
-"""A pyplot for one function alone: its figures, backend and settings never meet the user's.
+"""A separate pyplot for one function: its figures, backend and settings do not mix with the user's.
 
-pyplot keeps its figures in one place for the whole process, and Jupyter shows after each cell what lies there. A
-function that draws in a fit's thread would put its figures into whatever cell ends next, and might start a GUI off the
-main thread. Within `own_pyplot` that place, and the backend, are told apart by a context variable: the block has its
-own, and cells that draw at the same time have theirs.
+pyplot keeps its figures in one registry for the whole process, and Jupyter shows the figures in it after each cell. The
+figures of a function that draws in a fit's thread would appear below the cell that ends next, and it might start a GUI
+outside the main thread. Within `own_pyplot` a context variable selects the registry and the backend, so that the block
+and cells that draw at the same time each have their own.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _own: contextvars.ContextVar[OrderedDict[Any, Any] | None] = contextvars.Context
 
 @contextmanager
 def own_pyplot() -> Iterator[None]:
-    """Give the block a pyplot without figures, on Agg, that shows nothing; all of pyplot is as before afterwards.
+    """Give the block an empty pyplot with the backend Agg, which shows nothing, and restore the user's afterwards.
 
-    `rcParams` belong to the process while the block runs, and are put back. pyplot is not imported for this.
+    `rcParams` are shared with the process while the block runs, and are restored. pyplot is not imported for this.
     """
     figures, backend = Gcf.figs, matplotlib.rcParams._get("backend")
     pyplot: Any = sys.modules.get("matplotlib.pyplot")
@@ -45,16 +45,19 @@ def own_pyplot() -> Iterator[None]:
         _own.reset(token)
         now: Any = sys.modules.get("matplotlib.pyplot")
         settled = pyplot is not None and used is None and not isinstance(now._backend_mod, _Backend)
-        if not settled:  # by a cell that drew meanwhile, the first to do so
+        if not settled:  # by another cell that drew meanwhile and was the first to use pyplot
             matplotlib.rcParams._set("backend", backend)
             if now is not None:
                 now._backend_mod = used
 
 
 class _Figures:
-    """pyplot's figures by number: the block's own within it, the user's for all others.
+    """pyplot's figures by number: the block's own within it, the user's everywhere else.
 
-    Parameters: `users`, the place of the user's.
+    Parameters
+    ----------
+    users : OrderedDict
+        The user's figures.
     """
 
     def __init__(self, users: OrderedDict[Any, Any]) -> None:
@@ -90,9 +93,14 @@ class _Figures:
 
 
 class _Backend:
-    """pyplot's backend: Agg within the block, with nothing to show on; the user's for all others.
+    """pyplot's backend: Agg within the block, which shows nothing; the user's everywhere else.
 
-    Parameters: `pyplot`; `used`, the user's, or None where pyplot has not settled on one yet.
+    Parameters
+    ----------
+    pyplot : module
+        `matplotlib.pyplot`.
+    used : module or None
+        The user's backend; None if pyplot has not chosen one yet.
     """
 
     def __init__(self, pyplot: Any, used: Any) -> None:

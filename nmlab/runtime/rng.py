@@ -1,8 +1,8 @@
-"""A fit's own stream of random numbers, kept apart from the user's.
+"""Random numbers of a fit, separate from the user's.
 
-Python's, numpy's and torch's generators are global: a fit in a thread and a cell of the user's would draw from the
-same ones. `RandomStreams` holds states of its own and puts them in place only while the fit itself draws, so a seed
-means the same numbers wherever the fit runs, and the user's generators go on as if there had been no fit.
+Python's, numpy's and torch's generators are global: a fit in a thread and a user's cell would draw from the same ones.
+`RandomStreams` has its own states and installs them only while the fit draws numbers. A seed therefore gives the same
+numbers wherever the fit runs, and the user's generators continue as if there were no fit.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 
 
 def fresh_seed() -> int:
-    """Return a seed from the operating system's entropy; no generator of the user's is touched."""
+    """Return a seed from the operating system's entropy, without using the user's generators."""
     return random.SystemRandom().randrange(2**31)
 
 
@@ -83,7 +83,7 @@ class _Cuda:
         return torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
 
     def set(self, state: list[torch.Tensor]) -> None:
-        # a checkpoint's state may come from a machine with more devices, or with fewer
+        # a checkpoint may come from a machine with more or fewer devices
         for index, one in zip(range(torch.cuda.device_count()), state, strict=False):
             torch.cuda.set_rng_state(one, index)
 
@@ -116,12 +116,15 @@ def _same(a: Any, b: Any) -> bool:
 
 
 class RandomStreams:
-    """Random states of a fit's own; `with streams:` puts them in place and the user's back afterwards.
+    """Random states of a fit; `with streams:` installs them and restores the user's afterwards.
 
-    Parameters: `seed`, from which all of `random`, numpy's global generator and torch's (CPU and CUDA) start.
+    Swapping all four generators takes about 0.2 ms, which is too slow for every step, and few models draw numbers. For
+    a repeated operation `drawing` swaps only the generators that the operation uses.
 
-    Swapping all four costs some 0.2 ms, too much for every step, and hardly any model draws. Where a fit does one thing
-    again and again, `drawing` swaps only the generators that it was seen to draw from.
+    Parameters
+    ----------
+    seed : int
+        Seed of `random`, numpy's global generator and torch's generators (CPU and CUDA).
     """
 
     def __init__(self, seed: int) -> None:
@@ -143,10 +146,14 @@ class RandomStreams:
 
     @contextmanager
     def drawing(self, what: str, look: bool = False) -> Iterator[None]:
-        """Put in place, for a block, the streams that `what` draws from.
+        """Install, for a block, the generators that a repeated operation uses.
 
-        Parameters: `what`, a name for blocks that draw alike; `look`, whether to find out anew what this one draws
-        from, as its first block does in any case: it swaps all four and notes which of them moved.
+        Parameters
+        ----------
+        what : str
+            Name of the operation. Its first block swaps all four generators and records which of them it used.
+        look : bool, default False
+            Whether to record again which generators the operation uses.
         """
         if what not in self._used or look:
             before = dict(self._own)
@@ -167,14 +174,14 @@ class RandomStreams:
             yield
 
     def _swap_in(self, names: Iterable[str]) -> dict[str, Any]:
-        """Put the fit's states in place and return the user's."""
+        """Install the fit's states and return the user's."""
         users = {name: _SOURCES[name].get() for name in names}
         for name in users:
             _SOURCES[name].set(self._own[name])
         return users
 
     def _swap_out(self, users: dict[str, Any]) -> None:
-        """Keep the fit's states and put the user's back."""
+        """Save the fit's states and restore the user's."""
         for name, state in users.items():
             self._own[name] = _SOURCES[name].get()
             _SOURCES[name].set(state)
@@ -187,5 +194,5 @@ class RandomStreams:
         return {name: plain for name, (_, plain) in self._plain.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what `state_dict` returned."""
+        """Restore the states that `state_dict` returned."""
         self._own.update({name: _SOURCES[name].from_plain(plain) for name, plain in state.items()})

@@ -1,7 +1,7 @@
-"""Where a fit runs: a thread of its own, so that a notebook's kernel stays free and an interrupt hits nobody.
+"""The thread of a fit, which keeps a notebook's kernel free and is not affected by an interrupt.
 
-A `WorkerThread` knows nothing of fits. Waiting polls an event, since a `join` that an interrupt broke off once reports
-a thread as dead that still runs.
+A `WorkerThread` is independent of fits. Waiting polls an event, because after an interrupted `join` Python may report a
+running thread as ended.
 """
 
 from __future__ import annotations
@@ -18,9 +18,14 @@ T = TypeVar("T")
 
 
 class WorkerThread(Generic[T]):
-    """A call that runs in a daemon thread under its caller's torch modes (default device, gradients, inference).
+    """A call in a daemon thread, with the torch modes of its caller (default device, gradients, inference).
 
-    Parameters: `call`, a function without arguments; `name`, the thread's name.
+    Parameters
+    ----------
+    call : callable
+        Function without arguments.
+    name : str, default 'nmlab'
+        Name of the thread.
     """
 
     def __init__(self, call: Callable[[], T], name: str = "nmlab") -> None:
@@ -29,10 +34,10 @@ class WorkerThread(Generic[T]):
         self.error: BaseException | None = None
         self._done = threading.Event()
         self.started = False
-        """Whether the thread was begun; from then on the call runs to its end, whatever hits who waits."""
+        """Whether the thread was started; the call then runs to its end, even if the waiting thread is interrupted."""
         self._grad = torch.is_grad_enabled()
         self._inference = torch.is_inference_mode_enabled()
-        # entering a device costs every torch call some time, so only a default that was changed is carried over
+        # a device context slows down every torch call, so it is used only if the default was changed
         device = torch.get_default_device()
         self._device: AbstractContextManager[object] = nullcontext() if device.type == "cpu" else device
         self._context = contextvars.copy_context()
@@ -43,7 +48,7 @@ class WorkerThread(Generic[T]):
         self.started = True
         try:
             self._thread.start()
-        except RuntimeError:  # the system gives no more threads
+        except RuntimeError:  # the system cannot start another thread
             self.started = False
             raise
         return self
@@ -52,7 +57,7 @@ class WorkerThread(Generic[T]):
         try:
             with torch.inference_mode(self._inference), torch.set_grad_enabled(self._grad), self._device:
                 self._result = self._context.run(self._call)
-        except BaseException as error:  # everything reaches whoever waits, SystemExit too
+        except BaseException as error:  # every exception reaches the waiting thread, SystemExit too
             self.error = error
         finally:
             self._done.set()
@@ -63,12 +68,12 @@ class WorkerThread(Generic[T]):
         return self._done.is_set()
 
     def wait(self) -> None:
-        """Block until the call has ended; an interrupt ends the waiting and leaves the call alone."""
+        """Block until the call has ended; an interrupt ends the waiting but not the call."""
         while not self._done.wait(0.1):
             pass
 
     def result(self) -> T:
-        """Return what the call returned, or raise what it raised; the call must have ended."""
+        """Return the result of the call, or raise its exception; the call must have ended."""
         if self.error is not None:
             raise self.error
-        return self._result  # type: ignore[return-value]  # set where there is no error
+        return self._result  # type: ignore[return-value]  # set if there is no error

@@ -1,4 +1,4 @@
-"""What makes a run's functions and values again elsewhere: source, imports, literals, and what is missing.
+"""What is needed to recreate a run's functions and values: source code, imports, literals, and what is missing.
 
 Imports no other room.
 """

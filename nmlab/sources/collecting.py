@@ -1,8 +1,8 @@
-"""Follows the names that functions use to all that must be there before they run.
+"""Collects everything that functions need before they can run, by following the names that they use.
 
-A notebook's cells are changed and run again, so the text is taken at a run's start. What can be imported is imported.
-What a notebook or script defines is copied, with all that it names in turn; constants are written out. Of anything
-else only the name is kept and what it was, for a person to fill in.
+Notebook cells are edited and run again, so the source code is taken when a run starts. What can be imported is
+imported. What a notebook or script defines is copied with everything it uses in turn, and constants are written as
+literals. Of any other object only the name and a description are kept, for a person to fill in.
 """
 
 from __future__ import annotations
@@ -25,18 +25,20 @@ from nmlab.sources.texts import Texts, closure_of, in_order, names_in, undecorat
 
 
 def sources_of(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a script needs in order to have some functions and values again, as JSON; never raises.
+    """Return what a script needs to recreate functions and values, as JSON; never raises.
 
-    Parameters: `given`, functions and values by name. A value without source is to be filled in under the last part of
-    its dotted name.
+    Parameters
+    ----------
+    given : mapping of str to Any
+        Functions and values by dotted name. A value without source must be filled in under the last part of its name.
 
     Returns
     -------
-    given : for each name the Python expression that gives the value
-    imports : lines
-    folders : where modules that are not installed were found -> their names
-    definitions : functions, classes and constants as text, each after those it needs
-    missing : names that the others use and that have no source -> what they were
+    dict
+        With these keys. 'given': for each name the Python expression of the value; 'imports': lines; 'folders': folders
+        of modules that are not installed -> names of these modules; 'definitions': functions, classes and constants
+        as source code, each after those it needs; 'missing': names that the others use but that have no source -> what
+        they were.
     """
     collector = _Collector(given.values())
     return {
@@ -49,13 +51,13 @@ def sources_of(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class _Scope(ChainMap[str, Any]):
-    """What a function's global names stand for, the variables of the functions around it included."""
+    """The values of a function's global names and of the variables of its enclosing functions."""
 
     def __init__(self, function: FunctionType | None = None) -> None:
         super().__init__(*([closure_of(function), function.__globals__] if function is not None else []))
 
     def name_of(self, value: Any) -> str | None:
-        """The name that an object has here; None for one whose identity says nothing."""
+        """Return the name of an object in this scope; None for an object whose identity has no meaning."""
         if isinstance(value, SHARED):
             return None
         own_name = str(getattr(value, "__name__", ""))
@@ -69,29 +71,29 @@ class _Scope(ChainMap[str, Any]):
 
 
 class _Collector:
-    """What was found so far, by name; `given`, the values that all begins with."""
+    """Collects imports and definitions, by name; `given` are the values to begin with."""
 
     def __init__(self, given: Iterable[Any]) -> None:
         self.imports: dict[str, str] = {}
         self.folders: dict[str, set[str]] = {}
         self.definitions: dict[str, str] = {}
         self.missing: dict[str, str] = {}
-        self._values: dict[str, Any] = {}  # what each name stands for
+        self._values: dict[str, Any] = {}  # by name
         self._texts = Texts()
         functions = [function for value in given if (function := _function_in(value)) is not None]
         mains = (function for function in functions if function.__module__ == "__main__")
         self._scope = _Scope(next(mains, functions[0] if functions else None))
 
     def expressions(self, given: Mapping[str, Any]) -> dict[str, str]:
-        """Return an expression for each value, having found what it needs."""
+        """Return an expression for each value, and collect what it needs."""
         found, faults = {}, {}
         for key, value in given.items():
             try:
                 found[key] = self._expression(value, self._scope)
-                ast.parse(found[key], mode="eval")  # what is nested too deeply is no Python
-            except Exception as error:  # someone's objects may raise anything
+                ast.parse(found[key], mode="eval")  # fails if it is nested too deeply
+            except Exception as error:  # a user's objects may raise anything
                 faults[key] = _reason(error)
-        for key, fault in faults.items():  # now that all other names are taken
+        for key, fault in faults.items():  # now that all other names are known
             name = re.sub(r"\W", "_", key.rpartition(".")[2])
             while name in self._values:
                 name += "_"
@@ -99,7 +101,7 @@ class _Collector:
         return {key: found[key] for key in given}
 
     def _define(self, name: str, value: Any, scope: _Scope) -> str:
-        """See to it that `name` stands for `value` in a script, or is known as missing; return the name."""
+        """Collect what gives `name` the value in a script, or record it as missing, and return the name."""
         known = name in self._values
         if known and self._values[name] is value:
             return name
@@ -110,10 +112,10 @@ class _Collector:
         except Exception as error:
             self.missing.setdefault(name, _reason(error))
         else:
-            kept = self.imports if text.startswith(("import ", "from ")) else self.definitions
-            if known and kept.get(name) != text:
-                self.missing[name] = "two different things have this name"
-            kept[name] = text
+            collection = self.imports if text.startswith(("import ", "from ")) else self.definitions
+            if known and collection.get(name) != text:
+                self.missing[name] = "two different objects have this name"
+            collection[name] = text
         if name in self.missing:
             self.definitions.pop(name, None)
             self.imports.pop(name, None)
@@ -128,22 +130,22 @@ class _Collector:
         if place is None and inspect.isclass(value):
             text = self._texts.of_class(value, scope.get("__file__"))
             self._define_names(text, scope)
-            return self._typed_as(value.__name__, text, name, value, scope)
+            return self._renamed(value.__name__, text, name, value, scope)
         if place is None and (function := undecorated(value, name)) is not None:
             text = self._text(function, made=function is not value)
-            return self._typed_as(function.__code__.co_name, text, name, value, _Scope(function))
+            return self._renamed(function.__code__.co_name, text, name, value, _Scope(function))
         return f"{name} = {self._expression(value, scope, by_name=False)}"
 
-    def _typed_as(self, typed: str, text: str, name: str, value: Any, scope: _Scope) -> str:
-        """Let a text define `name` whose definition was typed under another."""
-        if typed == "<lambda>":
+    def _renamed(self, original: str, text: str, name: str, value: Any, scope: _Scope) -> str:
+        """Return code that defines `name`, from code that defines the same object under its original name."""
+        if original == "<lambda>":
             return f"{name} = {text}"
-        if name != typed and scope.get(typed) is value:
-            return f"{name} = {self._define(typed, value, scope)}"
-        return re.sub(rf"^(async def|def|class) {typed}\b", rf"\1 {name}", text, count=1, flags=re.MULTILINE)
+        if name != original and scope.get(original) is value:
+            return f"{name} = {self._define(original, value, scope)}"
+        return re.sub(rf"^(async def|def|class) {original}\b", rf"\1 {name}", text, count=1, flags=re.MULTILINE)
 
     def _expression(self, value: Any, scope: _Scope, by_name: bool = True) -> str:
-        """An expression for a value; `by_name`, whether it may be a name that the value has in `scope`."""
+        """Return an expression for a value; `by_name` says whether it may be the value's name in `scope`."""
 
         def inner(part: Any) -> str:
             return self._expression(part, scope)
@@ -176,10 +178,13 @@ class _Collector:
         return literal(value, inner)
 
     def _text(self, function: FunctionType, made: bool = False) -> str:
-        """A function's text, once all that it names is defined; `made`, whether the one asked for is not it itself."""
+        """Return a function's source code, and collect all that it uses.
+
+        `made` says whether the wanted function is not this one but was made of it, as by a decorator.
+        """
         text, has_decorators = self._texts.of_function(function)
         if made and not has_decorators:
-            raise NoSourceError("a function that a call made of another; it has no source")
+            raise NoSourceError("a function that a call made from another one; it has no source")
         if function.__code__.co_flags & __future__.annotations.compiler_flag:
             self.imports["__future__"] = "from __future__ import annotations"
         self._define_names(text, _Scope(function))
@@ -191,13 +196,13 @@ class _Collector:
             if name in scope and not name.startswith("__") and not _is_shells(name, scope[name]):
                 self._define(name, scope[name], scope)
             elif isinstance(found := vars(builtins).get(name), FunctionType):
-                self._define(name, found, scope)  # IPython's `display` is among the built-in names
+                self._define(name, found, scope)  # IPython's `display` is a built-in name
         for module in submodules_in(text, scope):
             self.imports[module] = f"import {module}"
 
 
 def _function_in(value: Any) -> FunctionType | None:
-    """The function that a value is, or is made of, or has as a method."""
+    """Return the function that a value is, is made of, or has as a method."""
     try:
         while isinstance(value, functools.partial):
             value = value.func
@@ -205,18 +210,18 @@ def _function_in(value: Any) -> FunctionType | None:
             members = vars(value if inspect.isclass(value) else type(value)).values()
             value = next((member for member in members if isinstance(member, FunctionType)), None)
         return undecorated(getattr(value, "__func__", value), "")
-    except Exception:  # an object that does not let itself be looked at
+    except Exception:  # an object that cannot be inspected
         return None
 
 
 def _is_shells(name: str, value: Any) -> bool:
-    """Tell whether IPython put this among the user's names in place of a built-in one: `open`, `exit`."""
-    ordinary = vars(builtins).get(name)
-    if ordinary is None or value is ordinary:
+    """Return whether IPython added this to the user's names in place of a built-in one, such as `open` or `exit`."""
+    builtin = vars(builtins).get(name)
+    if builtin is None or value is builtin:
         return False
-    return getattr(value, "__wrapped__", None) is ordinary or str(type(value).__module__).startswith("IPython.")
+    return getattr(value, "__wrapped__", None) is builtin or str(type(value).__module__).startswith("IPython.")
 
 
 def _reason(error: Exception) -> str:
     known = isinstance(error, NoSourceError)
-    return str(error) if known else f"something that could not be read ({type(error).__name__}: {error})"
+    return str(error) if known else f"an object that could not be read ({type(error).__name__}: {error})"

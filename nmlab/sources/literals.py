@@ -1,4 +1,4 @@
-"""Plain values as Python text that makes them again, to the last bit."""
+"""Plain values as Python expressions that recreate them exactly, to the last bit."""
 
 from __future__ import annotations
 
@@ -15,26 +15,39 @@ import numpy as np
 import torch
 
 LIMIT = 20_000
-"""Characters beyond which a value is no text for a person to read."""
+"""Maximum number of characters of an expression; longer ones are not readable."""
 
 Inner = Callable[[Any], str]
 
 
 class NoSourceError(Exception):
-    """A thing cannot be written as Python text; the message says what it is and why."""
+    """An object cannot be written as Python code; the message says what it is and why."""
 
 
 def literal(value: Any, inner: Inner) -> str:
-    """Return Python text for a value that is its parts and nothing else.
+    """Return a Python expression for a value that is defined by its parts.
 
-    Such are numbers, text, collections, paths, enum members, simple dataclasses, annotations, numpy's arrays and
+    Such values are numbers, text, collections, paths, enum members, simple dataclasses, annotations, numpy's arrays and
     torch's tensors.
 
-    Parameters: `inner` writes the parts: what is in a collection, and the modules and classes that the text names.
+    Parameters
+    ----------
+    value : Any
+        The value.
+    inner : callable
+        Function that writes the parts: the items of a collection, and modules and classes that the expression uses.
 
-    Raises `NoSourceError` for anything else, and for what takes more than `LIMIT` characters.
+    Returns
+    -------
+    str
+        The expression.
+
+    Raises
+    ------
+    NoSourceError
+        For any other value, and if the expression is longer than `LIMIT` characters.
     """
-    write = _WRITERS.get(type(value)) or next((write for holds, write in _FAMILIES if holds(value)), None)
+    write = _WRITERS.get(type(value)) or next((write for matches, write in _FAMILIES if matches(value)), None)
     if write is None:
         raise opaque(value)
     text = write(value, inner)
@@ -44,17 +57,17 @@ def literal(value: Any, inner: Inner) -> str:
 
 
 def opaque(value: Any) -> NoSourceError:
-    """Return the error that an object cannot be written, to be raised."""
+    """Return the error to raise for an object that cannot be written."""
     return NoSourceError(f"{_noun(value)} object; it has no source")
 
 
 def is_plain(value: Any) -> bool:
-    """Tell whether a value's text needs nothing beside itself."""
+    """Return whether the expression of a value needs no other names."""
     return type(value) in (bool, int, float, complex, str, bytes) or value is None
 
 
 def quoted(text: str) -> str:
-    """Return a string as ruff would quote it."""
+    """Return a string as a Python literal, with ruff's choice of quotes."""
     written = repr(text)
     return f'"{written[1:-1]}"' if written[0] == "'" and '"' not in text else written
 
@@ -79,7 +92,7 @@ def _text(value: Any, _: Inner) -> str:
 
 
 def _joined(value: Any, texts: Iterable[str]) -> str:
-    """The parts of `value` with commas between; gives up as soon as they are too long together."""
+    """Join the parts of a value with commas; raises as soon as they are too long together."""
     found, size = [], 0
     for text in texts:
         found.append(text)
@@ -94,7 +107,7 @@ def _tuple(value: Any, inner: Inner) -> str:
 
 
 def _set(value: Any, inner: Inner) -> str:
-    items = _joined(value, sorted(map(inner, value)))  # a set has no order; its text should
+    items = _joined(value, sorted(map(inner, value)))  # a set has no order, but its expression should be deterministic
     plain = f"{{{items}}}" if items else ""
     return f"frozenset({plain})" if type(value) is frozenset else plain or "set()"
 
@@ -104,7 +117,7 @@ def _dict(value: Any, inner: Inner) -> str:
 
 
 def _call(value: Any, parts: typing.Mapping[str, Any], inner: Inner) -> str:
-    """A call of the value's class by keywords."""
+    """Return a call of the value's class with keywords."""
     return f"{inner(type(value))}({_joined(value, (f'{name}={inner(part)}' for name, part in parts.items()))})"
 
 
@@ -113,7 +126,7 @@ def _array(value: Any, inner: Inner) -> str:
         raise NoSourceError(f"an array of {value.dtype}; it has no source")
     if value.size > LIMIT:
         raise _too_large(value, f"{value.nbytes / 1000:.0f} kB")
-    # the order in memory is the order of sums, and decides their last bits
+    # the memory layout determines the order of summation, and with it the last bits of sums
     order = ', order="F"' if value.flags.f_contiguous and not value.flags.c_contiguous else ""
     shape = "" if value.size else f".reshape({value.shape})"
     return f'{inner(np)}.array({inner(value.tolist())}, dtype="{value.dtype.name}"{order}){shape}'
@@ -127,7 +140,7 @@ def _numpy_scalar(value: Any, inner: Inner) -> str:
 
 def _tensor(value: torch.Tensor, inner: Inner) -> str:
     if value.layout != torch.strided or value.is_quantized or not value.is_leaf:
-        raise NoSourceError("a tensor with a graph behind it, or of a layout of its own; it has no source")
+        raise NoSourceError("a tensor with a graph or a special layout; it has no source")
     if value.numel() > LIMIT:
         raise _too_large(value, f"{value.numel() * value.element_size() / 1000:.0f} kB")
     plain = value.detach()
@@ -151,9 +164,9 @@ def _member(value: Any, inner: Inner) -> str:
 
 def _dataclass(value: Any, inner: Inner) -> str:
     parts = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    worked_out = hasattr(value, "__post_init__") or not all(field.init for field in dataclasses.fields(value))
-    if worked_out or getattr(value, "__dict__", parts).keys() != parts.keys():
-        raise opaque(value)  # it may be more than what its class was called with
+    computed = hasattr(value, "__post_init__") or not all(field.init for field in dataclasses.fields(value))
+    if computed or getattr(value, "__dict__", parts).keys() != parts.keys():
+        raise opaque(value)  # it may hold more than the arguments of its class
     return _call(value, parts, inner)
 
 
@@ -183,7 +196,7 @@ _WRITERS: dict[type, Callable[[Any, Inner], str]] = {
     torch.device: lambda value, inner: f"{inner(torch)}.device({quoted(str(value))})",
     torch.Size: lambda value, inner: f"{inner(torch)}.Size({list(value)})",
 }
-"""How a value is written, by its very type; one of a subclass may be more than its parts."""
+"""Functions that write a value, by its exact type; an instance of a subclass may be more than its parts."""
 
 _FAMILIES: tuple[tuple[Callable[[Any], bool], Callable[[Any, Inner], str]], ...] = (
     (lambda value: isinstance(value, Enum), _member),

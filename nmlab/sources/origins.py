@@ -1,4 +1,4 @@
-"""Where things that can be imported are imported from."""
+"""Finds from where objects can be imported."""
 
 from __future__ import annotations
 
@@ -19,32 +19,42 @@ import torch
 MAINS = ("__main__", "__mp_main__")
 
 SHARED = (type(None), bool, int, float, complex, str, bytes, tuple, frozenset, Enum, torch.dtype)
-"""Types of which one object may stand for many values, so that it being the same says nothing."""
+"""Types whose objects may be shared, so that identity has no meaning."""
 
 
 def import_place_of(value: Any, name: str) -> tuple[str, str] | None:
-    """Return the module and the path in it that lead to this very object in another process too, or None.
+    """Return from where an object can be imported, in another process too.
 
-    Parameters: `name`, what the object is called where it is used. The path of a module itself is ''.
+    Parameters
+    ----------
+    value : Any
+        The object.
+    name : str
+        Name of the object where it is used.
+
+    Returns
+    -------
+    tuple of (str, str) or None
+        The module and the path in it, which is '' for a module itself. None if the object cannot be imported.
     """
     if isinstance(value, ModuleType):
         name = value.__name__
-        return (name, "") if sys.modules.get(name) is value and _is_found_again(name) else None
+        return (name, "") if sys.modules.get(name) is value and _is_importable(name) else None
     home, path = getattr(value, "__module__", None), getattr(value, "__qualname__", None) or name
     if home in MAINS or isinstance(value, SHARED) or not isinstance(path, str) or not path:
         return None
     if isinstance(home, str):
         packages = home.split(".")
-        # the shortest way is the one that people write: torch.nn.Linear, not torch.nn.modules.linear.Linear
+        # the shortest path is the usual one: torch.nn.Linear, not torch.nn.modules.linear.Linear
         for length in range(1, len(packages) + 1):
             if _leads_to(module := ".".join(packages[:length]), path, value):
                 return module, path
-    if "<" in path or isinstance(value, (list, np.ndarray, torch.Tensor)):  # these are as well written out
+    if "<" in path or isinstance(value, (list, np.ndarray, torch.Tensor)):  # these are written as literals
         return None
-    # numpy's functions, and objects such as dicts, do not say where they come from
+    # numpy's functions, and objects such as dicts, do not have the name of their module
     modules = list(sys.modules.items())
     holding = [module for module, known in modules if getattr(known, "__dict__", {}).get(path) is value]
-    found = [module for module in holding if _is_found_again(module)]
+    found = [module for module in holding if _is_importable(module)]
     return (min(found, key=lambda module: ("._" in f".{module}", len(module))), path) if found else None
 
 
@@ -53,16 +63,16 @@ def _leads_to(module: str, path: str, value: Any) -> bool:
     found = getattr(sys.modules.get(module), "__dict__", {}).get(first)
     for attribute in others:
         found = getattr(found, attribute, None)
-    return found is value and _is_found_again(module)
+    return found is value and _is_importable(module)
 
 
-def _is_found_again(module: str) -> bool:
-    """Tell whether a module came from where another process finds it, not out of a running one."""
+def _is_importable(module: str) -> bool:
+    """Return whether another process can import a module, which is not so for one that was made at run time."""
     return module not in MAINS and getattr(sys.modules.get(module), "__spec__", None) is not None
 
 
 def import_line(module: str, path: str, name: str) -> str:
-    """Return the line that imports what `import_place_of` found as `name`."""
+    """Return the line that imports the result of `import_place_of` as `name`."""
     package, _, last = module.rpartition(".")
     if not path and package and name == last:
         module, path = package, last
@@ -71,7 +81,7 @@ def import_line(module: str, path: str, name: str) -> str:
 
 
 def folder_of(module: ModuleType) -> str | None:
-    """Return the folder in which a module of the user's own was found; None for what is installed."""
+    """Return the folder of a user's own module; None for an installed one."""
     file = getattr(module, "__file__", None)
     if file is None or module.__name__.partition(".")[0] == "nmlab":
         return None
@@ -85,7 +95,7 @@ _STANDARD = sysconfig.get_path("stdlib")
 
 
 def submodules_in(text: str, scope: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the modules that a text names as attributes, and that importing their packages alone does not load."""
+    """Yield the modules that code uses as attributes and that importing their packages alone does not load."""
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Attribute):
             package, module = _module(node.value, scope), _module(node, scope)
@@ -94,7 +104,7 @@ def submodules_in(text: str, scope: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _module(node: ast.expr, scope: Mapping[str, Any]) -> ModuleType | None:
-    """The module that a chain of attributes names."""
+    """Return the module that a chain of attributes stands for."""
     if isinstance(node, ast.Name):
         found = scope.get(node.id)
         return found if isinstance(found, ModuleType) else None

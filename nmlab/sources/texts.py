@@ -1,4 +1,4 @@
-"""The text of functions and classes where it was typed, in a file or a notebook's cell, and the names in it."""
+"""The source code of functions and classes, from a file or a notebook cell, and the names that it uses."""
 
 from __future__ import annotations
 
@@ -17,15 +17,30 @@ Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 class Texts:
-    """Finds the text of definitions; parses each file or cell once."""
+    """Finds the source code of definitions; parses each file or cell once."""
 
     def __init__(self) -> None:
         self._parsed: dict[str, tuple[str, ast.Module]] = {}
 
     def of_function(self, function: FunctionType) -> tuple[str, bool]:
-        """Return a function's text, a lambda's on one line, and whether it has decorators, which are in the text.
+        """Return the source code of a function.
 
-        Raises `NoSourceError` where there is none, as for what was typed into `exec`.
+        Parameters
+        ----------
+        function : function
+            The function.
+
+        Returns
+        -------
+        text : str
+            The source code with decorators; on one line for a lambda.
+        has_decorators : bool
+            Whether it has decorators.
+
+        Raises
+        ------
+        NoSourceError
+            If there is no source code, as for code that `exec` ran.
         """
         code = function.__code__
         source, tree = self._parse(code.co_filename)
@@ -38,13 +53,30 @@ class Texts:
                 and _first_line(node) == code.co_firstlineno
             ):
                 return _cut(source, node), bool(node.decorator_list)
-        raise NoSourceError("a function whose file was changed after it was read; it has no source")
+        raise NoSourceError("a function whose file was changed after it was loaded; it has no source")
 
     def of_class(self, kind: type, main_file: str | None) -> str:
-        """Return a class's text with its decorators; `main_file`, a script's that may hold it.
+        """Return the source code of a class, with its decorators.
 
-        A class does not say where it was typed. Its methods do; for one without, the cells are searched, newest first.
-        Raises `NoSourceError` where nothing is found.
+        A class does not know its file, but its methods do. For a class without methods the notebook's cells are
+        searched, newest first.
+
+        Parameters
+        ----------
+        kind : type
+            The class.
+        main_file : str or None
+            File of the main script, which may contain the class.
+
+        Returns
+        -------
+        str
+            The source code.
+
+        Raises
+        ------
+        NoSourceError
+            If it is not found.
         """
         codes = list(_codes_of(kind))
         cells = [file for file, entry in reversed(list(linecache.cache.items())) if len(entry) > 1 and entry[1] is None]
@@ -62,19 +94,19 @@ class Texts:
                 here = range(_first_line(node), (node.end_lineno or node.lineno) + 1)
                 if all(first in here for first in inside) and line in (None, here[0]):
                     return _cut(source, node)
-        raise NoSourceError(f"the class {kind.__name__}, typed where no source is kept")
+        raise NoSourceError(f"the class {kind.__name__}, defined where no source is kept")
 
     def _parse(self, file: str) -> tuple[str, ast.Module]:
         if file not in self._parsed:
             text = "".join(linecache.getlines(file))
             if not text:
-                raise NoSourceError("a function typed where no source is kept")
+                raise NoSourceError("a function defined where no source is kept")
             self._parsed[file] = text, ast.parse(text)
         return self._parsed[file]
 
 
 def undecorated(value: Any, name: str) -> FunctionType | None:
-    """Return the function that was typed as `name` below its decorators; None where `value` is no function."""
+    """Return the function that was defined as `name` below its decorators; None if `value` is not a function."""
     inner = inspect.unwrap(value) if callable(value) else value
     if inner is value and isinstance(value, FunctionType) and "<locals>" in value.__qualname__:
         inner = _enclosed(value, name) or value
@@ -82,7 +114,7 @@ def undecorated(value: Any, name: str) -> FunctionType | None:
 
 
 def _enclosed(function: FunctionType, name: str) -> FunctionType | None:
-    """The function called `name` that decorators without `functools.wraps` keep in their closures."""
+    """Return the function called `name` in the closures of decorators that do not use `functools.wraps`."""
     for content in closure_of(function).values():
         if isinstance(content, FunctionType) and content is not function:
             found = content if content.__name__ == name else _enclosed(content, name)
@@ -92,7 +124,7 @@ def _enclosed(function: FunctionType, name: str) -> FunctionType | None:
 
 
 def closure_of(function: FunctionType) -> dict[str, Any]:
-    """Return the variables of the functions around it that a function uses, as far as they are set."""
+    """Return the variables of enclosing functions that a function uses, as far as they are set."""
     found = {}
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         try:
@@ -103,21 +135,32 @@ def closure_of(function: FunctionType) -> dict[str, Any]:
 
 
 def names_in(text: str) -> tuple[list[str], list[str]]:
-    """Return the global names that a module's text needs when it is run, and those that its functions need later.
+    """Return the global names that the code of a module uses.
 
-    Decorators, defaults, base classes, annotations and a class's own lines are run at once. Names in annotations
-    that are strings come last: nmlab reads them for the form.
+    Parameters
+    ----------
+    text : str
+        The code.
+
+    Returns
+    -------
+    now : list of str
+        Names that are needed when the code runs, as in decorators, defaults, base classes, annotations and the bodies
+        of classes.
+    later : list of str
+        Names that are needed when its functions are called. Last are those in annotations that are strings, which
+        nmlab reads for the form.
     """
     now: list[str] = []
     later: list[str] = []
 
-    def look(table: symtable.SymbolTable, kept: list[str]) -> None:
+    def collect(table: symtable.SymbolTable, names: list[str]) -> None:
         at_top = table.get_type() == "module"
-        kept += [s.get_name() for s in table.get_symbols() if s.is_global() and (s.is_referenced() or not at_top)]
+        names += [s.get_name() for s in table.get_symbols() if s.is_global() and (s.is_referenced() or not at_top)]
         for child in table.get_children():
-            look(child, now if kept is now and child.get_type() == "class" else later)
+            collect(child, now if names is now and child.get_type() == "class" else later)
 
-    look(symtable.symtable(text, "<source>", "exec"), now)
+    collect(symtable.symtable(text, "<source>", "exec"), now)
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.arg) and isinstance(node.annotation, ast.Constant):
             later += _names_of_annotation(node.annotation.value)
@@ -125,7 +168,7 @@ def names_in(text: str) -> tuple[list[str], list[str]]:
 
 
 def in_order(texts: dict[str, str]) -> list[str]:
-    """Return definitions' texts, by the name each defines, so that every one comes after those it needs."""
+    """Return definitions, given by the name that each defines, in an order such that each follows those it needs."""
     needs = {name: names_in(text) for name, text in texts.items()}
 
     def ordered(names: Iterable[str], needed: Any) -> Iterator[str]:
@@ -141,8 +184,8 @@ def in_order(texts: dict[str, str]) -> list[str]:
         for name in names:
             yield from visit(name)
 
-    # A decorator is called at once, so what it needs later has to be there too. Where functions need each other, what
-    # is needed at once decides.
+    # A decorator is called at once, so that the names it needs later must be defined too. If functions need each other,
+    # the names that are needed at once decide.
     roughly = list(ordered(texts, lambda name: [*needs[name][0], *needs[name][1]]))
     return [texts[name] for name in ordered(roughly, lambda name: needs[name][0])]
 
@@ -155,7 +198,7 @@ def _names_of_annotation(text: Any) -> list[str]:
 
 
 def _codes_of(kind: type) -> Iterator[CodeType]:
-    """The code of those methods of a class that were typed in it."""
+    """Yield the code of the methods that are defined in a class."""
     for member in vars(kind).values():
         for layer in ("__func__", "fget", "func"):  # of class methods, properties, cached properties
             member = getattr(member, layer, None) or member
@@ -165,7 +208,7 @@ def _codes_of(kind: type) -> Iterator[CodeType]:
 
 
 def _lambda_node(tree: ast.Module, code: CodeType) -> ast.Lambda:
-    """The lambda that a code was compiled from: the innermost whose body holds all that the code does."""
+    """Return the lambda from which code was compiled: the innermost one whose body contains all of the code."""
     spans = [
         ((line, column), (end_line, end_column))
         for line, end_line, column, end_column in code.co_positions()
@@ -182,7 +225,7 @@ def _lambda_node(tree: ast.Module, code: CodeType) -> ast.Lambda:
         )
     ]
     if not found or not spans:
-        raise NoSourceError("a lambda typed where no source is kept")
+        raise NoSourceError("a lambda defined where no source is kept")
     return max(found, key=lambda node: (node.lineno, node.col_offset))
 
 
@@ -191,7 +234,7 @@ def _first_line(node: Definition) -> int:
 
 
 def _cut(source: str, node: Definition) -> str:
-    """The text of a definition, moved to the left margin; formatted anew only where moving would change a string."""
+    """Return the source code of a definition without indentation; reformatted only if this would change a string."""
     text = "\n".join(source.split("\n")[_first_line(node) - 1 : node.end_lineno])
     moved = textwrap.dedent(text)
     if node.col_offset and ast.dump(ast.parse(moved)) != ast.dump(ast.Module([node], [])):

@@ -93,7 +93,7 @@ def test_what_are_no_data_sets_is_an_error_that_names_the_function() -> None:
 
     with pytest.raises(DataError, match=r"wrong \(.*test_preview.py:\d+\) returned(.|\n)*it returned 2 values"):
         preview(wrong)
-    with pytest.raises(DataError, match=r"gone \(.*made no data(.|\n)*sys.exit"):
+    with pytest.raises(DataError, match=r"gone \(.*returned no data(.|\n)*sys.exit"):
         preview(gone)
     with pytest.raises(DataError, match="dev_data is a Tensor"):
         preview((DictDataset({"x": torch.rand(3, 1)}, name="train"), torch.rand(3), None, 2))

@@ -133,7 +133,7 @@ def test_time_and_experiments_of_a_mat_file_may_lie_along_a_row(tmp_path: Path) 
     savemat(tmp_path / "a.mat", series)
     assert from_file(tmp_path / "a.mat").table().experiments == ((0, 8), (8, 20))
     savemat(tmp_path / "b.mat", {**series, "t": -np.arange(20.0)})
-    with pytest.raises(DataError, match="'t' does not go forward in rows 2, 3, 4, 5, 6 and 13 more"):
+    with pytest.raises(DataError, match="'t' does not increase in rows 2, 3, 4, 5, 6 and 13 more"):
         from_file(tmp_path / "b.mat")
     savemat(tmp_path / "c.mat", {"heat": np.ones((20, 1)), "t": 0.1})
     assert list(from_file(tmp_path / "c.mat").table().values) == ["heat"]
@@ -171,7 +171,7 @@ def test_dates_are_a_time() -> None:
     table["time"] = pd.date_range("2024-02-28 23:00", periods=ROWS, freq="h").astype(str)
     assert of_bytes(csv_of(table)).table().rows == ROWS
     table.loc[5, "time"] = table.loc[3, "time"]
-    assert "does not go forward in row 6" in refused(csv_of(table))
+    assert "does not increase in row 6" in refused(csv_of(table))
 
 
 # --- leakage ---
@@ -276,7 +276,7 @@ def test_predictions_go_back_into_units(norm: Any) -> None:
     again = data.scaling(horizon=3, normalise=norm)
     assert np.allclose(again.to_units("yn", test.datadict["yn"].numpy()), expected[:, :1], atol=1e-5)
     assert np.allclose(again.from_units("Y", expected), test.datadict["Y"], atol=1e-5)
-    with pytest.raises(KeyError, match="'Z' is none of the keys: Y, U, yn"):
+    with pytest.raises(KeyError, match="'Z' is not one of the keys: Y, U, yn"):
         again.to_units("Z", expected)
 
 
@@ -308,10 +308,10 @@ def test_all_faults_of_a_file_are_said_at_once() -> None:
     table.loc[20, "time"] = 0.0
     told = refused(csv_of(table).replace(b"heat", b"u"))
     for fault in (
-        "several columns are called 'u'",
+        "several columns are named 'u'",
         "'y1' is not a number in row 4: 'broken'",
         "'y2' has no value (or nan) in rows 8, 10",
-        "does not go forward in row 21",
+        "does not increase in row 21",
     ):
         assert fault in told
     assert "'u' is infinite in row 9" in refused(csv_of(table.assign(y1=1.0, y2=1.0)))
@@ -325,12 +325,12 @@ def test_all_faults_of_a_file_are_said_at_once() -> None:
         (b"y1,u\n", "it has no rows of data"),
         (b"y1,u", "it has no rows of data"),
         (b"y1,u\n1,2\n3,4,5\n6,7\n", "row 2 is longer than the first line, which names 2 columns"),
-        (b"y1,u\n1,2\n3,4,5,6\n", "its rows are not of one length (2 names)"),
+        (b"y1,u\n1,2\n3,4,5,6\n", "its rows differ in length (2 names)"),
         (b"y1,u\n1,2\n3\n", "'u' has no value (or nan) in row 2"),
-        (b"1,2\n3,4\n", "its first line holds numbers; let it name the columns"),
+        (b"1,2\n3,4\n", "its first line holds numbers; it must hold the names of the columns"),
         (b"y1,,u\n1,2,3\n", "column 2 has no name"),
         (b"time\n1\n2\n", "it has no column of data"),
-        (b"index,heat\n1,2\n", "a column is called 'index'"),
+        (b"index,heat\n1,2\n", "a column is named 'index'"),
         ("y1,u\n1,°\n".encode("latin-1"), "not in UTF-8"),
         ("y1,u\n1,2\n".encode("utf-16"), "text in UTF-16"),
         (b"\x00\x01\x02\x03" * 99, "binary data of another kind"),
@@ -347,12 +347,12 @@ def test_a_file_that_is_not_what_its_ending_says(tmp_path: Path) -> None:
     with zipfile.ZipFile(workbook, "w") as file:
         file.writestr("xl/workbook.xml", "<workbook/>")
     assert "an Excel workbook; save its sheet as CSV" in refused(workbook.getvalue())
-    assert "its ending is '.xlsx'; give one of .csv" in refused(workbook.getvalue(), "a.xlsx")
+    assert "its suffix is '.xlsx'; give a file with one of .csv" in refused(workbook.getvalue(), "a.xlsx")
     for name, saver in SAVERS.items():
         saver(tmp_path / name, frame())
         content = (tmp_path / name).read_bytes()
         wrong = "a.csv" if name != "a.csv" else "a.mat"
-        assert f"its ending {Path(wrong).suffix} says" in refused(content, wrong)
+        assert f"its suffix {Path(wrong).suffix} means" in refused(content, wrong)
         if name != "a.csv":
             assert "it is damaged, or no" in refused(content[: len(content) // 2], name)
     missing = tmp_path / "none.csv"
@@ -396,7 +396,7 @@ def test_a_mat_file_that_crashes_its_reader_is_an_error_all_the_same() -> None:
     number_type = struct.pack("<II", 9, 8 * 8 * 2)  # doubles, 8 rows of two
     assert CONTENTS["a.mat"].count(number_type) == 1
     told = refused(CONTENTS["a.mat"].replace(number_type, struct.pack("<II", 60_000, 8 * 8 * 2)), "a.mat")
-    assert "it is damaged, or no MAT file" in told
+    assert "it is damaged, or not a MAT file" in told
 
 
 def test_a_mat_variable_may_be_called_anything(tmp_path: Path) -> None:
@@ -422,12 +422,12 @@ def test_names_that_are_not_there() -> None:
         "time='tme': unknown name; did you mean 'time'?",
         "experiment='run': unknown name; known are: time, y1, y2, u, heat",
         "columns['Y']: 'hat' is an unknown name; did you mean 'heat'?",
-        "columns: 'name' is a key that a batch holds already; give another",
+        "columns: 'name' is a key of every batch; give another name",
         "columns['Z'] names no column",
     ):
         assert fault in told
     told = refused(csv_of(frame()), initial={"Y": "U", "xn": "X"})
-    assert "initial: 'Y' is taken" in told
+    assert "initial: 'Y' is already a key" in told
     assert "initial['xn']: 'X' is an unknown name; known are: Y, U" in told
     assert "give {'Y': ['a column', …], …}" in refused(csv_of(frame()), columns={})
 
@@ -435,7 +435,7 @@ def test_names_that_are_not_there() -> None:
 def test_matrices_that_do_not_fit(tmp_path: Path) -> None:
     savemat(tmp_path / "a.mat", {"y": np.ones((1, 50)), "u": np.ones((50, 1)), "x": np.ones((50, 2), complex)})
     told = refused((tmp_path / "a.mat").read_bytes(), "a.mat")
-    assert "its columns are not of one length: 'y' 1, 'u' 50, 'x' 50 rows; time steps go down the rows" in told
+    assert "its columns differ in length: 'y' 1, 'u' 50, 'x' 50 rows; each time step must be one row" in told
     assert "'x' holds complex numbers" in told
     savemat(tmp_path / "b.mat", {"y": np.ones((5, 4, 3))})
     assert "'y' has 3 axes (5, 4, 3)" in refused((tmp_path / "b.mat").read_bytes(), "b.mat")
@@ -443,30 +443,30 @@ def test_matrices_that_do_not_fit(tmp_path: Path) -> None:
 
 def test_experiments_must_stand_together() -> None:
     table = frame().assign(exp_id=[1] * 20 + [2] * 20 + [1] * 20)
-    assert "the rows of 'exp_id' 1 do not stand together" in refused(csv_of(table))
+    assert "the rows of 'exp_id' 1 are not consecutive" in refused(csv_of(table))
 
 
 def test_what_is_too_short_or_cut_wrongly() -> None:
     content = csv_of(frame(20))
     told = refused(content, cut={"horizon": 5})
-    assert "dev has 4 of 20 rows, 4 of them in one piece: too short for a window of horizon=5" in told
+    assert "dev has 4 of 20 rows, at most 4 in succession: too few for a window of horizon=5" in told
     assert "test has 4 of 20 rows" in told
     assert "train" not in told
     told = refused(content, cut={"horizon": 2, "shuffle_rows": True, "dev_fraction": 0.6, "test_fraction": 0.4})
-    assert "leave nothing to train on" in told
-    assert "shuffle_rows would tear windows of horizon=2 apart" in told
+    assert "leave no rows for train" in told
+    assert "shuffle_rows would break up windows of horizon=2" in told
     assert "give a horizon" in refused(content, initial={"yn": "Y"})
 
 
 def test_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cutting, "MOST_NUMBERS", 500)
     cut = {"horizon": 5, "moving_horizon": True}
-    assert "its windows would hold 720 numbers; at most 500 are made" in refused(csv_of(frame()), cut=cut)
+    assert "its windows would hold 720 numbers; the limit is 500" in refused(csv_of(frame()), cut=cut)
     monkeypatch.setattr(formats, "MOST_NUMBERS", 10)
     for name in ("a.mat", "a.parquet", "a.h5"):
-        assert "at most 10 are read" in refused(CONTENTS[name], name)
+        assert "the limit is 10" in refused(CONTENTS[name], name)
     monkeypatch.setattr(formats, "MOST_BYTES", 100)
-    assert "at most 0 MB are read" in refused(csv_of(frame()))
+    assert "the limit is 0 MB" in refused(csv_of(frame()))
 
 
 def test_an_hdf5_file_cannot_bring_in_others(tmp_path: Path) -> None:
@@ -479,7 +479,7 @@ def test_an_hdf5_file_cannot_bring_in_others(tmp_path: Path) -> None:
     layout[:] = h5py.VirtualSource(tmp_path / "secret.h5", "run/u", (ROWS,))
     with h5py.File(tmp_path / "b.h5", "w") as file:
         file.create_virtual_dataset("u", layout)
-    with pytest.raises(DataError, match="'u' lies in another file"):
+    with pytest.raises(DataError, match="'u' is stored in another file"):
         from_file(tmp_path / "b.h5")
 
 

@@ -97,7 +97,10 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "dev a tensor": ({"dev": torch.ones(3)}, "dev_data is a Tensor; return DictDataset(..., name='dev')"),
     "dev a number": ({"dev": 5}, "dev_data is a int; return a dataset such as DictDataset({...}, name='dev')"),
     "no collate": ({"train": TensorDataset(torch.ones(3))}, "train_data has no collate_fn (TensorDataset)"),
-    "names": ({"dev": dataset("train")}, "dev_data is named 'train'; NeuroMANCER names its losses by it: name='dev'"),
+    "names": (
+        {"dev": dataset("train")},
+        "dev_data is named 'train'; give name='dev', by which NeuroMANCER names its losses",
+    ),
     "empty": ({"train": dataset("train", 0)}, "train_data is empty"),
     "one nan": ({"train": hurt(nan)}, "train_data is not finite in 'x': 1 value is nan or inf"),
     "some inf": ({"train": hurt(inf, -inf, nan)}, "train_data is not finite in 'x': 3 values are nan or inf"),
@@ -119,11 +122,11 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "test of lengths": (
         {"test": {"x": torch.ones(3, 1), "r": torch.ones(2, 1)}},
-        "test_data is a dict whose tensors are not of one length: {'x': 3, 'r': 2}",
+        "test_data is a dict whose tensors differ in length: {'x': 3, 'r': 2}",
     ),
     "test without tensors": (
         {"test": {"name": "test", "n": torch.tensor(3)}},
-        "test_data is a dict whose tensors are not of one length: there are none",
+        "test_data is a dict whose tensors differ in length: there are none",
     ),
 }
 

@@ -331,7 +331,7 @@ def test_useless_choices_are_refused(choices: Any) -> None:
 def test_an_enum_takes_member_name_or_value() -> None:
     field = field_of(Colour)
     assert convert(field, Colour.RED) is convert(field, "RED") is convert(field, "r") is Colour.RED
-    assert fault_of(field, "green") == "'green' is none of the choices; give one of 'RED', 'BLUE'"
+    assert fault_of(field, "green") == "'green' is not one of the choices; give one of 'RED', 'BLUE'"
     assert convert(field_of(Swapped), Swapped.LEFT) is Swapped.LEFT
     assert convert(field_of(Swapped), "LEFT") is Swapped.LEFT
 
@@ -395,7 +395,7 @@ def test_values_are_converted_where_nothing_is_lost(annotation: Any, value: Any,
         (Annotated[int, Gt(1)], 1, "1 is too small; give an integer > 1"),
         (Annotated[float, Interval(ge=0, lt=1)], 1, "1 is too large; give a number >= 0 and < 1"),
         (Annotated[float, Le(1), Unit("s")], math.inf, "inf is too large; give a number <= 1 (in s)"),
-        (Annotated[int, MultipleOf(5)], 7, "7 is between two steps; give an integer, a multiple of 5"),
+        (Annotated[int, MultipleOf(5)], 7, "7 is not a multiple of the step; give an integer, a multiple of 5"),
         (int, 2.5, "2.5 is not an integer; give an integer"),
         (int, "5", "'5' is not an integer; give an integer"),
         (int, True, "True is not an integer; give an integer"),
@@ -411,8 +411,8 @@ def test_values_are_converted_where_nothing_is_lost(annotation: Any, value: Any,
         (Path, 1, "1 is not a path; give a path: a string or a pathlib.Path"),
         (tuple[float, float], (1,), "(1,) is too short; give a tuple of 2 numbers"),
         (tuple[int, int], (1, 2, 3), "(1, 2, 3) is too long; give a tuple of 2 integers"),
-        (list[float], {1.0}, "{1.0} is no sequence of numbers; give a list of numbers"),
-        (list[float], "12", "'12' is no sequence of numbers; give a list of numbers"),
+        (list[float], {1.0}, "{1.0} is not a sequence of numbers; give a list of numbers"),
+        (list[float], "12", "'12' is not a sequence of numbers; give a list of numbers"),
         (list[float], [True], "[True] holds True, which is not a number; give a list of numbers"),
         (
             list[Annotated[int, Ge(1)]],

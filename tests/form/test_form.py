@@ -179,7 +179,7 @@ def test_what_is_entered(name: str, typed: Any, value: Any) -> None:
         ("share", "2", "2 is too large"),
         ("pair", "1", "is too short"),
         ("some", "1, x", "holds 'x'"),
-        ("kind", "c", "none of the choices"),
+        ("kind", "c", "not one of the choices"),
         ("flag", "perhaps", "neither True nor False"),
     ],
 )
@@ -555,7 +555,7 @@ def test_an_option_that_only_code_can_give_can_be_locked_once_it_is_checked() ->
     some = Form(TrainerOptions.fields(), values, title="", lock={"optimizer": options.optimizer})
     assert some.values["optimizer"] is torch.optim.SGD
     assert some.faults == {}
-    with pytest.raises(FieldError, match="none of the choices"):
+    with pytest.raises(FieldError, match="not one of the choices"):
         Form(TrainerOptions.fields(), {}, title="", lock={"optimizer": torch.optim.SGD})
 
 

@@ -92,7 +92,7 @@ def test_a_file_that_cannot_be_read_changes_nothing(lab: Lab, screen: Screen, tm
     assert "&#x27;a&#x27; is not a number in rows 1, 2, 3, 4, 5 and 35 more" in screen.message
     assert "&#x27;p&#x27; is infinite" in screen.message
     drop(screen, "a.parquet", points())
-    assert "its ending .parquet says Parquet, but it is text" in screen.message
+    assert "its suffix .parquet means Parquet, but it is text" in screen.message
     drop(screen, "a.csv", b"a\n" + b"1\n" * (UPLOAD // 2))
     assert "it has 8.0 MB; at most 8 MB are sent. Give its path instead" in screen.message
     assert screen.panel.form == before
@@ -136,7 +136,7 @@ def test_the_preview_shows_the_chosen_data_and_leaves_random_states_alone(lab: L
     assert "⚠ test: a reaches 16 above train&#x27;s 23" in screen.message
     screen.edit("data", dev_fraction="0.5", test_fraction="0.5")
     screen.send("preview")
-    assert "leave nothing to train on" in screen.message
+    assert "leave no rows for train" in screen.message
     screen.edit("data", batch_size="none")
     screen.send("preview")
     assert "The data cannot be made" in screen.message

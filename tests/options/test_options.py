@@ -239,7 +239,7 @@ def test_an_instance_is_taken_if_it_holds_this_problems_parameters() -> None:
     )
     assert TrainerOptions(optimizer=whole).build_optimizer(problem) is whole
     assert TrainerOptions(optimizer=part).build_optimizer(problem) is part
-    with pytest.raises(FieldError, match=r"optimizer: 2 of the 4 tensors .* not of this Linear"):
+    with pytest.raises(FieldError, match=r"optimizer: 2 of the 4 tensors .* not belong to this Linear"):
         TrainerOptions(optimizer=whole).build_optimizer(problem[0])
 
 

@@ -115,7 +115,9 @@ def test_the_text_stays_short_and_says_what_alone_it_cannot_tell(store: RunStore
     assert changed_text(before, None) == "first run"
     long = [made(store, data_kwargs={"text": "a" * 60 + end}) for end in "bc"]
     assert changed_text(long[1], long[0]) == "text changed"
-    assert changed_text(made(store, starts_from=None), made(store, starts_from="0001-data")) == "starts afresh"
+    assert (
+        changed_text(made(store, starts_from=None), made(store, starts_from="0001-data")) == "starts from new weights"
+    )
 
 
 json_values: st.SearchStrategy[Any] = st.recursive(

@@ -81,7 +81,12 @@ def test_a_name_that_is_not_there_is_an_error_that_names_those_that_are(presets:
 
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [(b"{", "cannot be read"), (b"[]", "no JSON object"), (b"\xff", "cannot be read"), (b"{}", "another version")],
+    [
+        (b"{", "cannot be read"),
+        (b"[]", "not contain a JSON object"),
+        (b"\xff", "cannot be read"),
+        (b"{}", "another version"),
+    ],
 )
 def test_a_damaged_file_hides_no_other(presets: Presets, content: bytes, reason: str) -> None:
     presets.save("hurt", VALUES)

@@ -408,7 +408,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "no settings": (broken("settings.json", None), "settings.json cannot be read"),
     "half settings": (broken("settings.json", b'{"layout": 1, "na'), "settings.json cannot be read"),
     "bytes": (broken("settings.json", b"\xff\xfe\x00"), "settings.json cannot be read"),
-    "a list": (broken("settings.json", b"[1]"), "settings.json holds no JSON object"),
+    "a list": (broken("settings.json", b"[1]"), "settings.json does not contain a JSON object"),
     "text for an object": (broken("settings.json", b'{"layout": 1, "data_function": "f"}'), "data_function should be"),
     "newer": (broken("settings.json", b'{"layout": 99, "lab": "bench"}'), "layout 99 was written by another version"),
     "no layout": (broken("settings.json", b"{}"), "layout None"),
@@ -520,7 +520,7 @@ def test_a_run_is_renamed_and_annotated_while_it_runs_too(store: RunStore) -> No
     store.annotate(reader, "")
     assert (reader.name, reader.note) == ("the best", "")
     for name in ("", " \n"):
-        with pytest.raises(RunError, match=r"Run 0001-first cannot be renamed to .*needs a letter"):
+        with pytest.raises(RunError, match=r"Run 0001-first cannot be renamed to .*not empty"):
             store.rename(reader, name)
     assert reader.name == "the best"
     assert not list(store.folder.rglob("*.tmp"))
@@ -599,7 +599,7 @@ def test_a_lab_sees_its_own_runs_over_its_problem(store: RunStore) -> None:
 
 def test_deleted_runs_come_back_until_the_trash_is_emptied(store: RunStore) -> None:
     runs = [ended(store, name) for name in "abc"]
-    with pytest.raises(RunError, match="nothing in the trash"):
+    with pytest.raises(RunError, match="The trash is empty"):
         store.undelete()
     table = store.runs()
     table.delete(table[0])
@@ -608,7 +608,7 @@ def test_deleted_runs_come_back_until_the_trash_is_emptied(store: RunStore) -> N
     assert [run.id for run in store.runs()] == [runs[1].id]
     assert runs[0].status == "damaged"
     assert table.undelete().id == runs[2].id
-    with pytest.raises(RunError, match=f"nothing in the trash called {runs[2].id}"):
+    with pytest.raises(RunError, match=f"no run .{runs[2].id}. in the trash"):
         table.undelete(runs[2])
     assert table.undelete(runs[0]).epochs == 2
     assert [run.id for run in store.runs()] == [run.id for run in runs]

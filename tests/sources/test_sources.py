@@ -152,7 +152,7 @@ def test_arrays_come_back_to_the_last_bit(kind: str) -> None:
         ([object()], "an object object; it has no source"),
         (
             torch.rand(2, requires_grad=True) * 2,
-            "a tensor with a graph behind it, or of a layout of its own; it has no source",
+            "a tensor with a graph or a special layout; it has no source",
         ),
         (np.array([1, "a"], dtype=object), "an array of object; it has no source"),
         (np.random.default_rng(0), "a Generator object; it has no source"),
@@ -270,4 +270,4 @@ def test_two_things_of_one_name_are_said() -> None:
 
         return inner
 
-    assert sources_of({"a": made(1), "b": made(2)})["missing"]["n"] == "two different things have this name"
+    assert sources_of({"a": made(1), "b": made(2)})["missing"]["n"] == "two different objects have this name"

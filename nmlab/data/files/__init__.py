@@ -1,7 +1,7 @@
-"""A file of the user's own as a `data_setup_function`.
+"""A user's data file as a `data_setup_function`.
 
-`formats` reads a file's columns, `tables` chooses and checks them, `splits` cuts them into train, dev and test, and
-`file_data` puts these together.
+`formats` reads the columns of a file, `tables` selects and checks them, `cut` divides them into train, dev and test,
+and `file_data` combines these.
 """
 
 from nmlab.data.files.cut import Scaling

@@ -1,7 +1,7 @@
-"""A table cut into train, dev and test: blocks first, then windows within each, scaled by what train shows.
+"""Division of a table into train, dev and test: first blocks, then windows within each, scaled by statistics of train.
 
-NeuroMANCER's own loaders take the statistics from all splits, let thirds overlap by a horizon, and join the last window
-of one experiment to the first of the next. A dev loss would then be told by what was trained on.
+NeuroMANCER's own loaders compute the statistics over all splits, let the splits overlap by a horizon, and join the last
+window of one experiment to the first of the next, so that information from dev and test leaks into training.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Values = TypeVar("Values", np.ndarray, torch.Tensor)
 
 @dataclass(frozen=True)
 class Cut:
-    """How a table is cut; see `FileData.__call__`."""
+    """How a table is divided; see `FileData.__call__`."""
 
     horizon: int | None
     moving_horizon: bool
@@ -35,24 +35,67 @@ class Cut:
 
 @dataclass(frozen=True)
 class Scaling:
-    """How numbers in units became those in the data sets: less `offset`, by `scale`; for each key a number a column."""
+    """How values in the file's units are scaled for the data sets: `(values - offset) / scale`.
+
+    Parameters
+    ----------
+    offset : mapping of str to numpy.ndarray of shape (columns,)
+        Offset by key, in the file's units.
+    scale : mapping of str to numpy.ndarray of shape (columns,)
+        Scale by key, in the file's units.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nmlab.data.files import Scaling
+    >>> scaling = Scaling({"Y": np.array([20.0])}, {"Y": np.array([5.0])})
+    >>> scaling.to_units("Y", np.array([[0.0], [1.0]]))
+    array([[20.],
+           [25.]])
+    """
 
     offset: Mapping[str, np.ndarray]
     scale: Mapping[str, np.ndarray]
 
     def to_units(self, key: str, values: Values) -> Values:
-        """Return values of a key, such as predictions, in the file's units; the columns are their last axis."""
+        """Convert scaled values, such as predictions, to the file's units.
+
+        Parameters
+        ----------
+        key : str
+            Key of the data sets to which the values belong.
+        values : numpy.ndarray or torch.Tensor of shape (..., columns)
+            The scaled values.
+
+        Returns
+        -------
+        numpy.ndarray or torch.Tensor of shape (..., columns)
+            The values in the file's units.
+        """
         offset, scale = self._like(key, values)
         return cast(Values, values * scale + offset)
 
     def from_units(self, key: str, values: Values) -> Values:
-        """Return values in the file's units as the data sets have them."""
+        """Scale values in the file's units as the data sets have them.
+
+        Parameters
+        ----------
+        key : str
+            Key of the data sets to which the values belong.
+        values : numpy.ndarray or torch.Tensor of shape (..., columns)
+            The values in the file's units.
+
+        Returns
+        -------
+        numpy.ndarray or torch.Tensor of shape (..., columns)
+            The scaled values.
+        """
         offset, scale = self._like(key, values)
         return cast(Values, (values - offset) / scale)
 
     def _like(self, key: str, values: Any) -> tuple[Any, Any]:
         if key not in self.scale:
-            raise KeyError(f"{key!r} is none of the keys: {', '.join(self.scale)}")
+            raise KeyError(f"{key!r} is not one of the keys: {', '.join(self.scale)}")
         parts = self.offset[key], self.scale[key]
         if not isinstance(values, torch.Tensor):
             return parts
@@ -61,40 +104,62 @@ class Scaling:
 
 
 def scaling_of(values: Mapping[str, np.ndarray], norm: Norm | None) -> Scaling:
-    """Return the scaling that a norm makes of the rows of train; a column that is constant there is only shifted.
+    """Return the scaling for a norm, from the rows of train.
 
-    The norms are NeuroMANCER's: mean 0 and standard deviation 1, least 0 and greatest 1, or least -1 and greatest 1.
+    Parameters
+    ----------
+    values : mapping of str to numpy.ndarray of shape (rows, columns)
+        Rows of train, by key. A column that is constant in them is shifted but not scaled.
+    norm : {'zscore', 'zero-one', 'one-one'} or None
+        NeuroMANCER's norms: mean 0 and standard deviation 1, range 0 to 1, or range -1 to 1. None: no scaling.
+
+    Returns
+    -------
+    Scaling
+        The scaling.
     """
     offset, scale = {}, {}
     for key, rows in values.items():
-        least, greatest = rows.min(axis=0), rows.max(axis=0)
+        lowest, highest = rows.min(axis=0), rows.max(axis=0)
         shifts, widths = {
-            None: (np.zeros_like(least), np.ones_like(least)),
+            None: (np.zeros_like(lowest), np.ones_like(lowest)),
             "zscore": (rows.mean(axis=0), rows.std(axis=0)),
-            "zero-one": (least, greatest - least),
-            "one-one": ((least + greatest) / 2, (greatest - least) / 2),
+            "zero-one": (lowest, highest - lowest),
+            "one-one": ((lowest + highest) / 2, (highest - lowest) / 2),
         }[norm]
-        # of a constant only rounding is left, by which the other splits must not be multiplied
-        constant = greatest - least <= 1e-12 * np.maximum(abs(least), abs(greatest))
+        # the range of a constant is only a rounding error, by which the other splits must not be divided
+        constant = highest - lowest <= 1e-12 * np.maximum(abs(lowest), abs(highest))
         offset[key], scale[key] = shifts, np.where(constant, 1.0, widths)
     return Scaling(offset, scale)
 
 
 def rows_by_split(table: Table, cut: Cut) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Return for each split its samples' rows, a sample a line, and what is wrong.
+    """Return the rows of each sample, by split, and all faults.
 
-    Each split is a block of rows, in the order train, dev, test; of rows in their own order, or shuffled. A sample is
-    one row, or a window of `horizon` rows within its block and its experiment.
+    Each split is a block of rows, in the order train, dev, test; the rows are in the order of the table, or shuffled.
+    A sample is one row, or a window of `horizon` rows within its block and its experiment.
+
+    Parameters
+    ----------
+    table : Table
+        The table.
+    cut : Cut
+        How to divide it.
+
+    Returns
+    -------
+    rows : dict of str to numpy.ndarray of shape (samples, horizon)
+        Numbers of rows, by split; {} if there are faults.
+    faults : list of str
+        What is wrong and what would be valid.
     """
     faults: list[str] = []
     horizon = cut.horizon or 1
     if cut.dev_fraction + cut.test_fraction >= 1:
-        told = f"dev_fraction={cut.dev_fraction:g} and test_fraction={cut.test_fraction:g}"
-        faults.append(f"{told} leave nothing to train on; together they must be less than 1")
+        fractions = f"dev_fraction={cut.dev_fraction:g} and test_fraction={cut.test_fraction:g}"
+        faults.append(f"{fractions} leave no rows for train; their sum must be less than 1")
     if cut.shuffle_rows and horizon > 1:
-        faults.append(
-            f"shuffle_rows would tear windows of horizon={horizon} apart; shuffle rows with horizon=None only"
-        )
+        faults.append(f"shuffle_rows would break up windows of horizon={horizon}; shuffle rows only with horizon=None")
     if faults:
         return {}, faults
     rows = table.rows
@@ -114,11 +179,11 @@ def rows_by_split(table: Table, cut: Cut) -> tuple[dict[str, np.ndarray], list[s
         if not len(firsts[split]):
             longest = max((high - low for low, high in parts), default=0)
             needed = "a sample" if cut.horizon is None else f"a window of horizon={horizon}"
-            faults.append(f"{split} has {size} of {rows} rows, {longest} of them in one piece: too short for {needed}")
+            faults.append(f"{split} has {size} of {rows} rows, at most {longest} in succession: too few for {needed}")
     width = sum(values.shape[1] for values in table.values.values())
     if (count := sum(map(len, firsts.values())) * horizon * width) > MOST_NUMBERS:
         faults.append(
-            f"its windows would hold {count} numbers; at most {MOST_NUMBERS} are made: choose a shorter horizon, or "
+            f"its windows would hold {count} numbers; the limit is {MOST_NUMBERS}: choose a shorter horizon, or "
             "moving_horizon=False"
         )
     if faults:
@@ -127,7 +192,7 @@ def rows_by_split(table: Table, cut: Cut) -> tuple[dict[str, np.ndarray], list[s
 
 
 def _parts(table: Table, start: int, stop: int) -> Iterator[tuple[int, int]]:
-    """The pieces of a block that lie within one experiment."""
+    """Yield the first row and the end of each part of a block that lies within one experiment."""
     for low, high in table.experiments:
         low, high = max(low, start), min(high, stop)
         if low < high:
@@ -137,9 +202,25 @@ def _parts(table: Table, start: int, stop: int) -> Iterator[tuple[int, int]]:
 def tensors_of(
     table: Table, rows: np.ndarray, horizon: int | None, scaling: Scaling, initial: Mapping[str, str]
 ) -> dict[str, torch.Tensor]:
-    """Return samples as tensors: (samples, horizon, columns), or (samples, columns) without a horizon.
+    """Return samples as tensors.
 
-    Parameters: `rows`, those of each sample; `initial`, keys of the first step of the windows of other keys.
+    Parameters
+    ----------
+    table : Table
+        The table.
+    rows : numpy.ndarray of shape (samples, horizon)
+        Numbers of the rows of each sample.
+    horizon : int or None
+        Number of steps of a window; None for samples of one row.
+    scaling : Scaling
+        Scaling of the values.
+    initial : mapping of str to str
+        Keys that hold the first step of the windows of another key.
+
+    Returns
+    -------
+    dict of str to torch.Tensor
+        Tensors of shape (samples, horizon, columns), or (samples, columns) without a horizon, by key.
     """
     kind = torch.get_default_dtype()
     tensors = {}

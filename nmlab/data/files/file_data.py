@@ -1,4 +1,4 @@
-"""`from_file()`: a file of the user's own as a `data_setup_function`."""
+"""`from_file()`: a user's data file as a `data_setup_function`."""
 
 from __future__ import annotations
 
@@ -28,27 +28,51 @@ def from_file(
     time: str | None = None,
     experiment: str | None = None,
 ) -> FileData:
-    """Make a `data_setup_function` of a CSV, MAT, Parquet or HDF5 file; the file is read and checked at once.
+    r"""Make a `data_setup_function` from a CSV, MAT, Parquet or HDF5 file.
 
-    How it is cut into train, dev and test are the function's keywords, which a form shows; see `FileData.__call__`.
-    The file is read again whenever data are made. Parquet and HDF5, and so MAT of version 7.3, need
-    `pip install 'nmlab[files]'`.
+    The file is read and checked at once, and read again whenever data are made. The keywords of the function, which a
+    form shows, say how to divide the file into train, dev and test; see `FileData.__call__`. Parquet and HDF5, and
+    therefore MAT of version 7.3, need `pip install 'nmlab[files]'`.
 
     Parameters
     ----------
-    path : the file; its ending says the format, and what it holds must be of that
-    content : the file's bytes, where it is on no disk; `path` is its name then
-    columns : the columns of each key of the data sets, such as {'Y': ['angle', 'speed'], 'U': 'voltage'}. By default
-        those called y, u, d and x, alone or with a number, as Y, U, D and X; where there are none, each column
-        under its own name
-    initial : keys that hold the first step of another key's windows, such as {'xn': 'X'}
-    time : the column of the time, of numbers or ISO dates; it must go forward, and is no data. Default: one called t,
-        time, date, datetime or timestamp
-    experiment : the column that tells experiments apart; no window holds rows of two. Default: one called exp_id
+    path : str or path-like
+        The file. Its suffix names the format, which the content must match.
+    content : bytes, optional
+        Content of a file that is not on disk; `path` is then only its name.
+    columns : mapping of str to str or sequence of str, optional
+        Columns of each key of the data sets, such as {'Y': ['angle', 'speed'], 'U': 'voltage'}. Default: the columns
+        named y, u, d and x, alone or with a number, as Y, U, D and X; if there are none, each column as its own key.
+    initial : mapping of str to str, optional
+        Keys that hold the first step of the windows of another key, such as {'xn': 'X'}.
+    time : str, optional
+        Column of the time, with numbers or ISO dates, which must increase. It is not part of the data. Default: a
+        column named t, time, date, datetime or timestamp.
+    experiment : str, optional
+        Column that identifies the experiment; a window never has rows of two experiments. Default: a column named
+        exp_id.
+
+    Returns
+    -------
+    FileData
+        The `data_setup_function`.
 
     Raises
     ------
-    DataError : the file cannot be read, or what it holds cannot be used; all faults at once
+    DataError
+        If the file cannot be read or its content cannot be used; the error reports all faults.
+
+    Examples
+    --------
+    >>> import nmlab
+    >>> content = b"time,y,u\n" + b"".join(b"%d,%d,1\n" % (step, 2 * step) for step in range(10))
+    >>> data_setup_function = nmlab.from_file("heater.csv", content=content)
+    >>> train, dev, test, batch_size = data_setup_function(horizon=2)
+    >>> train.datadict["Y"].shape  # 3 windows of 2 steps, 1 column
+    torch.Size([3, 2, 1])
+    >>> train.datadict["Y"][0]
+    tensor([[0.],
+            [2.]])
     """
     data = FileData(
         Path(path) if content is not None else Path(path).absolute(), content, columns, initial, time, experiment
@@ -59,7 +83,35 @@ def from_file(
 
 @dataclass(frozen=True, eq=False)
 class FileData:
-    """A `data_setup_function` over a file; parameters as for `from_file`, which makes it and checks the file."""
+    """A `data_setup_function` for a file; made by `from_file`, which also checks the file.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+    content : bytes, optional
+        Content of a file that is not on disk.
+    columns : mapping of str to str or sequence of str, optional
+        Columns of each key of the data sets.
+    initial : mapping of str to str, optional
+        Keys that hold the first step of the windows of another key.
+    time : str, optional
+        Column of the time.
+    experiment : str, optional
+        Column that identifies the experiment.
+
+    See Also
+    --------
+    from_file : Describes the parameters and their defaults.
+
+    Examples
+    --------
+    >>> import nmlab
+    >>> data_setup_function = nmlab.from_file("heater.csv", content=b"y,u\\n1,0\\n2,1\\n3,1\\n4,0\\n5,1\\n")
+    >>> train, dev, test, batch_size = data_setup_function()
+    >>> len(train), len(dev), len(test)
+    (3, 1, 1)
+    """
 
     path: Path
     content: bytes | None = None
@@ -81,31 +133,44 @@ class FileData:
     ) -> tuple[Any, Any, Any, int]:
         """Return train, dev and test of the file, and the batch size.
 
-        Train is the first part of the rows, then comes dev, then test; no window holds rows of two of them. Each data
-        set has the numbers' `scaling`, whose `to_units` puts predictions back into the file's units.
+        Train is the first part of the rows, followed by dev and then test; a window never has rows of two splits. Each
+        data set has the attribute `scaling`, whose `to_units` converts predictions to the file's units.
 
         Parameters
         ----------
-        horizon : int
-            Steps of a window; none for a table whose rows are samples.
-        moving_horizon : bool
-            Whether a window begins at every step, or where the last one ends.
-        normalise : str
-            By what train shows: mean 0 and deviation 1, or least to greatest as 0 to 1 or -1 to 1.
-        dev_fraction : float
-            Part of the rows in dev; 0 for no dev.
-        test_fraction : float
-            Part of the rows in test; 0 for no test.
-        shuffle_rows : bool
-            Whether chance deals out the rows: never for a time series, where neighbours tell of each other.
-        split_seed : int
-            Which of the ways to deal them out.
+        horizon : int, optional
+            Number of steps of a window; none for a table whose rows are samples.
+        moving_horizon : bool, default False
+            Whether a window begins at every step; otherwise it begins where the previous one ends.
+        normalise : {'zscore', 'zero-one', 'one-one'}, optional
+            Scaling by statistics of train: to mean 0 and standard deviation 1, to the range 0 to 1, or to the range
+            -1 to 1.
+        dev_fraction : float, default 0.2
+            Fraction of the rows in dev; 0 for no dev split.
+        test_fraction : float, default 0.2
+            Fraction of the rows in test; 0 for no test split.
+        shuffle_rows : bool, default False
+            Whether to assign rows to the splits at random. Not for time series, where neighbouring rows are similar.
+        split_seed : int, default 0
+            Seed of the random assignment.
+        batch_size : int, default 64
+            Number of samples per batch.
+
+        Returns
+        -------
+        train : neuromancer.dataset.DictDataset
+            Training data.
+        dev : neuromancer.dataset.DictDataset or None
+            Data for the choice of the best epoch; None without a dev split.
+        test : neuromancer.dataset.DictDataset or None
+            Test data; None without a test split.
         batch_size : int
-            Samples a batch.
+            Number of samples per batch.
 
         Raises
         ------
-        DataError : the file cannot be used, or is too short; all faults at once
+        DataError
+            If the file cannot be used or is too short; the error reports all faults.
         """
         cut = Cut(horizon, moving_horizon, dev_fraction, test_fraction, shuffle_rows, split_seed)
         table, rows, scaling = self._read(cut, normalise)
@@ -116,7 +181,18 @@ class FileData:
         return sets["train"], sets["dev"], sets["test"], batch_size
 
     def table(self) -> Table:
-        """Read the file; raises `DataError` where it cannot be used."""
+        """Read the file.
+
+        Returns
+        -------
+        Table
+            The selected columns, by key.
+
+        Raises
+        ------
+        DataError
+            If the file cannot be used; the error reports all faults.
+        """
         read, faults = read_columns(self.path, self.content)
         table, more = make_table(read, self.columns, self.time, self.experiment) if read else (None, [])
         faults = [*faults, *more, *(self._initial_faults(table) if table is not None else [])]
@@ -125,20 +201,39 @@ class FileData:
         return table
 
     def scaling(self, **data_kwargs: Any) -> Scaling:
-        """Return how these keywords, such as a run's `settings['data_kwargs']`, scale the file's numbers."""
+        """Return the scaling of the data that these keywords make.
+
+        Parameters
+        ----------
+        **data_kwargs : Any
+            Keywords as for a call, such as a run's `settings['data_kwargs']`.
+
+        Returns
+        -------
+        Scaling
+            The scaling, whose `to_units` converts predictions to the file's units.
+
+        Examples
+        --------
+        >>> import nmlab
+        >>> data_setup_function = nmlab.from_file("heater.csv", content=b"y\\n10\\n20\\n30\\n15\\n25\\n")
+        >>> scaling = data_setup_function.scaling(normalise="zero-one")
+        >>> scaling.to_units("Y", 0.5).item()
+        20.0
+        """
         train: Any = self(**data_kwargs)[0]
-        found: Scaling = train.scaling
-        return found
+        scaling: Scaling = train.scaling
+        return scaling
 
     def _read(self, cut: Cut, norm: Norm | None) -> tuple[Table, dict[str, np.ndarray], Scaling]:
         table = self.table()
         rows, faults = rows_by_split(table, cut)
         if cut.horizon is None and self.initial:
-            faults.append(f"initial={dict(self.initial)!r} takes the first step of windows; give a horizon")
+            faults.append(f"initial={dict(self.initial)!r} takes the first step of windows; give a horizon as well")
         if faults:
-            raise DataError(faults, subject=f"{self.path} cannot be cut like this")
-        seen = np.unique(rows["train"])
-        scaling = scaling_of({key: values[seen] for key, values in table.values.items()}, norm)
+            raise DataError(faults, subject=f"{self.path} cannot be divided like this")
+        train = np.unique(rows["train"])
+        scaling = scaling_of({key: values[train] for key, values in table.values.items()}, norm)
         offset, scale = (
             {**part, **{key: part[whole] for key, whole in (self.initial or {}).items()}}
             for part in (scaling.offset, scaling.scale)
@@ -148,7 +243,7 @@ class FileData:
     def _initial_faults(self, table: Table) -> list[str]:
         taken = {*table.values, *OWN}
         initial = self.initial or {}
-        faults = [f"initial: {key!r} is taken; give the key another name" for key in initial if key in taken]
+        faults = [f"initial: {key!r} is already a key; give it another name" for key in initial if key in taken]
         return faults + [
             f"initial[{key!r}]: {whole!r} is an {unknown_name(whole, list(table.values))}"
             for key, whole in initial.items()
@@ -157,16 +252,17 @@ class FileData:
 
     @property
     def __name__(self) -> str:
+        """Name of the file."""
         return self.path.name
 
     @property
     def source(self) -> str:
-        """The call that makes this again, for a run's record."""
+        """The call of `from_file` that makes this object, for a run's record."""
         parts = [repr(str(self.path))]
         if self.content is not None:
             parts.append(f"content=<{len(self.content)} bytes>")
-        given = {name: getattr(self, name) for name in ("columns", "initial", "time", "experiment")}
-        parts += [f"{name}={value!r}" for name, value in given.items() if value is not None]
+        arguments = {name: getattr(self, name) for name in ("columns", "initial", "time", "experiment")}
+        parts += [f"{name}={value!r}" for name, value in arguments.items() if value is not None]
         return f"nmlab.from_file({', '.join(parts)})"
 
     def __repr__(self) -> str:

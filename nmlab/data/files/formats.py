@@ -1,7 +1,7 @@
-"""The columns of a CSV, MAT, Parquet or HDF5 file, read by the libraries that know these formats.
+"""Reads the columns of a CSV, MAT, Parquet or HDF5 file with the libraries for these formats.
 
-A file is what it holds and not what its name says, so that is looked at first. Nothing in a file is executed, no link
-to another file is followed, and its sizes are known before its numbers are unpacked.
+The format is determined from a file's content, not only from its name. Nothing in a file is executed, links to other
+files are not followed, and sizes are checked before numbers are unpacked.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ import numpy as np
 import pandas as pd
 
 Columns = dict[str, np.ndarray]
-"""Arrays by name, as they are in the file: a column has one axis, a matrix has time steps along its first."""
+"""Arrays by name, as they are in the file: a column has one axis, a matrix has time steps along its first axis."""
 
 Read = tuple[Columns, list[str]]
-"""Columns, and what is wrong with them."""
+"""Columns, and their faults."""
 
 SUFFIXES = {
     **dict.fromkeys((".csv", ".tsv", ".txt"), "CSV"),
@@ -36,12 +36,12 @@ SUFFIXES = {
 }
 
 MOST_NUMBERS = 50_000_000
-"""Numbers in a file or a data set; beyond it a laptop's memory is too small for them and what a fit makes of them."""
+"""Maximum count of numbers in a file or a data set; more would not fit a laptop's memory during a fit."""
 
 MOST_BYTES = 1_000_000_000
 
 _HEAD = 65_536
-"""Bytes by which a file is known."""
+"""Number of bytes from which the format is determined."""
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _V73 = b"MATLAB 7.3 MAT-file"
@@ -61,13 +61,25 @@ _OTHERS = {
 
 
 def read_columns(path: Path, content: bytes | None = None) -> Read:
-    """Return the columns of a file and what is wrong with them.
+    """Read the columns of a file.
 
-    Parameters: `path`, whose ending says the format; `content`, the file's bytes, where it is on no disk.
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file, whose suffix names the format.
+    content : bytes, optional
+        Content of a file that is not on disk.
+
+    Returns
+    -------
+    columns : dict of str to numpy.ndarray
+        Arrays by name; {} if the file cannot be read.
+    faults : list of str
+        What is wrong and what would be valid.
     """
-    asked = SUFFIXES.get(path.suffix.lower())
-    if asked is None:
-        return {}, [f"its ending is {path.suffix!r}; give one of {', '.join(SUFFIXES)}"]
+    expected = SUFFIXES.get(path.suffix.lower())
+    if expected is None:
+        return {}, [f"its suffix is {path.suffix!r}; give a file with one of {', '.join(SUFFIXES)}"]
     try:
         size = len(content) if content is not None else path.stat().st_size
         head = content[:_HEAD] if content is not None else _head_of(path)
@@ -76,16 +88,16 @@ def read_columns(path: Path, content: bytes | None = None) -> Read:
     if size == 0:
         return {}, ["it is empty"]
     if size > MOST_BYTES:
-        return {}, [f"it has {size / 1e6:.0f} MB; at most {MOST_BYTES / 1e6:.0f} MB are read"]
+        return {}, [f"it has {size / 1e6:.0f} MB; the limit is {MOST_BYTES / 1e6:.0f} MB"]
     found = _format_of(head)
-    if found != asked and not (asked == "MAT" and found == "HDF5" and head.startswith(_V73)):
-        return {}, [f"its ending {path.suffix} says {asked}, but it is {_ARTICLES.get(found, found)}"]
+    if found != expected and not (expected == "MAT" and found == "HDF5" and head.startswith(_V73)):
+        return {}, [f"its suffix {path.suffix} means {expected}, but it is {_ARTICLES.get(found, found)}"]
     try:
         return _READERS[found](path if content is None else BytesIO(content), head)
     except _MissingReaderError as error:
         return {}, [str(error)]
-    except Exception as error:  # the readers raise all sorts of errors over a damaged file
-        return {}, [f"it is damaged, or no {asked} file: {type(error).__name__}: {error}"]
+    except Exception as error:  # the libraries raise various errors for a damaged file
+        return {}, [f"it is damaged, or not a {expected} file: {type(error).__name__}: {error}"]
 
 
 def _head_of(path: Path) -> bytes:
@@ -94,7 +106,7 @@ def _head_of(path: Path) -> bytes:
 
 
 def _format_of(head: bytes) -> str:
-    """The format that a file's first bytes show, or words for what else it is."""
+    """Return the format that a file's first bytes show, or a description of what else it is."""
     if head.startswith(b"PAR1"):
         return "Parquet"
     if _HDF5 in (head[:8], head[512:520]):
@@ -104,7 +116,7 @@ def _format_of(head: bytes) -> str:
     for start, what in _OTHERS.items():
         if head.startswith(start):
             return what
-    # MATLAB's version 4 has no mark: a type below 5000 with a zero in its middle, as no text begins
+    # version 4 of MATLAB's format has no signature, but begins with a number below 5000, whose zero bytes no text has
     return (
         ("MAT" if len(head) >= 20 and head[2:4] == b"\0\0" else "binary data of another kind")
         if b"\0" in head
@@ -131,12 +143,12 @@ def _library(module: str, what: str) -> ModuleType:
 
 def _too_many(shapes: Iterable[Sequence[int]]) -> list[str]:
     count = sum(math.prod(shape) for shape in shapes)
-    return [f"it holds {count} numbers; at most {MOST_NUMBERS} are read"] if count > MOST_NUMBERS else []
+    return [f"it holds {count} numbers; the limit is {MOST_NUMBERS}"] if count > MOST_NUMBERS else []
 
 
 def _doubled(names: Iterable[str]) -> list[str]:
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    return [f"several columns are called {', '.join(map(repr, twice))}; give each a name of its own"] if twice else []
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    return [f"several columns are named {', '.join(map(repr, repeated))}; names must be unique"] if repeated else []
 
 
 # --- the formats ---
@@ -153,11 +165,11 @@ def _read_csv(source: Any, head: bytes) -> Read:
     separator = max(",;\t", key=lambda sign: lines[skipped].count(sign))
     names = [name.strip() for name in next(csv.reader([lines[skipped]], delimiter=separator))]
     if all(map(_is_number, names)):
-        return {}, ["its first line holds numbers; let it name the columns"]
+        return {}, ["its first line holds numbers; it must hold the names of the columns"]
     faults = _doubled(filter(None, names))
     if blank := [place for place, name in enumerate(names, 1) if not name and place > 1]:
         faults.append(f"column {blank[0]} has no name in the first line")
-    # where a semicolon parts the columns, a comma is likely to be the decimal sign
+    # if the separator is not a comma, a comma between digits is probably the decimal separator
     comma = separator != "," and re.search(r"\d,\d", "\n".join(lines[skipped + 1 :])) is not None
     try:
         table = pd.read_csv(
@@ -169,8 +181,8 @@ def _read_csv(source: Any, head: bytes) -> Read:
     except pd.errors.EmptyDataError:
         return {}, [*faults, "it has no rows of data"]
     except pd.errors.ParserError as error:
-        return {}, [*faults, f"its rows are not of one length ({len(names)} names): {str(error).strip()}"]
-    longer = table[len(names)].notna().to_numpy()  # a column too many, which only longer rows fill
+        return {}, [*faults, f"its rows differ in length ({len(names)} names): {str(error).strip()}"]
+    longer = table[len(names)].notna().to_numpy()  # an extra column, which only rows that are too long fill
     if longer.any():
         faults.append(f"row {int(longer.argmax()) + 1} is longer than the first line, which names {len(names)} columns")
     # a first column without a name is an index that pandas wrote
@@ -191,8 +203,8 @@ def _read_mat(source: Any, head: bytes) -> Read:
     done = subprocess.run(command, input=content, capture_output=True, check=False)
     if done.returncode:
         lines = done.stderr.decode(errors="replace").strip().splitlines()
-        told = lines[-1] if done.returncode > 0 and lines else f"its reader crashed ({done.returncode})"
-        return {}, [told if told.startswith("it ") else f"it is damaged, or no MAT file: {told}"]
+        message = lines[-1] if done.returncode > 0 and lines else f"its reader crashed ({done.returncode})"
+        return {}, [message if message.startswith("it ") else f"it is damaged, or not a MAT file: {message}"]
     with np.load(BytesIO(done.stdout), allow_pickle=False) as arrays:
         names, *values = arrays.values()
     return dict(zip(map(str, names), values, strict=True)), []
@@ -212,19 +224,21 @@ def _read_hdf5(source: Any, head: bytes) -> Read:
     h5py: Any = _library("h5py", "HDF5")
     with h5py.File(source, "r") as file:
         sets: dict[str, Any] = {}
-        # links to other places and files are not followed
+        # does not follow links
         file.visititems(lambda name, item: sets.update({name: item} if isinstance(item, h5py.Dataset) else {}))
-        sets = {name: each for name, each in sets.items() if not name.startswith("#")}  # where MATLAB keeps its cells
-        faults = _too_many(each.shape or () for each in sets.values())
-        faults += [f"{name!r} lies in another file" for name, each in sets.items() if each.is_virtual or each.external]
+        sets = {name: data for name, data in sets.items() if not name.startswith("#")}  # MATLAB's cells
+        faults = _too_many(data.shape or () for data in sets.values())
+        faults += [
+            f"{name!r} is stored in another file" for name, data in sets.items() if data.is_virtual or data.external
+        ]
         if faults:
             return {}, faults
         last = Counter(name.rpartition("/")[2] for name in sets)
         arrays: Columns = {}
-        for name, each in sets.items():
+        for name, data in sets.items():
             short = name.rpartition("/")[2]
-            array = np.asarray(each[()])
-            # MATLAB writes its matrices with the axes the other way round
+            array = np.asarray(data[()])
+            # MATLAB writes matrices transposed
             arrays[short if last[short] == 1 else name] = array.T if head.startswith(_V73) else array
     return arrays, []
 

@@ -1,7 +1,7 @@
-"""Reads a MAT file in a process of its own: a damaged one can crash SciPy 1.17, and the kernel with it.
+"""Reads a MAT file in a separate process, because a damaged file can crash SciPy 1.17 and with it the kernel.
 
-Run as a script: the file's bytes come in by stdin, the numbers go out by stdout as NumPy's npz, and what is wrong by
-stderr. It imports nothing of nmlab, so that it starts in a third of a second.
+Run as a script: it reads the file's bytes from stdin and writes the arrays to stdout in NumPy's npz format, and errors
+to stderr. It imports nothing from nmlab, so that it starts in a third of a second.
 """
 
 import math
@@ -12,19 +12,22 @@ import numpy as np
 from scipy.io import loadmat, whosmat
 
 KINDS = "biufcSU"
-"""What is passed on: numbers and text; cells and structures are not data."""
+"""Kinds of arrays that are read: numbers and text; cells and structures are not data."""
 
 
 def main() -> None:
-    source, most = BytesIO(sys.stdin.buffer.read()), int(sys.argv[1])
+    """Convert the MAT file on stdin to an npz file on stdout."""
+    source, limit = BytesIO(sys.stdin.buffer.read()), int(sys.argv[1])
     count = sum(math.prod(shape) for _, shape, _ in whosmat(source))
-    if count > most:
-        sys.exit(f"it holds {count} numbers; at most {most} are read")
+    if count > limit:
+        sys.exit(f"it holds {count} numbers; the limit is {limit}")
     source.seek(0)
     found = {name: np.asarray(value) for name, value in loadmat(source).items() if not name.startswith("__")}
     found = {name: value for name, value in found.items() if value.dtype.kind in KINDS}
     out = BytesIO()
-    np.savez(out, np.array([*found], str), *found.values())  # not by name: one may be called as a parameter of savez
+    np.savez(
+        out, np.array([*found], str), *found.values()
+    )  # not by name, as a name may be that of a parameter of savez
     sys.stdout.buffer.write(out.getvalue())
 
 

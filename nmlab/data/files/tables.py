@@ -1,4 +1,4 @@
-"""A file's columns chosen and checked: numbers by key, time going forward, experiments apart."""
+"""Selects and checks the columns of a file: numbers by key, increasing time, separate experiments."""
 
 from __future__ import annotations
 
@@ -14,31 +14,32 @@ from nmlab.data.files.formats import Columns
 from nmlab.fields.field import unknown_name
 
 TIMES = ("t", "time", "date", "datetime", "timestamp")
-"""Names of a column that is taken for the time where none is named."""
+"""Names of a column that is used as the time by default."""
 
 EXPERIMENT = "exp_id"
-"""NeuroMANCER's name of the column that tells experiments apart."""
+"""NeuroMANCER's name of the column that identifies the experiment."""
 
 OWN = ("name", "epoch", "index")
-"""What a batch holds beside the data."""
+"""Keys of a batch beside the data."""
 
 _LETTERS = re.compile(r"([yudx])_?\d*", re.IGNORECASE)
 """NeuroMANCER's names of outputs, inputs, disturbances and states, alone or with a number."""
 
 _NAMED = 5
-"""Columns or rows that a message names."""
+"""Maximum number of columns or rows that a message lists."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """What a file holds: by key a matrix with a row for each time step, finite numbers all."""
+    """The data of a file: by key a matrix of finite numbers with one row per time step."""
 
     values: dict[str, np.ndarray]
     experiments: tuple[tuple[int, int], ...]
-    """First row of each experiment, and the row after its last."""
+    """First row of each experiment, and the row after its last one."""
 
     @property
     def rows(self) -> int:
+        """Number of rows."""
         return self.experiments[-1][1]
 
 
@@ -48,16 +49,31 @@ def make_table(
     time: str | None,
     experiment: str | None,
 ) -> tuple[Table | None, list[str]]:
-    """Return the table that columns make, None where they make none, and all that is wrong.
+    """Make a table of the columns of a file.
 
-    Parameters: `chosen`, the columns of each key; by default those that are called as NeuroMANCER calls them, else
-    each column under its own name. `time` and `experiment`, names of columns; by default those that are called so.
+    Parameters
+    ----------
+    columns : dict of str to numpy.ndarray
+        Arrays by name.
+    chosen : mapping of str to str or sequence of str, or None
+        Columns of each key; None for NeuroMANCER's names or, if there are none, each column as its own key.
+    time : str or None
+        Column of the time; None for one with a usual name.
+    experiment : str or None
+        Column that identifies the experiment; None for one with NeuroMANCER's name.
+
+    Returns
+    -------
+    table : Table or None
+        The table; None if there are faults.
+    faults : list of str
+        What is wrong and what would be valid.
     """
     faults: list[str] = []
-    asked = {"time": time, "experiment": experiment}
+    named = {"time": time, "experiment": experiment}
     faults += [
         f"{what}={name!r}: {unknown_name(name, list(columns))}"
-        for what, name in asked.items()
+        for what, name in named.items()
         if name is not None and name not in columns
     ]
     series = {
@@ -65,7 +81,7 @@ def make_table(
     }
     time = time or next((name for name in series if name.lower() in TIMES), None)
     experiment = experiment or next((name for name in series if name.lower() == EXPERIMENT), None)
-    # in a MAT file these may lie along a row
+    # in a MAT file these may be row vectors
     columns = {**columns, **{name: series[name] for name in (time, experiment) if name in series}}
     keys, wrong = _keys(columns, chosen, {time, experiment})
     faults += wrong
@@ -80,8 +96,8 @@ def make_table(
     used = [name for names in keys.values() for name in names] + [n for n in (time, experiment) if n in columns]
     lengths = {name: len(columns[name]) if columns[name].ndim else 1 for name in used}
     if len(set(lengths.values())) > 1:
-        told = ", ".join(f"{name!r} {length}" for name, length in lengths.items())
-        return None, [*faults, f"its columns are not of one length: {told} rows; time steps go down the rows"]
+        text = ", ".join(f"{name!r} {length}" for name, length in lengths.items())
+        return None, [*faults, f"its columns differ in length: {text} rows; each time step must be one row"]
     if not lengths or not max(lengths.values()):
         return None, [*faults, "it has no rows of data"]
     rows = max(lengths.values())
@@ -96,14 +112,14 @@ def make_table(
 def _keys(
     columns: Columns, chosen: Mapping[str, str | Sequence[str]] | None, beside: set[str | None]
 ) -> tuple[dict[str, list[str]], list[str]]:
-    """The names of the columns of each key, and what is wrong with them."""
+    """Return the names of the columns of each key, and the faults."""
     if chosen is None:
         keys = _keys_by_name(columns, beside)
         if not keys:
             return {}, ["it has no column of data"]
         wrong = [key for key in keys if key in OWN]
         return keys, [
-            f"a column is called {key!r}, which a batch holds already; rename it, or choose by columns={{…}}"
+            f"a column is named {key!r}, which is a key of every batch; rename it, or choose columns by columns={{…}}"
             for key in wrong
         ]
     faults: list[str] = []
@@ -111,7 +127,7 @@ def _keys(
     for key, names in chosen.items():
         keys[key] = [names] if isinstance(names, str) else list(names)
         if key in OWN:
-            faults.append(f"columns: {key!r} is a key that a batch holds already; give another")
+            faults.append(f"columns: {key!r} is a key of every batch; give another name")
         if not keys[key]:
             faults.append(f"columns[{key!r}] names no column")
         faults += [
@@ -119,7 +135,7 @@ def _keys(
             for name in keys[key]
             if name not in columns
         ]
-    return keys, faults if keys else ["columns={} chooses nothing; give {'Y': ['a column', …], …}"]
+    return keys, faults if keys else ["columns={} selects no columns; give {'Y': ['a column', …], …}"]
 
 
 def _keys_by_name(columns: Columns, beside: set[str | None]) -> dict[str, list[str]]:
@@ -130,15 +146,15 @@ def _keys_by_name(columns: Columns, beside: set[str | None]) -> dict[str, list[s
     if keys:
         return keys
     sizes = [array.size for name, array in columns.items() if name not in beside]
-    # beside its series a MAT file often holds single numbers, such as the time between two steps
+    # besides series a MAT file often holds single numbers, such as the sampling time
     single = {name for name, array in columns.items() if array.size == 1 < max(sizes, default=0)}
     return {name: [name] for name in columns if name not in beside | single}
 
 
 def _matrix(name: str, array: np.ndarray, faults: list[str]) -> np.ndarray | None:
-    """A column or matrix as numbers with a row for each time step; what is wrong goes to `faults`."""
+    """Return a column or matrix as numbers with one row per time step, and add what is wrong to `faults`."""
     if array.ndim > 2:
-        faults.append(f"{name!r} has {array.ndim} axes {array.shape}; give rows of time steps, and columns")
+        faults.append(f"{name!r} has {array.ndim} axes {array.shape}; give a matrix with one row per time step")
         return None
     matrix = array.reshape(len(array) if array.ndim else 1, -1) if array.size else np.empty((0, 1))
     if matrix.dtype.kind in "biuf":
@@ -150,25 +166,24 @@ def _matrix(name: str, array: np.ndarray, faults: list[str]) -> np.ndarray | Non
         numbers = np.stack(read, axis=1)
         text = np.isnan(numbers) & np.stack([column.notna().to_numpy() for column in columns], axis=1)
     else:
-        what = {"c": "complex numbers", "M": "times", "m": "lengths of time"}.get(matrix.dtype.kind, "records")
-        remedy = f"; name it as time={name!r}" if what == "times" else ""
-        faults.append(f"{name!r} holds {what}; numbers are needed{remedy}, or choose others by columns={{…}}")
+        what = {"c": "complex numbers", "M": "dates", "m": "durations"}.get(matrix.dtype.kind, "records")
+        remedy = f"give it as time={name!r}, or " if what == "dates" else ""
+        faults.append(f"{name!r} holds {what}, not real numbers; {remedy}choose other columns by columns={{…}}")
         return None
     before = len(faults)
     if text.any():
         row, column = map(int, np.argwhere(text)[0])
-        faults.append(
-            f"{name!r} is not a number in {_rows(text)}: {str(matrix[row, column])[:40]!r}; choose by columns={{…}}"
-        )
+        first = str(matrix[row, column])[:40]
+        faults.append(f"{name!r} is not a number in {_rows(text)}: {first!r}; choose other columns by columns={{…}}")
     if (missing := np.isnan(numbers) & ~text).any():
-        faults.append(f"{name!r} has no value (or nan) in {_rows(missing)}; leave such rows out, or fill them")
+        faults.append(f"{name!r} has no value (or nan) in {_rows(missing)}; remove or fill such rows")
     if (infinite := np.isinf(numbers)).any():
         faults.append(f"{name!r} is infinite in {_rows(infinite)}")
     return numbers if len(faults) == before else None
 
 
 def _rows(where: np.ndarray) -> str:
-    """The rows in which something holds, counted from 1 below the names."""
+    """Return a text with the rows in which a condition holds, counted from 1 below the names."""
     rows = np.flatnonzero(where.any(axis=1)) + 1
     more = f" and {len(rows) - _NAMED} more" if len(rows) > _NAMED else ""
     return f"row{'s' if len(rows) > 1 else ''} {', '.join(map(str, rows[:_NAMED]))}{more}"
@@ -177,18 +192,18 @@ def _rows(where: np.ndarray) -> str:
 def _experiments(name: str | None, array: np.ndarray, faults: list[str]) -> tuple[tuple[int, int], ...]:
     ids = array.reshape(len(array), -1)
     if ids.shape[1] != 1:
-        faults.append(f"{name!r} has {ids.shape[1]} columns; a single one tells experiments apart")
+        faults.append(f"{name!r} has {ids.shape[1]} columns; give a single one that identifies the experiment")
         return ((0, len(ids)),)
     series = pd.Series(ids[:, 0])
     starts = [0, *(np.flatnonzero((series != series.shift()).to_numpy()[1:]) + 1), len(ids)]
     first = [series.iloc[start] for start in starts[:-1]]
-    if apart := {str(value) for value in first if first.count(value) > 1}:
-        faults.append(f"the rows of {name!r} {', '.join(sorted(apart)[:_NAMED])} do not stand together; sort by it")
+    if split := {str(value) for value in first if first.count(value) > 1}:
+        faults.append(f"the rows of {name!r} {', '.join(sorted(split)[:_NAMED])} are not consecutive; sort by it")
     return tuple(zip(map(int, starts[:-1]), map(int, starts[1:]), strict=True))
 
 
 def _time_faults(name: str | None, array: np.ndarray, experiments: Sequence[tuple[int, int]]) -> list[str]:
-    """What is wrong with the time: it is no time, or goes back or stands still within an experiment."""
+    """Return the faults of the time: it is not a time, or does not increase within an experiment."""
     column = array.reshape(len(array), -1)
     if column.shape[1] != 1:
         return [f"time {name!r} has {column.shape[1]} columns; give a single one"]
@@ -200,8 +215,10 @@ def _time_faults(name: str | None, array: np.ndarray, experiments: Sequence[tupl
     unread = times.isna().to_numpy()[:, None]
     if unread.any():
         return [f"time {name!r} is neither a number nor a date such as 2024-01-31 12:00 in {_rows(unread)}"]
-    back = np.zeros((len(column), 1), bool)
+    not_later = np.zeros((len(column), 1), bool)
     for start, stop in experiments:
         part = times.iloc[start:stop].to_numpy()
-        back[start + 1 : stop, 0] = part[1:] <= part[:-1]
-    return [f"time {name!r} does not go forward in {_rows(back)}; sort by it, without doubles"] if back.any() else []
+        not_later[start + 1 : stop, 0] = part[1:] <= part[:-1]
+    if not not_later.any():
+        return []
+    return [f"time {name!r} does not increase in {_rows(not_later)}; sort by it, and remove duplicates"]
