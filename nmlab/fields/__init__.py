@@ -3,7 +3,7 @@
 A form, a keyword call and a sweep all read the same fields and go through the same `check`: they accept and
 refuse the same values.
 
-Imports `errors`.
+Imports `errors`, `runtime`.
 """
 
 from nmlab.fields.checking import check, convert, fault_of, is_default

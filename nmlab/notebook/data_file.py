@@ -12,12 +12,12 @@ from nmlab.data.files import FileData, from_file
 from nmlab.errors import DataError, FieldError, RunError
 from nmlab.notebook.bench import Bench
 from nmlab.notebook.session import Session
-from nmlab.notebook.status_line import picture_html
-from nmlab.plots import Theme
+from nmlab.plots import Theme, picture_html
 from nmlab.problem.graph import graph_of
 from nmlab.runs.store import slug
 from nmlab.runtime import one_fit
 from nmlab.runtime.files import atomic_write
+from nmlab.runtime.text import size_text
 
 FOLDER = ".data"
 """Where, within the folder of runs, files lie that came from a browser: a run can be made again from there."""
@@ -37,7 +37,7 @@ class DataFile:
         """
         most = self._bench.panel.takes["most"]
         if len(content) > most:
-            told = f"it has {len(content) / 1e6:.1f} MB; at most {most / 1e6:.0f} MB are sent. Give its path instead"
+            told = f"it has {size_text(len(content))}; at most {size_text(most)} are sent. Give its path instead"
             raise DataError([told], subject=f"{name} was not taken")
         name = f"{slug(Path(name).stem)}{Path(name).suffix.lower()}"
         from_file(name, content=content)

@@ -60,6 +60,7 @@ class MemoryLine:
 
 def in_words(used: int, limit: int) -> str:
     """Return memory in use as 'memory 1.2 of 2.0 GB', with the gigabytes of hubs and containers (1024³ bytes)."""
+    # not `size_text`: use and limit share one unit
     digits = 1 if limit >= 1 << 30 else 2
     return f"memory {used / (1 << 30):.{digits}f} of {limit / (1 << 30):.{digits}f} GB"
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nmlab.runs import Run
+from nmlab.runtime.text import number_text
 from nmlab.training.profile import BESIDE
 
 # What counts for a step of the loop.
@@ -53,7 +54,7 @@ def profile_html(run: Run, called: str, ended: bool) -> str:
     steps = details["steps"]
     first, last = details.get("epochs", (0, run.epochs))
     part = f" in epochs {first} to {last}" if first > 0 or last + 1 < run.epochs else ""  # of a resumed run
-    told = f"{called}: {_seconds(details['seconds'])} of training{part}, by step of its loop"
+    told = f"{called}: {number_text(details['seconds'], 3)} s of training{part}, by step of its loop"
     parts = [f"<p class='nm-soft'>{escape(told)}</p>", _steps(steps, details["seconds"])]
     if details.get("functions"):
         parts += ["<h4>Python functions with the most time of their own</h4>", _functions(details["functions"])]
@@ -144,7 +145,3 @@ def _more(seconds: float, total: float) -> str:
     """What comes on top of the 100 %."""
     more = f"+{100 * seconds / (total or 1.0):.1f} %"
     return f"<td class='nm-share nm-soft' data-value=''><div><span>{more}</span></div></td>"
-
-
-def _seconds(seconds: float) -> str:
-    return f"{seconds:.3g} s"

@@ -17,9 +17,10 @@ from nmlab.analysis.look import look
 from nmlab.launch.fit import Fit
 from nmlab.notebook.profile_page import profile_html
 from nmlab.notebook.status_line import Pace, error_html
-from nmlab.plots import Picture, Theme, alt_text, draw_losses, draw_overlay, draw_rate, draw_terms, panel
+from nmlab.plots import Picture, Theme, alt_text, draw_losses, draw_overlay, draw_rate, draw_terms, panel, png_size
 from nmlab.provenance.script import script
 from nmlab.runs import Comparison, Run
+from nmlab.runtime.text import number_text
 
 TABS = {
     "losses": "Losses",
@@ -185,7 +186,7 @@ def _view(scene: TabContext) -> TabContent:
         png = scene.run.view_path.read_bytes()
     if png is None:
         return TabContent(error or "<p class='nm-soft'>No picture yet.</p>")
-    across, down = (int.from_bytes(png[at : at + 4], "big") for at in (16, 20))  # of a PNG's header
+    across, down = png_size(png)
     width = width or round(min(across / 1.5, 900))
     return TabContent(error, png, width, round(width * down / across), f"The view of run {scene.run.id}")
 
@@ -198,16 +199,14 @@ def _values(scene: TabContext) -> TabContent:
     rows = run.metrics.tail(VALUE_ROWS).iloc[::-1]
     head = "".join(f"<th scope='col'>{escape(name)}</th>" for name in columns)
     body = "".join(
-        "<tr>" + "".join(f"<td class='nm-right'>{_number(value)}</td>" for value in row) + "</tr>"
+        "<tr>"
+        + "".join(f"<td class='nm-right'>{'' if math.isnan(value) else number_text(value)}</td>" for value in row)
+        + "</tr>"
         for row in rows.itertuples(index=False)
     )
     more = f", the newest {VALUE_ROWS}" if run.epochs > VALUE_ROWS else ""
     told = f"<p class='nm-soft'>{escape(_called(run))}: {run.epochs} epochs{more}; all of them: lab.run.metrics</p>"
     return TabContent(f"{told}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
-
-
-def _number(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:.5g}"
 
 
 def _log(scene: TabContext) -> TabContent:

@@ -15,9 +15,9 @@ from IPython.display import display
 
 from nmlab import tensorboard
 from nmlab.errors import RunError, TensorBoardError
-from nmlab.notebook.status_line import error_html, picture_html
+from nmlab.notebook.status_line import error_html
 from nmlab.notebook.widget import Widget, front, synced
-from nmlab.plots import Picture, alt_text, draw_overlay, panel
+from nmlab.plots import Picture, alt_text, draw_overlay, panel, picture_html
 from nmlab.runs import Run, RunStore
 
 HEIGHT = 700

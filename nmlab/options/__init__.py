@@ -1,6 +1,6 @@
 """Everything that a user may set of a fit: the record (`options`), its checks, its way to JSON and back.
 
-Imports `errors`, `fields`.
+Imports `errors`, `runtime`, `fields`.
 """
 
 from nmlab.options.as_json import as_json, class_stored, holds_stand_in

@@ -13,7 +13,8 @@ from nmlab.plots.axes import epochs_seen, frame, limits, panels, place
 from nmlab.plots.curves import Curve, between, curve_of, draw_behind, line, newest
 from nmlab.plots.legend import add_legend
 from nmlab.plots.theme import EITHER, PX, Theme
-from nmlab.plots.words import elide, number
+from nmlab.plots.words import elide
+from nmlab.runtime.text import typeset_number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,10 +60,10 @@ class TermState:
         """How it stands."""
         if not self.constraint:
             share = f" · {self.share:.0%} of the loss" if math.isfinite(self.share) else ""
-            return f"{self.split} {number(self.value)}{share}"
+            return f"{self.split} {typeset_number(self.value)}{share}"
         if self.value == 0 == self.worst:
             return f"{self.split} not violated"
-        return f"{self.split} violation {number(self.value)} · worst sample {number(self.worst)}"
+        return f"{self.split} violation {typeset_number(self.value)} · worst sample {typeset_number(self.worst)}"
 
 
 def term_states(run: Run) -> list[TermState]:

@@ -38,11 +38,6 @@ def code_text(name: Any, source: Any) -> str:
     return f"{value_text(name)}{mark}"
 
 
-def number_text(value: float | None) -> str:
-    """Return a measured number with five digits; '' for None."""
-    return "" if value is None else f"{value:.5g}"
-
-
 def html_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a table as HTML; `head`, the columns' titles, as text, `rows` as HTML, each with its title first."""
     titles = "".join(f'<th scope="col">{escape(title)}</th>' for title in head)

@@ -90,7 +90,7 @@ def test_what_are_no_data_sets_is_an_error_that_names_the_function() -> None:
     def gone() -> Any:
         raise SystemExit(3)
 
-    with pytest.raises(DataError, match=r"wrong \(.*test_previewing.py:\d+\) returned(.|\n)*it returned 2 values"):
+    with pytest.raises(DataError, match=r"wrong \(.*test_preview.py:\d+\) returned(.|\n)*it returned 2 values"):
         preview(wrong)
     with pytest.raises(DataError, match=r"gone \(.*made no data(.|\n)*sys.exit"):
         preview(gone)

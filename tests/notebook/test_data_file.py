@@ -94,7 +94,7 @@ def test_a_file_that_cannot_be_read_changes_nothing(lab: Lab, screen: Screen, tm
     drop(screen, "a.parquet", points())
     assert "its ending .parquet says Parquet, but it is text" in screen.message
     drop(screen, "a.csv", b"a\n" + b"1\n" * (UPLOAD // 2))
-    assert "it has 8.0 MB; at most 8 MB are sent. Give its path instead" in screen.message
+    assert "it has 8 MB; at most 8 MB are sent. Give its path instead" in screen.message
     assert screen.panel.form == before
     assert lab._session.data_setup_function is rosenbrock_data
     assert not (tmp_path / "nmlab_runs").exists()
@@ -149,4 +149,4 @@ def test_no_preview_while_a_run_draws_random_numbers(screen: Screen) -> None:
         screen.send("preview")
     finally:
         one_fit.release(going)
-    assert "run 7 draws random numbers of its own" in screen.message
+    assert "Run 7 is running" in screen.message

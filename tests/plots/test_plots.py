@@ -36,7 +36,7 @@ from nmlab.plots import (
     thin,
 )
 from nmlab.plots.axes import plain
-from nmlab.plots.words import elide, number, tick_labels, width_of
+from nmlab.plots.words import elide, tick_labels, width_of
 from nmlab.runs import Run, RunStore
 from tests.helpers.processes import fresh
 
@@ -517,16 +517,6 @@ print("matplotlib.pyplot" in sys.modules)
 
 
 # --- words ---
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(0.0, "0"), (0.5, "0.5"), (-2.0, "−2"), (0.012345, "0.0123"), (12345.0, "12345"), (99999.7, "100000"),
-     (123456.0, "1.23×10⁵"), (1e-7, "10⁻⁷"), (4.5e-7, "4.5×10⁻⁷"), (-1e20, "−10²⁰"), (inf, "∞"), (-inf, "−∞"),
-     (nan, "not a number")],
-)  # fmt: skip
-def test_numbers_are_short(value: float, text: str) -> None:
-    assert number(value) == text
 
 
 @given(st.floats(1e-12, 1e12), st.integers(1, 9))
