@@ -58,7 +58,7 @@ def look(problem: Problem | Callable[[], Problem] | HasProblem) -> Look:
     if not callable(found):
         what = f"a {type(problem).__name__} without a Problem" if found is None else f"a {type(found).__name__}"
         wanted = "give a Problem, a function without arguments that builds one, a Lab, or a Run of this kernel"
-        raise FieldError({"problem": f"{what}; {wanted}"}, subject="nmlab.look() cannot look at this")
+        raise FieldError({"problem": f"{what}; {wanted}"}, subject="nmlab.look() cannot show this")
     return Look(build_problem(found, RandomStreams(0)))
 
 
@@ -116,10 +116,10 @@ class Look:
     @property
     def head(self) -> str:
         """The Problem in a line."""
-        fixed = f", and {self.fixed} that are fixed" if self.fixed else ""
+        fixed = f", {self.fixed} fixed" if self.fixed else ""
         count = len(self.nodes), len(self.terms)
         told = [f"{n} {what}{'' if n == 1 else 's'}" for n, what in zip(count, ("node", "term"), strict=True)]
-        return f"{', '.join(told)} ({self.graph.loss}); {self.parameters} parameters to learn{fixed}"
+        return f"{', '.join(told)} ({self.graph.loss}); {self.parameters} trainable parameters{fixed}"
 
     def alt(self) -> str:
         """Return what the picture shows as a sentence."""

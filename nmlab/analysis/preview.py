@@ -176,7 +176,7 @@ class Preview:
     def table_html(self) -> str:
         """Return the table as HTML."""
         titles, rows = self._rows()
-        more = f"<p>and {len(self.table) - ROWS} more rows: .table</p>" if len(self.table) > ROWS else ""
+        more = f"<p>{len(self.table) - ROWS} more rows in .table</p>" if len(self.table) > ROWS else ""
         return html_table(titles, [[*map(escape, row)] for row in rows]) + more
 
     def warnings_html(self) -> str:
@@ -191,7 +191,7 @@ class Preview:
 
     def __repr__(self) -> str:
         titles, rows = self._rows()
-        more = [f"and {len(self.table) - ROWS} more rows: .table"] if len(self.table) > ROWS else []
+        more = [f"{len(self.table) - ROWS} more rows in .table"] if len(self.table) > ROWS else []
         return "\n".join([self.head, *(f"⚠ {each}" for each in self.warnings), text_table([titles, *rows]), *more])
 
     def _repr_html_(self) -> str:
@@ -253,13 +253,14 @@ def _outside(what: str, parts: Mapping[str, np.ndarray]) -> Iterator[str]:
         count = int((below | above).any(axis=1).sum())
         if not count:
             continue
-        told = []
-        for side, beyond, border, reach in (("below", below, low, np.min), ("above", above, high, np.max)):
+        found = []
+        sides = (("below", "minimum", below, low, np.min), ("above", "maximum", above, high, np.max))
+        for side, end, beyond, border, reach in sides:
             if beyond.any():
                 far = abs(float(reach(each[beyond])) - border)
                 share = f" ({far / (high - low):.0%} of its range)" if high > low else ""
-                told.append(f"{typeset_number(far)} {side} train's {typeset_number(border)}{share}")
-        yield f"{split}: {what} reaches {' and '.join(told)}, in {count} of {len(each)} samples"
+                found.append(f"up to {typeset_number(far)} {side} train's {end} of {typeset_number(border)}{share}")
+        yield f"{split}: {what} is {' and '.join(found)}, in {count} of {len(each)} samples"
 
 
 def _drawn(name: str, parts: Mapping[str, np.ndarray], first: Mapping[str, int]) -> SampleColumn:

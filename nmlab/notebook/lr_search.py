@@ -73,7 +73,7 @@ class LRSearchView:
 def message_of(found: FoundLR) -> dict[str, Any]:
     """Return what a search found as a message of the panel: words, a picture, and the rate to use as text."""
     if found.suggestion is None:
-        words, rate = "The loss never fell: there is no learning rate to suggest.", ""
+        words, rate = "The loss never decreased, so no learning rate can be suggested.", ""
     else:
         rate = number_text(found.suggestion, 2)  # for the field lr, too
         words = f"The loss fell most steeply at a learning rate of {rate}."

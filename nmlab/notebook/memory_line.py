@@ -21,8 +21,8 @@ LOW = 0.80
 """The share below which it stops: a use that goes up and down about one mark would have it warn again and again."""
 
 WARNING = (
-    "Memory is nearly used up, and at the limit the kernel is killed. Take fewer samples, stop TensorBoard or delete "
-    "large variables. Runs on disk are safe."
+    "Memory is almost full. At the limit, the kernel is killed. Use fewer samples, stop TensorBoard or delete "
+    "large variables. Runs on disk are not affected."
 )
 
 

@@ -28,7 +28,7 @@ def alt_text(run: Run | Sequence[Run], what: str = "losses") -> str:
     if isinstance(run, Sequence):
         return _overlay(run, "dev_loss" if what == "losses" else what)
     if not run.epochs:
-        return "No epoch has ended yet."
+        return "No epoch has finished yet."
     return {"losses": _losses, "terms": _terms, "rate": _rate}[what](run)
 
 

@@ -61,7 +61,7 @@ def draw_heat(figure: Figure, heat: HeatMap, *, theme: Theme = EITHER) -> tuple[
     widest = max((width_of(word, font) / PX for pair in words for word in pair), default=0.0) + 12
     cell = min(max(widest, _CELL[0]), _CELL[1])
     top = 2.2 * theme.size + (3.4 if any(rest for _, rest in words) else 1.9) * theme.size
-    note = "★ best of its column · darker: further from it · framed: the data that a run was trained on"
+    note = "★ best of its column · darker: further from the best · framed: data that the run was trained on"
     across = cell * len(heat.columns)
     # letters are drawn at whole pixels, by which a long line is some percent longer
     width = max(left + across, *(1.06 * width_of(text, font) / PX + 12 for text in (heat.title, note))) + 12

@@ -125,7 +125,7 @@ def draw_terms(
     font = theme.text(0.95)
     words: dict[str, Any] = {"color": theme.ink, "va": "baseline"}
     if run is None or not drawn:
-        figure.text(12 / width, 0.5, "The terms appear with the first epoch.", fontproperties=font, **words)
+        figure.text(12 / width, 0.5, "Terms appear after the first epoch.", fontproperties=font, **words)
         return round(width), height
     slot = width / across
     for index, (axes, state) in enumerate(zip(every, drawn, strict=True)):

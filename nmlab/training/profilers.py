@@ -82,7 +82,7 @@ class FunctionProfiler(PassThroughProfiler):
 
 
 # what profiling itself costs is no finding
-_OWN_FILES = {__file__, str(Path(__file__).with_name("profiles.py")), inspect.getfile(Profiler)}
+_OWN_FILES = {__file__, str(Path(__file__).with_name("profile.py")), inspect.getfile(Profiler)}
 
 _LINE = "{:<110} {:>10} {:>10} {:>13}"
 

@@ -345,7 +345,7 @@ def test_panels_stand_side_by_side_as_the_width_allows(run_of: Make, width: int,
 def test_before_the_first_epoch_there_are_no_terms(run_of: Make) -> None:
     for run in (None, run_of(), run_of(train_loss=[1.0])):
         figure, size = terms(run)
-        assert (words_of(figure), figure.axes) == (["The terms appear with the first epoch."], [])
+        assert (words_of(figure), figure.axes) == (["Terms appear after the first epoch."], [])
         assert size[1] < 60
 
 
@@ -549,7 +549,7 @@ def test_a_picture_in_a_sentence(run_of: Make, run: Run) -> None:
     rising = run_of(dev_loss=[1.0, 1.0, 1.1, 1.2])
     assert ", rising;" in alt_text(rising)
     assert ", level;" in alt_text(run_of(dev_loss=[1.0] * 9))
-    assert alt_text(run_of()) == "No epoch has ended yet."
+    assert alt_text(run_of()) == "No epoch has finished yet."
     assert alt_text(run_of(dev_loss=[1.0]), "rate") == "The learning rate was not recorded."
     several = alt_text([run, rising] * 4)
     assert several.startswith(f"dev loss of 8 runs by epoch. {int(run.id[:4])} r: 3 after 3 epochs; ")

@@ -141,7 +141,7 @@ class EventWriter:
         except Exception as error:
             file, self._file = self._file, None
             with suppress(Exception):  # the telling is not worth a fit either
-                self._tell(f"The TensorBoard events of this run end here: {type(error).__name__}: {error}")
+                self._tell(f"Writing of TensorBoard events stopped: {type(error).__name__}: {error}")
             with suppress(Exception):
                 if file is not None:
                     file.close()
