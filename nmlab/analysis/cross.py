@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
-import torch
 from neuromancer.problem import Problem
 
 from nmlab.analysis.cross_result import Cross
@@ -33,7 +32,7 @@ from nmlab.runs.helpers import helpers_of
 from nmlab.runs.shown import shorten, value_text
 from nmlab.runtime.capture import captured_output
 from nmlab.runtime.control import StopRequested
-from nmlab.runtime.rng import RandomStreams
+from nmlab.runtime.rng import RandomStreams, same_state
 from nmlab.sources import sources_of
 
 SPLITS = ("train", "dev", "test")
@@ -195,7 +194,9 @@ class CrossScoring(Task[Cross]):
         except Exception as error:
             fault = _words(error)
         drew = (
-            fault is not None or not able or not _alike(streams.state_dict(), RandomStreams(streams.seed).state_dict())
+            fault is not None
+            or not able
+            or not same_state(streams.state_dict(), RandomStreams(streams.seed).state_dict())
         )
         return {run: unfit.get(run) or fault or self._cell(run, splits) for run in self._runs}, drew
 
@@ -212,15 +213,6 @@ class CrossScoring(Task[Cross]):
             raise
         except Exception as error:
             return _words(error)
-
-
-def _alike(a: Any, b: Any) -> bool:
-    """Tell whether two random states are the same."""
-    if isinstance(a, Mapping):
-        return all(_alike(a[key], b[key]) for key in a)
-    if isinstance(a, list):
-        return all(map(_alike, a, b))
-    return torch.equal(a, b) if isinstance(a, torch.Tensor) else bool(a == b)
 
 
 def _row_fault(run: Run, fits: str) -> str | None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from html import escape
 from typing import TYPE_CHECKING
 
-from nmlab.plots import EITHER, HeatMap, Picture, Theme, draw_heat, heat_figure
+from nmlab.plots import EITHER, HeatMap, Picture, Theme, draw_heat, heat_figure, picture_html
 from nmlab.plots.paper import PaperFigure
-from nmlab.plots.words import number
 from nmlab.runs.shown import html_table, text_table
+from nmlab.runtime.text import number_text, typeset_number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,7 +97,7 @@ class Cross:
     def alt(self) -> str:
         """Return what the picture shows as a sentence."""
         told = "; ".join(
-            f"on {data} run {run} is best with {number(self._score(run, data))}"
+            f"on {data} run {run} is best with {typeset_number(self._score(run, data))}"
             for data, run in list(self.best.items())[:5]
         )
         return (
@@ -124,7 +123,7 @@ class Cross:
         def text(run: str, data: str) -> str:
             if (run, data) in reasons:
                 return "–"
-            return ("★ " if (run, data) in best else "") + number(self._score(run, data), 4)
+            return ("★ " if (run, data) in best else "") + number_text(self._score(run, data))
 
         return [f"run \\ {self.what} on", *self._data], [
             [run, *(text(run, d) for d in self._data)] for run in self._runs
@@ -135,9 +134,8 @@ class Cross:
         return "\n".join([text_table([head, *rows]), *self.told()])
 
     def _repr_html_(self) -> str:
-        png, width, height = self.png()
-        source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
-        image = f'<img src="{source}" width="{width}" height="{height}" alt="{escape(self.alt())}">'
+        png, width, _ = self.png()
+        image = picture_html(png, width, self.alt())
         head, rows = self._table()
         table = html_table(head, [[escape(cell) for cell in row] for row in rows])
         return image + table + "".join(f"<p>{escape(line)}</p>" for line in self.told())

@@ -11,8 +11,8 @@ import numpy as np
 
 from nmlab.errors import FieldError
 from nmlab.plots.axes import HUGE
-from nmlab.plots.words import number
 from nmlab.runs import Run
+from nmlab.runtime.text import number_text, typeset_number
 
 Points = list[tuple[float, float]]
 
@@ -47,7 +47,7 @@ def read_guess(given: Any, epochs: int) -> Points:
         if epoch is None or loss is None or epoch < 0:
             faults[part] = _EXPECTED
         elif epoch in points:
-            faults[part] = f"epoch {number(epoch)} was given before"
+            faults[part] = f"epoch {typeset_number(epoch)} was given before"
         else:
             points[epoch] = loss
     if not parts:
@@ -69,7 +69,7 @@ def _finite(value: Any) -> float | None:
 
 def guess_text(points: Iterable[tuple[float, float]]) -> str:
     """Return a guess as text that `read_guess` reads."""
-    return ", ".join(f"{epoch:g}: {loss:.4g}" for epoch, loss in points)
+    return ", ".join(f"{number_text(epoch, 6)}: {number_text(loss, 4)}" for epoch, loss in points)
 
 
 def decades(losses: Iterable[float]) -> tuple[float, float]:
@@ -86,9 +86,9 @@ def guess_told(run: Run) -> str:
     if not points or not epochs:
         return ""
     guessed, came = float(np.interp(epochs[-1], *np.array(points).T)), losses[-1]
-    told = f"{which} in epoch {epochs[-1]:.0f}: guessed {number(guessed)}, it is {number(came)}"
+    told = f"{which} in epoch {epochs[-1]:.0f}: guessed {typeset_number(guessed)}, it is {typeset_number(came)}"
     if guessed <= 0 or not came > 0:
         return told
     times = max(guessed / came, came / guessed)
     way = "high" if guessed > came else "low"
-    return f"{told}: " + ("close" if times < 1.1 else f"{number(times, 2)} times too {way}")
+    return f"{told}: " + ("close" if times < 1.1 else f"{typeset_number(times, 2)} times too {way}")

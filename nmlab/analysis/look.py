@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable
 from functools import cached_property, partial
 from html import escape
@@ -12,13 +11,13 @@ from neuromancer.problem import Problem
 
 from nmlab.errors import FieldError
 from nmlab.fitting.prepare import build_problem
-from nmlab.plots import EITHER, Picture, Theme, draw_graph
-from nmlab.plots.words import number
+from nmlab.plots import EITHER, Picture, Theme, draw_graph, picture_html
 from nmlab.problem.formulas import expression_of, swapped_in
 from nmlab.problem.graph import Part, graph_of
 from nmlab.problem.terms import terms_of
 from nmlab.runs.shown import html_table, shorten, text_table
 from nmlab.runtime.rng import RandomStreams
+from nmlab.runtime.text import number_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,7 +58,7 @@ def look(problem: Problem | Callable[[], Problem] | HasProblem) -> Look:
     if not callable(found):
         what = f"a {type(problem).__name__} without a Problem" if found is None else f"a {type(found).__name__}"
         wanted = "give a Problem, a function without arguments that builds one, a Lab, or a Run of this kernel"
-        raise FieldError({"problem": f"{what}; {wanted}"}, subject="nmlab.look() cannot look at this")
+        raise FieldError({"problem": f"{what}; {wanted}"}, subject="nmlab.look() cannot show this")
     return Look(build_problem(found, RandomStreams(0)))
 
 
@@ -117,10 +116,10 @@ class Look:
     @property
     def head(self) -> str:
         """The Problem in a line."""
-        fixed = f", and {self.fixed} that are fixed" if self.fixed else ""
+        fixed = f", {self.fixed} fixed" if self.fixed else ""
         count = len(self.nodes), len(self.terms)
         told = [f"{n} {what}{'' if n == 1 else 's'}" for n, what in zip(count, ("node", "term"), strict=True)]
-        return f"{', '.join(told)} ({self.graph.loss}); {self.parameters} parameters to learn{fixed}"
+        return f"{', '.join(told)} ({self.graph.loss}); {self.parameters} trainable parameters{fixed}"
 
     def alt(self) -> str:
         """Return what the picture shows as a sentence."""
@@ -139,7 +138,9 @@ class Look:
 
     def _tables(self) -> list[tuple[list[str], list[list[str]]]]:
         nodes = [[*map(str, row)] for row in self.nodes.itertuples(index=False)]
-        weight = ["not one number" if value != value or value is None else number(value) for value in self.terms.weight]
+        weight = [
+            "not one number" if value != value or value is None else number_text(value) for value in self.terms.weight
+        ]
         terms = [[*row[:3], told] for row, told in zip(self.terms.itertuples(index=False), weight, strict=True)]
         return [(_NODES, nodes), (_TERMS, terms)]
 
@@ -149,10 +150,8 @@ class Look:
 
     def to_html(self, width: int = 720, scale: float = 1.5, theme: Theme = EITHER) -> str:
         """Return all as HTML; parameters as for `png`."""
-        png, wide, high = self.png(width, scale, theme)
-        source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
-        style = "max-width:100%;height:auto"
-        image = f'<img src="{source}" width="{wide}" height="{high}" style="{style}" alt="{escape(self.alt())}">'
+        png, wide, _ = self.png(width, scale, theme)
+        image = picture_html(png, wide, self.alt())
         warnings = "".join(f"<p>⚠ {escape(warning)}</p>" for warning in self.warnings)
         return f"<p>{escape(self.head)}</p>{warnings}{image}{self.tables_html()}"
 

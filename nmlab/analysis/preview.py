@@ -6,7 +6,6 @@ little of the fit. A preview keeps numbers about the data and a few samples, nev
 
 from __future__ import annotations
 
-import base64
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,11 +21,11 @@ from nmlab.data.loader import Loader
 from nmlab.data.splits import Splits, make_splits, place_of
 from nmlab.errors import DataError
 from nmlab.fields import check, fields_of, takes_any_keyword
-from nmlab.plots import EITHER, Picture, SampleColumn, Theme, draw_samples, samples_figure
+from nmlab.plots import EITHER, Picture, SampleColumn, Theme, draw_samples, picture_html, samples_figure
 from nmlab.plots.paper import PaperFigure
-from nmlab.plots.words import number
 from nmlab.runs.shown import html_table, text_table
 from nmlab.runtime.rng import RandomStreams
+from nmlab.runtime.text import number_text, typeset_number
 
 WINDOWS, POINTS = 5, 300
 """Samples of a split that are drawn: of windows, and of numbers."""
@@ -168,13 +167,16 @@ class Preview:
     def alt(self) -> str:
         """Return what the picture shows as a sentence."""
         spans = self.table[self.table["split"] == "train"].head(5)
-        told = (f"{row.key}[{row.column}] {number(row.min)} to {number(row.max)}" for row in spans.itertuples())
-        return f"Samples by split of {self.head}. In train {'; '.join(told)}."
+        ranges = (
+            f"{row.key}[{row.column}] {typeset_number(row.min)} to {typeset_number(row.max)}"
+            for row in spans.itertuples()
+        )
+        return f"Samples by split of {self.head}. Ranges in train: {'; '.join(ranges)}."
 
     def table_html(self) -> str:
         """Return the table as HTML."""
         titles, rows = self._rows()
-        more = f"<p>and {len(self.table) - ROWS} more rows: .table</p>" if len(self.table) > ROWS else ""
+        more = f"<p>{len(self.table) - ROWS} more rows in .table</p>" if len(self.table) > ROWS else ""
         return html_table(titles, [[*map(escape, row)] for row in rows]) + more
 
     def warnings_html(self) -> str:
@@ -182,18 +184,19 @@ class Preview:
         return "".join(f"<p>⚠ {escape(warning)}</p>" for warning in self.warnings)
 
     def _rows(self) -> tuple[list[str], list[list[str]]]:
-        rows = [[number(v, 4) if isinstance(v, float) else str(v) for v in row] for row in self.table.head(ROWS).values]
+        rows = [
+            [number_text(v, 4) if isinstance(v, float) else str(v) for v in row] for row in self.table.head(ROWS).values
+        ]
         return [*self.table.columns], rows
 
     def __repr__(self) -> str:
         titles, rows = self._rows()
-        more = [f"and {len(self.table) - ROWS} more rows: .table"] if len(self.table) > ROWS else []
+        more = [f"{len(self.table) - ROWS} more rows in .table"] if len(self.table) > ROWS else []
         return "\n".join([self.head, *(f"⚠ {each}" for each in self.warnings), text_table([titles, *rows]), *more])
 
     def _repr_html_(self) -> str:
-        png, width, height = self.png()
-        data = base64.b64encode(png).decode()
-        image = f'<img src="data:image/png;base64,{data}" width="{width}" height="{height}" alt="{escape(self.alt())}">'
+        png, width, _ = self.png()
+        image = picture_html(png, width, self.alt())
         return f"<p>{escape(self.head)}</p>{self.warnings_html()}{image}{self.table_html()}"
 
 
@@ -250,13 +253,14 @@ def _outside(what: str, parts: Mapping[str, np.ndarray]) -> Iterator[str]:
         count = int((below | above).any(axis=1).sum())
         if not count:
             continue
-        told = []
-        for side, beyond, border, reach in (("below", below, low, np.min), ("above", above, high, np.max)):
+        found = []
+        sides = (("below", "minimum", below, low, np.min), ("above", "maximum", above, high, np.max))
+        for side, end, beyond, border, reach in sides:
             if beyond.any():
                 far = abs(float(reach(each[beyond])) - border)
                 share = f" ({far / (high - low):.0%} of its range)" if high > low else ""
-                told.append(f"{number(far)} {side} train's {number(border)}{share}")
-        yield f"{split}: {what} reaches {' and '.join(told)}, in {count} of {len(each)} samples"
+                found.append(f"up to {typeset_number(far)} {side} train's {end} of {typeset_number(border)}{share}")
+        yield f"{split}: {what} is {' and '.join(found)}, in {count} of {len(each)} samples"
 
 
 def _drawn(name: str, parts: Mapping[str, np.ndarray], first: Mapping[str, int]) -> SampleColumn:

@@ -54,7 +54,7 @@ def score(
     """
     running = one_fit.current()
     if running is not None and threading.current_thread() is threading.main_thread():
-        raise BusyError(f"Scoring waits until no fit changes weights. {running.busy()}")
+        raise BusyError(f"nmlab.score() is not possible during a fit, which changes the weights. {running.busy()}")
     dataset, called, own_size = _chosen(dataset_or_splits, split)
     with preserving_state(problem):
         return metrics_of(problem, dataset, called, batch_size or own_size)
@@ -79,7 +79,7 @@ def split_of(splits: Splits, split: str) -> Any:
     """Return one of the splits by its name; raises `FieldError` naming those there are."""
     there = dict(splits.items())
     if split not in there:
-        raise FieldError({"split": f"there is no {split!r} among these data; there are: {', '.join(there)}"})
+        raise FieldError({"split": f"there is no split {split!r}; the splits are: {', '.join(there)}"})
     return there[split]
 
 
@@ -106,9 +106,7 @@ def metrics_of(
     except StopRequested:
         raise
     except Exception as error:
-        raise DataError(
-            _faults(problem, dataset, split, error), subject="The Problem cannot take these data"
-        ) from error
+        raise DataError(_faults(problem, dataset, split, error), subject=REFUSED) from error
     finally:
         loader.close()
     if not totals.samples:

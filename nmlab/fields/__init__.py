@@ -3,7 +3,7 @@
 A form, a keyword call and a sweep all read the same fields and use the same `check`, so that they accept and reject
 the same values.
 
-Imports `errors`.
+Imports `errors`, `runtime`.
 """
 
 from nmlab.fields.checking import check, convert, fault_of, is_default

@@ -7,7 +7,6 @@ import math
 import numbers
 import operator
 import os
-import reprlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from nmlab.errors import FieldError
 from nmlab.fields.field import Field, expected, is_bool, unknown_name
+from nmlab.runtime.text import short_repr
 
 
 def check(
@@ -111,7 +111,7 @@ def _converted(field: Field, value: Any) -> Any:
     try:
         return _CONVERTERS[field.kind](field, value)
     except _Fault as fault:
-        raise _Fault(f"{_shown(value)} {fault}; give {expected(field)}") from None
+        raise _Fault(f"{short_repr(value)} {fault}; give {expected(field)}") from None
 
 
 def _to_integer(field: Field, value: Any) -> int:
@@ -218,7 +218,7 @@ def _to_item(item: Field, number: Any) -> Any:
     try:
         return _CONVERTERS[item.kind](item, number)
     except _Fault as fault:
-        raise _Fault(f"holds {_shown(number)}, which {fault}") from None
+        raise _Fault(f"holds {short_repr(number)}, which {fault}") from None
 
 
 def _check_length(field: Field, value: Sequence[Any]) -> None:
@@ -238,10 +238,3 @@ _CONVERTERS: dict[str, Callable[[Field, Any], Any]] = {
     "numbers": _to_numbers,
     "any": lambda field, value: value,
 }
-
-_SHORT_REPR = reprlib.Repr()
-_SHORT_REPR.maxstring = _SHORT_REPR.maxother = _SHORT_REPR.maxlong = 60
-
-
-def _shown(value: Any) -> str:
-    return " ".join(_SHORT_REPR.repr(value).split())

@@ -2,7 +2,7 @@
 
 Values as text and back (`showing`), the `stops` of sliders, one field with its value and fault (`entry`), the `Form`.
 
-Imports `errors`, `fields`, `provenance`.
+Imports `errors`, `runtime`, `fields`, `provenance`.
 """
 
 from nmlab.form.form import Form, refuse_locked

@@ -7,7 +7,8 @@ from typing import Any
 
 from nmlab.fields import REQUIRED, Field, expected, fault_of, is_default
 from nmlab.form.showing import Shown, face, free_label, options_of, read, show
-from nmlab.form.stops import number_text, stops
+from nmlab.form.stops import stops
+from nmlab.runtime.text import exact_number
 
 
 class Entry:
@@ -124,5 +125,5 @@ _PLACEHOLDERS = {"code": "given in code"}
 
 def _code_name(value: Any) -> str:
     if isinstance(value, str | int | float):
-        return number_text(value)
+        return exact_number(value)
     return str(getattr(value, "__name__", type(value).__name__))

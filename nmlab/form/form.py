@@ -10,8 +10,9 @@ from nmlab.errors import FieldError
 from nmlab.fields import REQUIRED, Field, convert, expected, fault_of, is_default
 from nmlab.fields.field import unknown_name
 from nmlab.form.entry import Entry
-from nmlab.form.showing import short, show
+from nmlab.form.showing import show
 from nmlab.provenance.settings import describe_values, rebuild_values
+from nmlab.runtime.text import short_repr
 
 Values = dict[str, Any]
 
@@ -206,8 +207,8 @@ def refuse_locked(given: Mapping[str, Any], lock: Mapping[str, Any], fields: Ite
 
 def _locked(field: Field, given: Any, value: Any) -> str:
     shown = show(field, value)
-    text = shown if isinstance(shown, str) and shown else short(value)
-    return f"{short(given)} is refused: locked by this Lab at {text}"
+    text = shown if isinstance(shown, str) and shown else short_repr(value)
+    return f"{short_repr(given)} is refused: locked by this Lab at {text}"
 
 
 def _refuse_unfit(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import reprlib
 from collections.abc import Callable, Container, Iterable
 from typing import Any
 
 from nmlab.fields import REQUIRED, Field, Kind, convert, fault_of
 from nmlab.fields.field import is_bool
-from nmlab.form.stops import number_text
+from nmlab.runtime.text import exact_number, short_repr
 
 Shown = str | bool
 """What a screen gets and gives: text or a choice's label, True or False for a box to tick."""
@@ -90,20 +89,11 @@ def _typed(field: Field, shown: Any) -> Any:
     return _PARSE[field.kind](text)
 
 
-_SHORT = reprlib.Repr()
-_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
-
-
-def short(value: Any) -> str:
-    """Return a value's repr in one short line."""
-    return " ".join(_SHORT.repr(value).split())
-
-
 _SHOW: dict[str, Callable[[Field, Any], Shown | None]] = {
     "text": _text,
     "boolean": _ticked,
     "choice": _label,
-    "code": lambda field, value: "" if value is REQUIRED else short(value),
+    "code": lambda field, value: "" if value is REQUIRED else short_repr(value),
 }
 _READ: dict[str, Callable[[Field, Any], Any]] = {
     "text": _typed,
@@ -134,7 +124,7 @@ def _numbers(text: str) -> list[Any]:
 
 _WRITE: dict[str, Callable[[Any], str]] = {
     "integer": str,
-    "number": number_text,
+    "number": exact_number,
     "numbers": _numbers_text,
     "string": str,
     "path": str,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import Any
 
 from nmlab.fields import Field, fault_of
+from nmlab.runtime.text import exact_number
 
 MOST = 1000
 """More stops than this cannot be told apart on a screen, so that a slider goes over several steps at once."""
@@ -44,15 +44,8 @@ def stops(field: Field) -> list[str]:
     logarithmic = low > 0 and high >= LOGARITHMIC * low
     values = _along_logarithm(low, high, step) if logarithmic else _along_line(low, high, step)
     numbers = (int(value) if field.kind == "integer" else float(value) for value in values)
-    texts = dict.fromkeys(number_text(number) for number in numbers if not fault_of(field, number))
+    texts = dict.fromkeys(exact_number(number) for number in numbers if not fault_of(field, number))
     return list(texts) if len(texts) > 1 else []
-
-
-def number_text(value: Any) -> str:
-    """Return a number as a person would type it: shortest, and the same number when it is read again."""
-    if isinstance(value, float):
-        return f"{value:g}" if float(f"{value:g}") == value else repr(float(value))
-    return str(value)
 
 
 def _ends(field: Field) -> tuple[Decimal, Decimal] | None:

@@ -102,7 +102,7 @@ class Actions:
                 self._bench.show_entries()
 
             self._take_back = back
-            self._bench.say("All fields have their defaults again.", undo=True)
+            self._bench.say("All fields were reset to their defaults.", undo=True)
         self._bench.show_entries()
 
     def _form(self, message: Message) -> Form:
@@ -111,13 +111,14 @@ class Actions:
     def _take_settings(self, run: Run, begin: bool = False) -> None:
         lost = self._session.take_settings(run)
         self._bench.show_forms()
-        told = f"The form holds the settings of run {run.id}"
+        shown = f"The form now holds the settings of run {run.id}"
         if lost:
-            self._bench.say(f"{told}, but for {', '.join(lost)}: its record could not keep these. Set them, then Run.")
+            missing = ", ".join(lost)
+            self._bench.say(f"{shown}, except {missing}, which could not be recorded. Set them before Run.")
         elif begin and not self._session.faults:
             self._begin()
         else:
-            self._bench.say(f"{told}.")
+            self._bench.say(f"{shown}.")
 
     def _start_from(self, message: Message) -> None:
         ids = message.get("runs") or []
@@ -134,12 +135,12 @@ class Actions:
 
     def _restore(self, message: Message) -> None:
         if (problem := self._session.newest_problem) is None:
-            raise RunError("There is no Problem to put weights into yet: its builder was not called. Run once.")
+            raise RunError("There is no Problem yet to load weights into. Start a run first.")
         if (running := one_fit.current()) is not None:
-            raise RunError(f"Weights cannot be restored while a fit may change them. {running.busy()}")
+            raise RunError(f"Weights cannot be restored during a fit. {running.busy()}")
         run = self._asked(message["runs"][0])
         run.restore(problem)
-        self._bench.say(f"The Problem holds the best weights of run {run.id}.")
+        self._bench.say(f"The Problem now holds the best weights of run {run.id}.")
 
     def _label(self, message: Message) -> None:
         run, text = self._asked(message["runs"][0]), str(message["text"])
@@ -183,11 +184,11 @@ class Actions:
     def _send_log(self, _message: Message) -> None:
         run = self._bench.seen
         if run is not None and run.log_path.exists():
-            self._send(run.log_path, f"{run.id}-log.txt", f"The log is {run.log_path}.")
+            self._send(run.log_path, f"{run.id}-log.txt", f"The log is stored in {run.log_path}.")
 
     def _write_archive(self, _message: Message) -> None:
         path = self._export()
-        self._send(path, path.name, f"Written: {path}. nmlab.load({path.name!r}) reads it.")
+        self._send(path, path.name, f"Saved as {path}. Read it with nmlab.load({path.name!r}).")
 
     def _send(self, path: Path, name: str, told: str) -> None:
         """Send a file to the browser, for those whose machine goes away, if it is not too large for the page."""
@@ -218,7 +219,7 @@ class Actions:
         elif what == "load preset":
             lost = session.load_preset(name)
             self._bench.show_forms()
-            self._bench.say(f"Preset “{name}”" + (f", without {', '.join(lost)}." if lost else "."))
+            self._bench.say(f"Loaded preset “{name}”" + (f", except {', '.join(lost)}." if lost else "."))
         else:
             session.presets.delete(name)
         self._bench.show_presets()

@@ -113,9 +113,11 @@ class Bench:
             elif busy and fit is not None:
                 going = not (fit.control.stopping or fit.done)
                 enabled = ["pause", "step", "stop"] if going else []
-                hint = "Waiting; Step one epoch goes on to the end of an epoch." if fit.control.paused else ""
+                hint = "Paused. Step one epoch trains to the end of the epoch." if fit.control.paused else ""
             elif faults:
-                hint = f"{faults} value{'s' if faults > 1 else ''} to put right before Run."
+                hint = f"{faults} invalid values. Fix them to enable Run."
+                if faults == 1:
+                    hint = "1 invalid value. Fix it to enable Run."
             elif session.guess_due:
                 enabled, hint = ["find lr"], GUESS_FIRST
             else:
@@ -187,7 +189,7 @@ class Bench:
 
     def retire(self) -> None:
         """Put a note in place of everything."""
-        self.panel.retired = "This panel was replaced by one that was made later; its run goes on there."
+        self.panel.retired = "This bench was replaced by a newer one. Its run continues there."
 
     # --- the run ---
 

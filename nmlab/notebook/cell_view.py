@@ -14,8 +14,8 @@ from IPython.display import display
 
 from nmlab.launch.fit import Fit
 from nmlab.notebook.saved_output import kept_bundle
-from nmlab.notebook.status_line import Pace, picture_html, progress_html
-from nmlab.plots import Picture, alt_text, draw_losses, panel
+from nmlab.notebook.status_line import Pace, progress_html
+from nmlab.plots import Picture, alt_text, draw_losses, panel, picture_html
 from nmlab.runs import Run
 
 

@@ -12,12 +12,12 @@ from nmlab.data.files import FileData, from_file
 from nmlab.errors import DataError, FieldError, RunError
 from nmlab.notebook.bench import Bench
 from nmlab.notebook.session import Session
-from nmlab.notebook.status_line import picture_html
-from nmlab.plots import Theme
+from nmlab.plots import Theme, picture_html
 from nmlab.problem.graph import graph_of
 from nmlab.runs.store import slug
 from nmlab.runtime import one_fit
 from nmlab.runtime.files import atomic_write
+from nmlab.runtime.text import size_text
 
 FOLDER = ".data"
 """Where, within the folder of runs, files lie that came from a browser: a run can be made again from there."""
@@ -37,8 +37,8 @@ class DataFile:
         """
         most = self._bench.panel.takes["most"]
         if len(content) > most:
-            told = f"it has {len(content) / 1e6:.1f} MB; at most {most / 1e6:.0f} MB are sent. Give its path instead"
-            raise DataError([told], subject=f"{name} was not taken")
+            limit = f"uploads are limited to {size_text(most)}. Open it by its path instead"
+            raise DataError([f"its size is {size_text(len(content))}; {limit}"], subject=f"{name} was not accepted")
         name = f"{slug(Path(name).stem)}{Path(name).suffix.lower()}"
         from_file(name, content=content)
         folder = self._session.store.make() / FOLDER / hashlib.sha256(content).hexdigest()[:8]
@@ -69,16 +69,16 @@ class DataFile:
     def _text_of(self, data: FileData) -> str:
         table = data.table()
         keys = ", ".join(f"{key} ({values.shape[1]})" for key, values in table.values.items())
-        told = f"{data.path.name}: {table.rows} rows of {keys}. The next runs take them."
+        text = f"{data.path.name}: {table.rows} rows of {keys}. The next runs use this file."
         problem = self._session.newest_problem
         reads = graph_of(problem).parts[0].gives if problem is not None else ()
         if lacking := [key for key in reads if key not in table.values]:
             choice = f"columns={{{', '.join(f'{key!r}: […]' for key in lacking)}}}"
-            told += (
-                f" But the Problem reads {', '.join(lacking)}. Say in a cell which columns these are: "
+            text += (
+                f" The Problem also needs {', '.join(lacking)}. State in a cell which columns these are: "
                 f"lab.swap(nmlab.from_file({str(data.path)!r}, {choice}))"
             )
-        return told
+        return text
 
     def preview(self) -> None:
         """Show what the chosen data look like where messages stand."""
@@ -86,7 +86,7 @@ class DataFile:
         if faults := session.data_form.faults:
             raise FieldError(faults, subject="The data cannot be made")
         if (running := one_fit.current()) is not None:
-            raise RunError(f"A preview draws random numbers, so it waits for the fit. {running.busy()}")
+            raise RunError(f"A preview draws random numbers and is not possible during a fit. {running.busy()}")
         seed = session.options_form.values.get("seed")
         seen = preview(session.data_setup_function, session.data_kwargs, choices=session.choices, seed=seed or 0)
         width = min(max(int(screen.get("width") or 640) - 60, 260), 900)

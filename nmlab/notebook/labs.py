@@ -40,7 +40,7 @@ def find(name: str | None, variables: Mapping[str, Any]) -> Any:
     """Return the Lab called `name`, or the one used last (None); `NmlabError` naming those there are."""
     labs = by_name(variables)
     if not labs:
-        raise NmlabError("There is no Lab yet. Make one first: lab = nmlab.Lab(problem, data_setup_function)")
+        raise NmlabError("There is no Lab yet. Create one first: lab = nmlab.Lab(problem, data_setup_function)")
     if name is None:
         return known()[-1]
     if name not in labs:

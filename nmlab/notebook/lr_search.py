@@ -8,7 +8,9 @@ from typing import Any
 
 from nmlab.errors import NmlabError
 from nmlab.launch.task import Task
-from nmlab.notebook.status_line import error_html, picture_html
+from nmlab.notebook.status_line import error_html
+from nmlab.plots import picture_html
+from nmlab.runtime.text import number_text
 from nmlab.tuning import FoundLR
 
 
@@ -71,9 +73,9 @@ class LRSearchView:
 def message_of(found: FoundLR) -> dict[str, Any]:
     """Return what a search found as a message of the panel: words, a picture, and the rate to use as text."""
     if found.suggestion is None:
-        words, rate = "The loss never fell: there is no learning rate to suggest.", ""
+        words, rate = "The loss never decreased, so no learning rate can be suggested.", ""
     else:
-        rate = f"{found.suggestion:.2g}"
+        rate = number_text(found.suggestion, 2)  # for the field lr, too
         words = f"The loss fell most steeply at a learning rate of {rate}."
     picture = picture_html(found._repr_png_(), 600, f"Loss by learning rate. {words}") if found.lrs else ""
     return {"html": f"<div class='nm-told'><div role='status'>{escape(words)}</div>{picture}</div>", "lr": rate}

@@ -70,7 +70,7 @@ class Magics:
         if command not in COMMANDS:
             raise UsageError(f"%nmlab {command}: {unknown_name(command, COMMANDS)}")
         if "--stop" in asked.flags and command != "tensorboard":
-            raise UsageError(f"%nmlab {command} knows no --stop; it is %nmlab tensorboard --stop")
+            raise UsageError(f"%nmlab {command} does not take --stop; use %nmlab tensorboard --stop")
         with _in_short():
             do: Callable[[Asked, list[str]], None] = getattr(self, f"_{command}")
             do(asked, words)
@@ -137,7 +137,7 @@ class Magics:
             lab: Lab = labs.find(asked.lab, self._shell.user_ns)
             lab.swap(self._shell.user_ns[name], keep_weights=keep)
         told = f"lab {labs.called(lab, self._shell.user_ns)!r}: the next run uses {name}"
-        print(f"{told} and goes on from the weights that the Problem holds" if keep else told)
+        print(f"{told} and starts from the weights that the Problem holds" if keep else told)
 
     def _run(self, line: str, cell: str) -> list[str]:
         """Run a cell as without its first line, and return the names of the functions that it defines.
@@ -184,7 +184,7 @@ def _in_short() -> Iterator[None]:
 
 def _at_most(count: int, words: list[str], what: str) -> None:
     if len(words) > count:
-        raise UsageError(f"{what} takes {'no more words' if count == 0 else 'one word'}, not {' '.join(words)!r}")
+        raise UsageError(f"{what} takes {'no arguments' if count == 0 else 'one argument'}, not {' '.join(words)!r}")
 
 
 def _defined(node: ast.AST) -> Iterator[str]:
@@ -208,5 +208,5 @@ def _chosen(words: list[str], defined: list[str]) -> str:
         return words[0]
     if len(defined) > 1 and "data_setup_function" not in defined:
         some = ", ".join(defined)
-        raise UsageError(f"%%data_setup: this cell defines {some}; say which: %%data_setup {defined[-1]}")
+        raise UsageError(f"%%data_setup: this cell defines {some}; choose one: %%data_setup {defined[-1]}")
     return defined[0] if len(defined) == 1 else "data_setup_function"

@@ -21,8 +21,8 @@ LOW = 0.80
 """The share below which it stops: a use that goes up and down about one mark would have it warn again and again."""
 
 WARNING = (
-    "Memory is nearly used up, and at the limit the kernel is killed. Take fewer samples, stop TensorBoard or delete "
-    "large variables. Runs on disk are safe."
+    "Memory is almost full. At the limit, the kernel is killed. Use fewer samples, stop TensorBoard or delete "
+    "large variables. Runs on disk are not affected."
 )
 
 
@@ -60,6 +60,7 @@ class MemoryLine:
 
 def in_words(used: int, limit: int) -> str:
     """Return memory in use as 'memory 1.2 of 2.0 GB', with the gigabytes of hubs and containers (1024³ bytes)."""
+    # not `size_text`: use and limit share one unit
     digits = 1 if limit >= 1 << 30 else 2
     return f"memory {used / (1 << 30):.{digits}f} of {limit / (1 << 30):.{digits}f} GB"
 

@@ -58,7 +58,7 @@ class Panel(Widget):
     picture = synced(traitlets.Bytes())
     runs = synced(traitlets.List())
     board = synced(traitlets.Dict())
-    """TensorBoard below the table, where it was asked for; see `notebook/board.py`."""
+    """TensorBoard below the table, where it was asked for; see `tensorboard_view.py`."""
     saved = synced(traitlets.Dict())
     """What a saved notebook keeps beside the panel, by key: bundles of MIME types."""
     retired = synced(traitlets.Unicode())

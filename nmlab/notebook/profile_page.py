@@ -8,33 +8,34 @@ from pathlib import Path
 from typing import Any
 
 from nmlab.runs import Run
+from nmlab.runtime.text import number_text
 from nmlab.training.profile import BESIDE
 
 # What counts for a step of the loop.
 _WORDS = {
-    "load": "batches, and their way to the device",
-    "forward": "the Problem on a batch, dev passes too",
-    "backward": "gradients",
-    "clip": "scaling large gradients down",
+    "load": "fetching batches and moving them to the device",
+    "forward": "evaluating the Problem, including dev passes",
+    "backward": "computing gradients",
+    "clip": "clipping gradients",
     "step": "the optimizer and the scheduler",
-    "metrics": "every term's values",
-    "live plot": "your view, which the loop waits for",
-    BESIDE: "curves and pages, while the loop goes on",
-    "logging": "metrics.csv and events",
-    "checkpoint": "copies and files of the state",
+    "metrics": "computing the metrics of all terms",
+    "live plot": "drawing the view, for which the loop waits",
+    BESIDE: "drawing the bench in another thread",
+    "logging": "writing metrics.csv and TensorBoard events",
+    "checkpoint": "copying and saving the state",
     "other": "Lightning, callbacks, the profiler and the rest",
 }
 
 _NONE = (
-    "No profile of this run. The next has one with a <b>profiler</b> chosen in the form, or by "
+    "This run was not profiled. To profile the next one, choose a <b>profiler</b> in the form or call "
     "<code>lab.fit(profiler='simple')</code>."
 )
 _REMARKS = {
-    "advanced": "Each call of a Python function was timed: steps with many of them look slower than they are.",
-    "cuda": "Each step was waited for on the GPU, so that its time is its own; without a profiler steps overlap.",
-    BESIDE: "Another thread drew beside the loop: its share comes on top of the 100 %, and what it took from the loop "
-    "is within the other rows.",
-    "trace": "No trace: it begins with the third step, and where no other profiler of PyTorch's is at work.",
+    "advanced": "Every call of a Python function was timed, so steps with many calls look slower than they are.",
+    "cuda": "The GPU was synchronized after each step to measure it; without a profiler, steps overlap.",
+    BESIDE: "The bench was drawn in another thread. Its share is not part of the 100 %; the time by which it slowed "
+    "the loop is included in the other rows.",
+    "trace": "No trace was written: tracing starts at the third step, and only if no other PyTorch profiler is active.",
 }
 
 
@@ -47,18 +48,18 @@ def profile_html(run: Run, called: str, ended: bool) -> str:
     if "steps" not in details:
         if not (run.settings.get("options") or {}).get("profiler"):
             return f"<p class='nm-soft'>{_NONE}</p>"
-        none = "There is no profile: the training did not begin, or its process did not live to its end."
-        when = none if ended else "The profile comes after the training."
+        none = "There is no profile: training did not start, or its process was killed."
+        when = none if ended else "The profile appears after training."
         return f"<p class='nm-soft'>{when}</p>"
     steps = details["steps"]
     first, last = details.get("epochs", (0, run.epochs))
     part = f" in epochs {first} to {last}" if first > 0 or last + 1 < run.epochs else ""  # of a resumed run
-    told = f"{called}: {_seconds(details['seconds'])} of training{part}, by step of its loop"
+    told = f"{called}: {number_text(details['seconds'], 3)} s of training{part}, by step of its loop"
     parts = [f"<p class='nm-soft'>{escape(told)}</p>", _steps(steps, details["seconds"])]
     if details.get("functions"):
-        parts += ["<h4>Python functions with the most time of their own</h4>", _functions(details["functions"])]
+        parts += ["<h4>Python functions by own time</h4>", _functions(details["functions"])]
     if details.get("operators"):
-        parts += ["<h4>PyTorch operators in a few steps of the optimizer</h4>", _operators(details["operators"])]
+        parts += ["<h4>PyTorch operators during a few optimizer steps</h4>", _operators(details["operators"])]
     if details.get("trace"):
         parts.append(_trace(run.profile_folder / details["trace"]))
     about = [details["profiler"], details["device"], *(row["step"] for row in steps)]
@@ -108,7 +109,7 @@ def _operators(operators: Sequence[dict[str, Any]]) -> str:
 def _trace(path: Path) -> str:
     site = "<a href='https://ui.perfetto.dev' target='_blank' rel='noopener'>ui.perfetto.dev</a>"
     return (
-        f"<p class='nm-soft'>Every operator of these steps on a time line: <code>{escape(str(path))}</code>. Open it "
+        f"<p class='nm-soft'>Timeline of all operators in these steps: <code>{escape(str(path))}</code>. Open it "
         f"at {site} (Open trace file), or in Chrome at chrome://tracing (Load).</p>"
     )
 
@@ -144,7 +145,3 @@ def _more(seconds: float, total: float) -> str:
     """What comes on top of the 100 %."""
     more = f"+{100 * seconds / (total or 1.0):.1f} %"
     return f"<td class='nm-share nm-soft' data-value=''><div><span>{more}</span></div></td>"
-
-
-def _seconds(seconds: float) -> str:
-    return f"{seconds:.3g} s"

@@ -9,8 +9,7 @@ from typing import Any
 
 from IPython.display import display, update_display
 
-from nmlab.notebook.status_line import picture_html
-from nmlab.plots import Picture, alt_text, draw_losses, panel
+from nmlab.plots import Picture, alt_text, draw_losses, panel, picture_html
 from nmlab.runs import Run, Runs
 
 RUNS = 50

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import time
 from html import escape
 
 from nmlab.runs import Run
 from nmlab.runtime.control import Control
+from nmlab.runtime.text import duration_text, typeset_number
 
 SHARE = 0.03
 """The share of time that drawing may take in a long run."""
@@ -112,22 +112,22 @@ def progress_html(run: Run, control: Control, done: bool) -> str:
     # While it plainly trains, the time left changes.
     changes = stands == "running" and progress.seconds_left is not None
     if not (done or changes or state == "paused") and control.phase_seconds >= LONG:
-        words.append(_duration(control.phase_seconds))
+        words.append(duration_text(control.phase_seconds))
     if progress.max_epochs and progress.started:
         words.append(f"{run.epochs} of {progress.max_epochs} epochs")
     if not done:
         if pace := progress.samples_per_second:
             words.append(f"{pace:,.0f} samples/s")
         if (left := progress.seconds_left) is not None:
-            words.append(f"{_duration(left)} left")
+            words.append(f"{duration_text(left)} left")
         if progress.loss == progress.loss:  # not NaN
-            words.append(f"train loss {progress.loss:.4g}")
+            words.append(f"train loss {typeset_number(progress.loss, 4)}")
     else:
-        words.append(_duration(run.seconds))
+        words.append(duration_text(run.seconds))
     if run.best_value is not None:
-        words.append(f"best {escape(run.monitor)} {run.best_value:.4g} in epoch {run.best_epoch}")
+        words.append(f"best {escape(run.monitor)} {typeset_number(run.best_value, 4)} in epoch {run.best_epoch}")
     if done and "test_loss" in run.test_metrics:
-        words.append(f"test loss {run.test_metrics['test_loss']:.4g}")
+        words.append(f"test loss {typeset_number(run.test_metrics['test_loss'], 4)}")
     share = 100 * (1.0 if state == "finished" else progress.fraction)
     bar = (
         f"<div role='progressbar' aria-label='progress of the run' aria-valuenow='{share:.0f}' aria-valuemin='0' "
@@ -139,21 +139,6 @@ def progress_html(run: Run, control: Control, done: bool) -> str:
     return f"<div style='line-height:1.4'>{' · '.join(words)}{bar}{remark}</div>"
 
 
-def _duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
-
-
 def error_html(title: str, text: str) -> str:
     """Return an error as HTML: a headline and its text or traceback; everything escaped."""
     return f"<div role='alert' class='nm-error'><b>{escape(title)}</b><pre tabindex='0'>{escape(text)}</pre></div>"
-
-
-def picture_html(png: bytes, width: int, alt: str) -> str:
-    """Return a picture as HTML that needs nothing else."""
-    data = base64.b64encode(png).decode()
-    style = f"max-width:{width}px;width:100%"
-    return f"<img alt='{escape(alt, quote=True)}' style='{style}' src='data:image/png;base64,{data}'>"

@@ -17,9 +17,10 @@ from nmlab.analysis.look import look
 from nmlab.launch.fit import Fit
 from nmlab.notebook.profile_page import profile_html
 from nmlab.notebook.status_line import Pace, error_html
-from nmlab.plots import Picture, Theme, alt_text, draw_losses, draw_overlay, draw_rate, draw_terms, panel
+from nmlab.plots import Picture, Theme, alt_text, draw_losses, draw_overlay, draw_rate, draw_terms, panel, png_size
 from nmlab.provenance.script import script
 from nmlab.runs import Comparison, Run
+from nmlab.runtime.text import number_text
 
 TABS = {
     "losses": "Losses",
@@ -120,7 +121,7 @@ class Tabs:
         log, last = bool(scales.get("log")), _last(scales.get("zoom"), run.epochs)
         over = list(scene.ticked) if scene.ended or run in scene.ticked else [*scene.ticked, run]
         if not run.epochs and not scene.ticked and not scene.earlier:
-            return TabContent(html="<p class='nm-soft'>The curves begin with the first epoch.</p>")
+            return TabContent(html="<p class='nm-soft'>Curves appear after the first epoch.</p>")
 
         def draw(figure: Figure) -> None:
             if tab == "terms":
@@ -179,13 +180,13 @@ def _news_of(scene: TabContext, tab: str) -> Any:
 
 def _view(scene: TabContext) -> TabContent:
     view = scene.fit.view if scene.fit is not None else None
-    error = error_html("The view failed; the run goes on", view.error) if view is not None and view.error else ""
+    error = error_html("The view failed. The run continues.", view.error) if view is not None and view.error else ""
     png, width = (view.png, view.width) if view is not None else (None, 0)
     if png is None and scene.run.view_path is not None:
         png = scene.run.view_path.read_bytes()
     if png is None:
         return TabContent(error or "<p class='nm-soft'>No picture yet.</p>")
-    across, down = (int.from_bytes(png[at : at + 4], "big") for at in (16, 20))  # of a PNG's header
+    across, down = png_size(png)
     width = width or round(min(across / 1.5, 900))
     return TabContent(error, png, width, round(width * down / across), f"The view of run {scene.run.id}")
 
@@ -194,27 +195,25 @@ def _values(scene: TabContext) -> TabContent:
     run = scene.run
     columns = run.columns
     if not columns:
-        return TabContent("<p class='nm-soft'>The values begin with the first epoch.</p>")
+        return TabContent("<p class='nm-soft'>Values appear after the first epoch.</p>")
     rows = run.metrics.tail(VALUE_ROWS).iloc[::-1]
     head = "".join(f"<th scope='col'>{escape(name)}</th>" for name in columns)
     body = "".join(
-        "<tr>" + "".join(f"<td class='nm-right'>{_number(value)}</td>" for value in row) + "</tr>"
+        "<tr>"
+        + "".join(f"<td class='nm-right'>{'' if math.isnan(value) else number_text(value)}</td>" for value in row)
+        + "</tr>"
         for row in rows.itertuples(index=False)
     )
-    more = f", the newest {VALUE_ROWS}" if run.epochs > VALUE_ROWS else ""
-    told = f"<p class='nm-soft'>{escape(_called(run))}: {run.epochs} epochs{more}; all of them: lab.run.metrics</p>"
+    more = f", the last {VALUE_ROWS} shown" if run.epochs > VALUE_ROWS else ""
+    told = f"<p class='nm-soft'>{escape(_called(run))}: {run.epochs} epochs{more}. All epochs: lab.run.metrics</p>"
     return TabContent(f"{told}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
-
-
-def _number(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:.5g}"
 
 
 def _log(scene: TabContext) -> TabContent:
     path = scene.run.log_path
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
     if not lines:
-        return TabContent("<p class='nm-soft'>Nothing was printed.</p>")
+        return TabContent("<p class='nm-soft'>The log is empty.</p>")
     cut = f", the last {LOG_LINES} shown" if len(lines) > LOG_LINES else ""
     told = f"<p class='nm-soft'>{len(lines)} lines{cut}; all in {escape(str(path))}</p>"
     return TabContent(f"{told}<pre>{escape(chr(10).join(lines[-LOG_LINES:]))}</pre>")
@@ -246,7 +245,7 @@ def _details(scene: TabContext) -> str:
     told = {name: value for name, value in rows.items() if value not in (None, "", [], {})}
     body = "".join(f"<tr><th scope='row'>{escape(n)}</th><td>{escape(str(v))}</td></tr>" for n, v in told.items())
     source = (
-        f"<p><b>{escape(run.data_name or 'data')}</b>, as it was:</p><pre>{escape(run.source)}</pre>"
+        f"<p><b>{escape(run.data_name or 'data')}</b>, as recorded:</p><pre>{escape(run.source)}</pre>"
         if run.source
         else ""
     )
@@ -258,9 +257,9 @@ def _problem(scene: TabContext, screen: dict[str, Any]) -> str:
     if scene.problem is None or len(scene.ticked) == 2:
         return ""
     told = look(scene.problem).to_html(_width(screen), _scale(screen), Theme(dark=bool(screen.get("dark"))))
-    return f"<p><b>The Problem</b>, the same: nmlab.look(problem)</p>{told}"
+    return f"<p><b>The Problem</b> (in code: nmlab.look(problem))</p>{told}"
 
 
 def _code(scene: TabContext) -> TabContent:
-    told = f"<p class='nm-soft'>{escape(_called(scene.run))} without the bench; the same text: lab.code()</p>"
+    told = f"<p class='nm-soft'>{escape(_called(scene.run))} as a script. In code: lab.code()</p>"
     return TabContent(f"{told}<pre>{escape(script(scene.run))}</pre>")

@@ -15,9 +15,9 @@ from IPython.display import display
 
 from nmlab import tensorboard
 from nmlab.errors import RunError, TensorBoardError
-from nmlab.notebook.status_line import error_html, picture_html
+from nmlab.notebook.status_line import error_html
 from nmlab.notebook.widget import Widget, front, synced
-from nmlab.plots import Picture, alt_text, draw_overlay, panel
+from nmlab.plots import Picture, alt_text, draw_overlay, panel, picture_html
 from nmlab.runs import Run, RunStore
 
 HEIGHT = 700
@@ -26,7 +26,7 @@ HEIGHT = 700
 RUNS = 8
 """How many of the newest runs are drawn where TensorBoard cannot be seen."""
 
-LEFT = "TensorBoard stood here while its kernel ran. Run the cell again to open it."
+LEFT = "TensorBoard was shown here while its kernel was running. Run the cell again to open it."
 
 
 class Frame(Widget):
@@ -87,13 +87,13 @@ class TensorBoardView:
         """Say that it runs where the page cannot go, and what would help; or that it does not run any more."""
         self._turn += 1
         if self._server is not None and not self._server.alive:  # seen by a page that was loaded after its end
-            html = "<p>TensorBoard has ended. Open it again to go on.</p>"
+            html = "<p>TensorBoard has stopped. Open it again to continue.</p>"
             self._change(board={"phase": "ended", "html": html, "closable": self._closable})
             return
         places = ", ".join(map(str, tried)) or "any address that this page knows"
         words = (
-            f"It runs, but this page cannot reach it at {places}. Where Jupyter's server is on another machine or "
-            "behind a hub, the way goes through jupyter-server-proxy: install it beside the server "
+            f"TensorBoard is running, but this page cannot reach it at {places}. If the Jupyter server runs on another "
+            "machine or behind JupyterHub, install jupyter-server-proxy in the environment of the server "
             "(pip install jupyter-server-proxy) and restart the server."
         )
         html = error_html("TensorBoard cannot be shown here", words) + self._instead()
@@ -109,7 +109,7 @@ class TensorBoardView:
         chosen = self._runs or RunStore(self._folder).runs()
         runs = [run for run in chosen if run.damage is None and run.epochs][-RUNS:]
         if not runs:
-            return "<p>There is no curve to draw instead yet.</p>"
+            return "<p>There are no curves to show instead yet.</p>"
         picture = Picture()
         png = picture.png(lambda figure: draw_overlay(panel(figure), runs), 640, 300, 1.5)
         return "<p>The runs' dev loss, drawn by nmlab:</p>" + picture_html(
@@ -127,7 +127,7 @@ def show(folder: Path, runs: Sequence[Run] = (), height: int = HEIGHT) -> None:
     Raises `RunError` for a run that is not in `folder`, and, without a notebook, `TensorBoardError`.
     """
     if strange := [run.id for run in runs if run.folder.parent != folder]:
-        raise RunError(f"Not in {folder}, which TensorBoard is to show: {', '.join(strange)}.")
+        raise RunError(f"These runs are not in {folder}: {', '.join(strange)}.")
     shell: Any = get_ipython()
     if not hasattr(shell, "kernel"):
         print(f"TensorBoard over {folder}: {tensorboard.serve(folder).url}")

@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import inspect
 import math
-import reprlib
 import sys
 import textwrap
 from functools import reduce
 from typing import Any
 
-_PLACEHOLDERS = ({"name"}, {"source"}, {"repr"})
+from nmlab.runtime.text import short_repr
 
-_REPR = reprlib.Repr()
-_REPR.maxstring = _REPR.maxother = 200
+_PLACEHOLDERS = ({"name"}, {"source"}, {"repr"})
 
 
 def as_json(value: Any) -> Any:
@@ -36,7 +34,7 @@ def as_json(value: Any) -> Any:
             return {"source": textwrap.dedent(inspect.getsource(value))}
         except (OSError, TypeError):  # built in, or defined where no source is kept
             pass
-    return {"repr": _REPR.repr(value)}
+    return {"repr": short_repr(value, 200, one_line=False)}
 
 
 def holds_stand_in(stored: Any) -> bool:

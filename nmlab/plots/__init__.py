@@ -3,7 +3,7 @@
 A picture must not depend on what the user's other cells did to matplotlib, nor change it: all that `rcParams` would
 decide is said here, and `rcParams` is never set while a run is drawn.
 
-Imports `problem`, `runs`.
+Imports `runtime`, `problem`, `runs`.
 """
 
 from nmlab.plots.alt import alt_text
@@ -13,7 +13,7 @@ from nmlab.plots.curves import draw_losses, draw_overlay, draw_rate
 from nmlab.plots.graph import draw_graph
 from nmlab.plots.multiples import draw_terms
 from nmlab.plots.paper import paper_figure
-from nmlab.plots.picture import Picture
+from nmlab.plots.picture import Picture, picture_html, png_size
 from nmlab.plots.preview import SampleColumn, draw_samples, samples_figure
 from nmlab.plots.theme import EITHER, Theme
 from nmlab.plots.thin import thin
@@ -37,6 +37,8 @@ __all__ = [
     "heat_figure",
     "panel",
     "paper_figure",
+    "picture_html",
+    "png_size",
     "rates_figure",
     "samples_figure",
     "thin",

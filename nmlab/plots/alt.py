@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nmlab.plots.multiples import term_states
-from nmlab.plots.words import number, run_label
+from nmlab.plots.words import run_label
+from nmlab.runtime.text import typeset_number
 
 if TYPE_CHECKING:
     from nmlab.runs import Run
@@ -27,18 +28,18 @@ def alt_text(run: Run | Sequence[Run], what: str = "losses") -> str:
     if isinstance(run, Sequence):
         return _overlay(run, "dev_loss" if what == "losses" else what)
     if not run.epochs:
-        return "No epoch has ended yet."
+        return "No epoch has finished yet."
     return {"losses": _losses, "terms": _terms, "rate": _rate}[what](run)
 
 
 def _losses(run: Run) -> str:
     values = {name: run.column(f"{name}_loss") for name in ("train", "dev")}
-    now = ", ".join(f"{name} {number(values[-1])}" for name, values in values.items() if values)
+    now = ", ".join(f"{name} {typeset_number(values[-1])}" for name, values in values.items() if values)
     trend = _trend(values["dev"] or values["train"])
     best = ""
     if run.best_value is not None:
-        best = f"; best {run.monitor.removesuffix('_loss')} {number(run.best_value)} in epoch {run.best_epoch}"
-    guess = f"; guessed {number(run.guess[-1][1])} for epoch {run.guess[-1][0]:.0f}" if run.guess else ""
+        best = f"; best {run.monitor.removesuffix('_loss')} {typeset_number(run.best_value)} in epoch {run.best_epoch}"
+    guess = f"; guessed {typeset_number(run.guess[-1][1])} for epoch {run.guess[-1][0]:.0f}" if run.guess else ""
     return f"Losses by epoch: {now} {_after(run)}{trend}{best}{guess}."
 
 
@@ -53,13 +54,15 @@ def _rate(run: Run) -> str:
     rates = run.column("lr")
     if not rates:
         return "The learning rate was not recorded."
-    return f"Learning rate by epoch: {number(rates[-1])} {_after(run)}, {number(rates[0])} at first."
+    return f"Learning rate by epoch: {typeset_number(rates[-1])} {_after(run)}, {typeset_number(rates[0])} at first."
 
 
 def _overlay(runs: Sequence[Run], metric: str) -> str:
     more = f"; and {len(runs) - _NAMED} more" if len(runs) > _NAMED else ""
     told = [
-        f"{run_label(run)}: {number(values[-1])} {_after(run)}" if (values := run.column(metric)) else run_label(run)
+        f"{run_label(run)}: {typeset_number(values[-1])} {_after(run)}"
+        if (values := run.column(metric))
+        else run_label(run)
         for run in runs[:_NAMED]
     ]
     return f"{metric.replace('_', ' ')} of {len(runs)} runs by epoch. {'; '.join(told)}{more}."

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.patches import Rectangle
 
-from nmlab.plots.axes import panel, place, plain
-from nmlab.plots.paper import PaperFigure
+from nmlab.plots.axes import panel, place
+from nmlab.plots.paper import PaperFigure, white_figure
 from nmlab.plots.theme import EITHER, PX, Theme
-from nmlab.plots.words import elide, number, width_of
+from nmlab.plots.words import elide, width_of
+from nmlab.runtime.text import typeset_number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,7 +61,7 @@ def draw_heat(figure: Figure, heat: HeatMap, *, theme: Theme = EITHER) -> tuple[
     widest = max((width_of(word, font) / PX for pair in words for word in pair), default=0.0) + 12
     cell = min(max(widest, _CELL[0]), _CELL[1])
     top = 2.2 * theme.size + (3.4 if any(rest for _, rest in words) else 1.9) * theme.size
-    note = "★ best of its column · darker: further from it · framed: the data that a run was trained on"
+    note = "★ best of its column · darker: further from the best · framed: data that the run was trained on"
     across = cell * len(heat.columns)
     # letters are drawn at whole pixels, by which a long line is some percent longer
     width = max(left + across, *(1.06 * width_of(text, font) / PX + 12 for text in (heat.title, note))) + 12
@@ -93,7 +93,7 @@ def draw_heat(figure: Figure, heat: HeatMap, *, theme: Theme = EITHER) -> tuple[
             box = left + at * cell + _GAP / 2, y + _GAP / 2, cell - _GAP, row - _GAP
             _draw_cell(axes, box, shade, theme, (index, at) in heat.framed)
             value = heat.values[index][at]
-            told = "–" if value is None else ("★ " if (index, at) in heat.starred else "") + number(value)
+            told = "–" if value is None else ("★ " if (index, at) in heat.starred else "") + typeset_number(value)
             color = theme.ink if shade is None else _on(_color(shade))
             _text(axes, left + (at + 0.5) * cell, y + row / 2, told, font, color, "center")
     _text(axes, 12, height - 1.1 * theme.size, note, small, theme.faint)
@@ -156,8 +156,4 @@ def _text(axes: Axes, x: float, y: float, text: str, font: Any, color: str, ha: 
 
 def heat_figure(heat: HeatMap) -> PaperFigure:
     """Return what `draw_heat` draws as a figure of its own on white, which shows itself in a notebook."""
-    figure = PaperFigure(figsize=(4.0, 2.0), dpi=96, facecolor="white", edgecolor="white")
-    FigureCanvasAgg(figure)
-    draw_heat(figure, heat, theme=Theme(dark=False))
-    plain(figure)
-    return figure
+    return white_figure(lambda figure: draw_heat(figure, heat, theme=Theme(dark=False)), 4.0, 2.0)

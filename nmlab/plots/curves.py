@@ -12,7 +12,8 @@ from nmlab.plots.axes import epochs_seen, frame, limits, place, size_of, wipe
 from nmlab.plots.legend import add_legend
 from nmlab.plots.theme import DASHES, EITHER, PX, Theme
 from nmlab.plots.thin import thin
-from nmlab.plots.words import number, run_label
+from nmlab.plots.words import run_label
+from nmlab.runtime.text import typeset_number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,7 +55,7 @@ def draw_losses(
     for name, curve in curves.items():
         line(axes, curve, label=name.partition("_")[0], **(theme.train if name == "train_loss" else theme.dev))
     if run is not None and run.best_epoch is not None and run.best_value is not None:
-        what = f"{number(run.best_value, 4)} in epoch {run.best_epoch}"
+        what = f"{typeset_number(run.best_value, 4)} in epoch {run.best_epoch}"
         at = np.array([run.best_epoch], float)
         if run.monitor in curves:
             best = at, np.array([run.best_value])

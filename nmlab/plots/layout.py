@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nmlab.plots.theme import PX, Theme
-from nmlab.plots.words import elide, number, width_of
+from nmlab.plots.words import elide, width_of
+from nmlab.runtime.text import typeset_number
 
 if TYPE_CHECKING:
     from nmlab.problem.graph import Edge, Part, ProblemGraph
@@ -134,7 +135,7 @@ class Layout:
 
     def _box(self, index: int, widest: float) -> Box:
         part = self.graph.parts[index]
-        weight = "" if part.weight in (None, 1) else f"{number(part.weight)} × "
+        weight = "" if part.weight in (None, 1) else f"{typeset_number(part.weight)} × "
         count = f"{part.parameters:,} parameter{'' if part.parameters == 1 else 's'}".replace(",", " ")
         lines = [(weight + part.name, False), (part.what, True), (count if part.parameters else "", True)]
         lines = [(elide(text, self._font(small), (widest - _PAD) * PX), small) for text, small in lines if text]

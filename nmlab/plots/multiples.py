@@ -13,7 +13,8 @@ from nmlab.plots.axes import epochs_seen, frame, limits, panels, place
 from nmlab.plots.curves import Curve, between, curve_of, draw_behind, line, newest
 from nmlab.plots.legend import add_legend
 from nmlab.plots.theme import EITHER, PX, Theme
-from nmlab.plots.words import elide, number
+from nmlab.plots.words import elide
+from nmlab.runtime.text import typeset_number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,10 +60,10 @@ class TermState:
         """How it stands."""
         if not self.constraint:
             share = f" · {self.share:.0%} of the loss" if math.isfinite(self.share) else ""
-            return f"{self.split} {number(self.value)}{share}"
+            return f"{self.split} {typeset_number(self.value)}{share}"
         if self.value == 0 == self.worst:
             return f"{self.split} not violated"
-        return f"{self.split} violation {number(self.value)} · worst sample {number(self.worst)}"
+        return f"{self.split} violation {typeset_number(self.value)} · worst sample {typeset_number(self.worst)}"
 
 
 def term_states(run: Run) -> list[TermState]:
@@ -124,7 +125,7 @@ def draw_terms(
     font = theme.text(0.95)
     words: dict[str, Any] = {"color": theme.ink, "va": "baseline"}
     if run is None or not drawn:
-        figure.text(12 / width, 0.5, "The terms appear with the first epoch.", fontproperties=font, **words)
+        figure.text(12 / width, 0.5, "Terms appear after the first epoch.", fontproperties=font, **words)
         return round(width), height
     slot = width / across
     for index, (axes, state) in enumerate(zip(every, drawn, strict=True)):

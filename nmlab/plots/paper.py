@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,23 @@ class PaperFigure(Figure):
         file = BytesIO()
         self.savefig(file, format="png", dpi=200)
         return file.getvalue()
+
+
+def white_figure(draw: Callable[[Figure], object], width: float, height: float) -> PaperFigure:
+    """Return a new figure on a white background, drawn by a function.
+
+    Parameters
+    ----------
+    draw : callable
+        Draws into the figure that it is called with, for a white background. It may change the figure's size.
+    width, height : float
+        Size in inches.
+    """
+    figure = PaperFigure(figsize=(width, height), dpi=96, facecolor="white", edgecolor="white")
+    FigureCanvasAgg(figure)
+    draw(figure)
+    plain(figure)
+    return figure
 
 
 def paper_figure(
@@ -71,9 +88,9 @@ def paper_figure(
         faults.append(f"{len(labels)} labels for {len(drawn)} runs")
     if faults:
         raise ValueError("; ".join(faults))
-    figure = PaperFigure(figsize=(width, height or 0.62 * width), dpi=96, facecolor="white", edgecolor="white")
-    FigureCanvasAgg(figure)
     theme = Theme(dark=False, font="serif" if serif else "sans-serif", size=8 / PX, black=True)
-    draw_overlay(panel(figure), drawn, metric, theme=theme, log=log, labels=labels)
-    plain(figure)
-    return figure
+
+    def draw(figure: Figure) -> None:
+        draw_overlay(panel(figure), drawn, metric, theme=theme, log=log, labels=labels)
+
+    return white_figure(draw, width, height or 0.62 * width)

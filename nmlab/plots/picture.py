@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import struct
 from collections.abc import Callable
+from html import escape
 from io import BytesIO
 
 import numpy as np
@@ -53,3 +56,29 @@ class Picture:
         file = BytesIO()
         image.quantize(COLOURS, method=Image.Quantize.FASTOCTREE).save(file, "png")
         return file.getvalue()
+
+
+def picture_html(png: bytes, width: int, alt: str) -> str:
+    """Return a PNG as an `<img>` that contains it, no wider than its surroundings.
+
+    Parameters
+    ----------
+    png : bytes
+        Content of a PNG file.
+    width : int
+        Width in CSS pixels; the height follows from the picture.
+    alt : str
+        Description of the picture for readers who do not see it.
+    """
+    pixels, rows = png_size(png)
+    source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+    return (
+        f"<img alt='{escape(alt, quote=True)}' width='{width}' height='{round(width * rows / pixels)}' "
+        f"style='max-width:100%;height:auto' src='{source}'>"
+    )
+
+
+def png_size(png: bytes) -> tuple[int, int]:
+    """Return width and height of a PNG in its own pixels, as its header gives them."""
+    width, height = struct.unpack(">II", png[16:24])
+    return width, height

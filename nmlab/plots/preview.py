@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from nmlab.plots.axes import epochs_seen, frame, limits, panels, place, plain
+from nmlab.plots.axes import epochs_seen, frame, limits, panels, place
 from nmlab.plots.curves import Curve, line
 from nmlab.plots.legend import add_legend
-from nmlab.plots.paper import PaperFigure
+from nmlab.plots.paper import PaperFigure, white_figure
 from nmlab.plots.theme import DASHES, EITHER, MARKERS, PX, Theme
 from nmlab.plots.words import elide
 
@@ -90,8 +89,4 @@ def draw_samples(figure: Figure, columns: Sequence[SampleColumn], *, theme: Them
 
 def samples_figure(columns: Sequence[SampleColumn]) -> PaperFigure:
     """Return what `draw_samples` draws as a figure of its own on white, which shows itself in a notebook."""
-    figure = PaperFigure(figsize=(7.5, 3.0), dpi=96, facecolor="white", edgecolor="white")
-    FigureCanvasAgg(figure)
-    draw_samples(figure, columns, theme=Theme(dark=False))
-    plain(figure)
-    return figure
+    return white_figure(lambda figure: draw_samples(figure, columns, theme=Theme(dark=False)), 7.5, 3.0)

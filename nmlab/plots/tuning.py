@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from nmlab.plots.axes import frame, limits, panel, place, plain, size_of, ticks, wipe
+from nmlab.plots.axes import frame, limits, panel, place, size_of, ticks, wipe
 from nmlab.plots.curves import line
 from nmlab.plots.legend import add_legend
-from nmlab.plots.paper import PaperFigure
+from nmlab.plots.paper import PaperFigure, white_figure
 from nmlab.plots.theme import EITHER, Theme
-from nmlab.plots.words import number, tick_labels
+from nmlab.plots.words import tick_labels
+from nmlab.runtime.text import typeset_number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,7 +38,7 @@ def draw_rates(
     line(axes, (x, y), theme.curves[0], label="_")
     if suggestion is not None:
         at = np.array([suggestion])
-        label = f"suggestion: {number(suggestion, 2)}"
+        label = f"suggestion: {typeset_number(suggestion, 2)}"
         line(axes, (at, y[x == suggestion][:1]), theme.best, "none", marker="*", markersize=12, zorder=5, label=label)
     axes.set_xscale("log")
     count = int(min(max((width - 80) // (4.5 * theme.size), 2), 8))
@@ -61,8 +61,5 @@ def draw_rates(
 
 def rates_figure(lrs: Sequence[float], losses: Sequence[float], suggestion: float | None) -> PaperFigure:
     """Return what `draw_rates` draws as a figure of its own on white, which shows itself in a notebook."""
-    figure = PaperFigure(figsize=(6.0, 3.2), dpi=96, facecolor="white", edgecolor="white")
-    FigureCanvasAgg(figure)
-    draw_rates(panel(figure), lrs, losses, suggestion, theme=Theme(dark=False))
-    plain(figure)
-    return figure
+    theme = Theme(dark=False)
+    return white_figure(lambda figure: draw_rates(panel(figure), lrs, losses, suggestion, theme=theme), 6.0, 3.2)

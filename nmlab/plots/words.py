@@ -9,25 +9,10 @@ from typing import TYPE_CHECKING
 
 from matplotlib.font_manager import FontProperties, findfont, get_font
 
+from nmlab.runtime.text import typeset_number
+
 if TYPE_CHECKING:
     from nmlab.runs import Run
-
-_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-
-def number(value: float, digits: int = 3) -> str:
-    """Return a number as short text, such as '0.0123', '12000' or '4.5×10⁻⁷'."""
-    if not math.isfinite(value):
-        return "not a number" if math.isnan(value) else "−∞" if value < 0 else "∞"
-    if not value or 1e-3 <= abs(value) < 1e5:
-        text = f"{value:.{digits}g}"
-        return (f"{value:.0f}" if "e" in text else text).replace("-", "−")
-    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
-    if "." in mantissa:
-        mantissa = mantissa.rstrip("0").rstrip(".")
-    power = f"10{str(int(exponent)).translate(_SUPERSCRIPT)}"
-    text = mantissa[:-1] + power if mantissa in ("1", "-1") else f"{mantissa}×{power}"
-    return text.replace("-", "−")
 
 
 def tick_labels(values: Sequence[float]) -> list[str]:
@@ -35,7 +20,7 @@ def tick_labels(values: Sequence[float]) -> list[str]:
     for digits in range(1, 16):
         if all(math.isclose(value, float(f"{value:.{digits}g}"), rel_tol=1e-12) for value in values):
             break
-    return [number(value, digits) for value in values]
+    return [typeset_number(value, digits) for value in values]
 
 
 @cache

@@ -14,6 +14,8 @@ import torch
 from neuromancer.constraint import Constraint, Objective, Variable
 from neuromancer.gradients import gradient
 
+from nmlab.runtime.text import typeset_number
+
 _BINARY = {"+": (1, "+"), "-": (1, "−"), "∗": (2, "·"), "/": (2, "/"), "//": (2, "//"), "mod": (2, "%"), "@": (2, "@")}
 """NeuroMANCER's names of operations on two, how strongly they bind, and their signs."""
 
@@ -117,7 +119,7 @@ def _held(variable: Variable) -> str:
 def _number(value: Any) -> str:
     if isinstance(value, torch.Tensor):
         return f"tensor {'×'.join(map(str, value.shape))}" if value.numel() > 1 else _number(value.item())
-    return f"{value:.6g}".replace("-", "−", 1) if isinstance(value, float) else str(value).replace("-", "−", 1)
+    return typeset_number(value, 6) if isinstance(value, float) else str(value).replace("-", "−", 1)
 
 
 def _called(function: Any) -> str:

@@ -9,8 +9,9 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from nmlab.runs.record import Run
-from nmlab.runs.shown import code_text, html_table, number_text, shorten, text_table, value_text
+from nmlab.runs.shown import code_text, html_table, shorten, text_table, value_text
 from nmlab.runs.summary import Summary, summary_of
+from nmlab.runtime.text import number_text
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,6 +13,7 @@ from nmlab.errors import RunError
 from nmlab.runs.json_files import read_object
 from nmlab.runs.lock import is_held
 from nmlab.runs.metrics import MetricsFile, Table
+from nmlab.runtime.text import number_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -415,7 +416,9 @@ class Run:
 
     def __repr__(self) -> str:
         best = (
-            "" if self.best_value is None else f", best {self.monitor} {self.best_value:.6g} in epoch {self.best_epoch}"
+            ""
+            if self.best_value is None
+            else f", best {self.monitor} {number_text(self.best_value)} in epoch {self.best_epoch}"
         )
         epochs = f"{self.epochs} epoch{'' if self.epochs == 1 else 's'}"
         return f"Run {self.id}: {self.status}, {epochs}{best}\n  {self.folder}"

@@ -38,11 +38,6 @@ def code_text(name: Any, source: Any) -> str:
     return f"{value_text(name)}{digest}"
 
 
-def number_text(value: float | None) -> str:
-    """Return a number with five significant digits; '' for None."""
-    return "" if value is None else f"{value:.5g}"
-
-
 def html_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a table as HTML.
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from nmlab.runs.compare import best_of, changed_text
 from nmlab.runs.record import Run
-from nmlab.runs.shown import html_table, number_text, shorten, text_table
+from nmlab.runs.shown import html_table, shorten, text_table
 from nmlab.runs.summary import summary_of
+from nmlab.runtime.text import duration_text, number_text, size_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -155,9 +156,9 @@ def _text(key: str, value: Any) -> str:
     if value is None:
         return ""
     if key == "seconds":
-        return f"{value:.1f}\N{NO-BREAK SPACE}s"
+        return duration_text(value).replace(" ", "\N{NO-BREAK SPACE}")
     if key == "size":
-        return f"{value / 1024:.0f}\N{NO-BREAK SPACE}kB"
+        return size_text(value).replace(" ", "\N{NO-BREAK SPACE}")
     return number_text(value) if isinstance(value, float) else shorten(str(value), 200)
 
 

@@ -103,15 +103,16 @@ class _Cuda:
 _SOURCES: dict[str, Any] = {"torch": _Torch(), "cuda": _Cuda(), "numpy": _Numpy(), "python": _Python()}
 
 
-def _same(a: Any, b: Any) -> bool:
+def same_state(a: Any, b: Any) -> bool:
+    """Tell whether two random states are equal."""
     if isinstance(a, torch.Tensor):
         return torch.equal(a, b)
     if isinstance(a, np.ndarray):
         return np.array_equal(a, b)
     if isinstance(a, dict):
-        return all(_same(a[key], b[key]) for key in a)
+        return all(same_state(a[key], b[key]) for key in a)
     if isinstance(a, (list, tuple)):
-        return len(a) == len(b) and all(map(_same, a, b))
+        return len(a) == len(b) and all(map(same_state, a, b))
     return bool(a == b)
 
 
@@ -162,7 +163,7 @@ class RandomStreams:
                 yield
             finally:
                 self._swap_out(users)
-            moved = {name for name in _SOURCES if not _same(before[name], self._own[name])}
+            moved = {name for name in _SOURCES if not same_state(before[name], self._own[name])}
             self._used[what] = frozenset(moved)
         elif used := self._used[what]:
             users = self._swap_in(used)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from nmlab.errors import RunError
 from nmlab.runs import Run, Runs, RunStore
-from nmlab.runs.shown import html_table, number_text, text_table, value_text
+from nmlab.runs.shown import html_table, text_table, value_text
+from nmlab.runtime.text import number_text
 
 if TYPE_CHECKING:
     import pandas as pd

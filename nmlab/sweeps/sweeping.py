@@ -16,8 +16,9 @@ from nmlab.launch.fit import Fit
 from nmlab.options import TrainerOptions
 from nmlab.problem.weights import copy_weights, load_weights
 from nmlab.runs import Run
-from nmlab.runs.shown import number_text, shorten, value_text
+from nmlab.runs.shown import shorten, value_text
 from nmlab.runtime.rng import fresh_seed
+from nmlab.runtime.text import number_text
 from nmlab.sweeps.config import Config, read_config
 from nmlab.sweeps.plan import Plan, Trial
 from nmlab.sweeps.result import Sweep

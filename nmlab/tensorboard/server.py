@@ -92,7 +92,7 @@ class Server:
             if not self.alive:
                 reason = f"TensorBoard did not start (exit status {self._process.returncode})."
                 if not self.log:
-                    reason += f" It left no word; is there space in {tempfile.gettempdir()}?"
+                    reason += f" It printed nothing. Check that there is free space in {tempfile.gettempdir()}."
                 raise TensorBoardError(reason, self.log)
             if time.monotonic() > end:
                 self.stop()

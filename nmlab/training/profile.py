@@ -209,7 +209,7 @@ class LoopProfiler(Profiler):
             details = {"profiler": self._kind, "device": self._device, **self._steps(), **found}
             self._writer.keep_profile(details, self._report(details) + report)
         except Exception as error:
-            warnings.warn(f"The profile could not be kept: {type(error).__name__}: {error}", stacklevel=2)
+            warnings.warn(f"The profile could not be saved: {type(error).__name__}: {error}", stacklevel=2)
 
     def _steps(self) -> dict[str, Any]:
         drawn, beside = list(self._progress.drawn), list(self._progress.drawn_beside)

@@ -238,7 +238,7 @@ def test_a_split_that_the_data_do_not_have_is_told(lab: Lab) -> None:
     lab.swap(fixed)
     lab.fit()
     (told,) = lab.cross(split="test").reasons.values()
-    assert told == "there is no 'test' among these data; there are: train, dev"
+    assert told == "there is no split 'test'; the splits are: train, dev"
 
 
 def test_what_is_asked_for_wrongly_is_refused(lab: Lab) -> None:

@@ -53,14 +53,14 @@ def test_dev_and_test_outside_train_are_told_by_column_how_far_and_how_many() ->
     train = torch.linspace(0, 10, 11).reshape(-1, 1)
     dev = torch.tensor([[12.0], [5.0], [-1.0], [13.0]])
     assert preview(sets(train=train, dev=dev, test=train)).warnings == (
-        "dev: x reaches 1 below train's 0 (10% of its range) and 3 above train's 10 (30% of its range), "
-        "in 3 of 4 samples",
+        "dev: x is up to 1 below train's minimum of 0 (10% of its range) and up to 3 above train's maximum of 10 "
+        "(30% of its range), in 3 of 4 samples",
     )
     windows = torch.stack([train, 3 * train], dim=2).reshape(1, 11, 2).repeat(2, 1, 1)
     test = windows.clone()
     test[1, 4, 1] = 33
     told = preview(sets(train=windows, dev=windows, test=test)).warnings
-    assert told == ("test: x[1] reaches 3 above train's 30 (10% of its range), in 1 of 2 samples",)
+    assert told == ("test: x[1] is up to 3 above train's maximum of 30 (10% of its range), in 1 of 2 samples",)
 
 
 @given(st.lists(st.floats(-9, 9), min_size=1, max_size=9), st.lists(st.floats(-9, 9), min_size=1, max_size=9))

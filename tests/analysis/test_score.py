@@ -92,7 +92,7 @@ def test_a_problem_that_needs_gradients_gets_them_also_where_the_caller_has_none
 
 
 def test_what_does_not_fit_is_told_in_the_users_words() -> None:
-    with pytest.raises(FieldError, match="there is no 'test' among these data; there are: train, dev"):
+    with pytest.raises(FieldError, match="there is no split 'test'; the splits are: train, dev"):
         score(rosenbrock(), (*rosenbrock_data()[:2], None, 8), "test")
     with pytest.raises(DataError) as caught:
         score(integrator(), rosenbrock_data())
@@ -118,7 +118,7 @@ def test_it_waits_for_no_fit_but_a_view_may_score(tmp_path: Path) -> None:
         FitRequest(problem, rosenbrock_data, TrainerOptions(max_epochs=100000, seed=1), runs_dir=tmp_path, view=view)
     ).start()
     try:
-        with pytest.raises(BusyError, match="Scoring waits until"):
+        with pytest.raises(BusyError, match="not possible during a fit"):
             score(problem, rosenbrock_data())
         until(lambda: fit.run.epochs or fit.done)
     finally:

@@ -22,7 +22,7 @@ def test_the_first_notebook_choose_run_stop_swap_run_again(notebook: NotebookPag
     expect(button(bench, "Run")).to_be_enabled()
     bench.scroll_into_view_if_needed()
 
-    # a fault stands beside its field, and Run is off until it is put right
+    # an invalid field is marked, and Run is disabled until it is fixed
     field(bench, "nsim").fill("0")
     expect(bench.get_by_role("alert")).to_have_text(re.compile("0 is too small; give an integer >= 1"))
     expect(button(bench, "Run")).to_be_disabled()

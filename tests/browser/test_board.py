@@ -59,7 +59,7 @@ def test_two_runs_in_the_bench_and_a_third_as_it_goes(notebook: NotebookPage) ->
 
     # a note when it was killed, and another one at once when it is asked for
     assert notebook.run_cell(2)
-    expect(bench.get_by_text("TensorBoard has ended")).to_be_visible(timeout=40_000)
+    expect(bench.get_by_text("TensorBoard has stopped")).to_be_visible(timeout=40_000)
     button(bench, "TensorBoard").click()
     expect(seen.get_by_text(FIRST).first).to_be_visible(timeout=60_000)
     button(bench, "Close TensorBoard").click()

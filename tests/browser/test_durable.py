@@ -42,7 +42,7 @@ def test_the_bench_stands_after_a_reload_and_in_a_second_cell(notebook: Notebook
     # behind a panel whose kernel was restarted is nobody to hear a click, and it says so
     notebook.restart_kernel()
     expect(bench).to_contain_text(
-        "The kernel was restarted. To go on, run the notebook's cells again up to this one, [2]."
+        "The kernel was restarted. To continue, run the notebook's cells again up to this one, [2]."
     )
     assert notebook.output(1).locator(KEPT).locator("visible=true").count() == 0
     assert notebook.output(2).locator(KEPT).locator("visible=true").count() == 0

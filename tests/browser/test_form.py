@@ -82,7 +82,7 @@ def test_values_faults_and_presets(notebook: NotebookPage) -> None:
     expect(nsim).to_have_attribute("aria-invalid", "true")
     expect(nsim).to_have_value("100x")  # what was typed stays
     expect(run).to_be_disabled()
-    expect(bench).to_contain_text("3 values to put right before Run.")
+    expect(bench).to_contain_text("3 invalid values. Fix them to enable Run.")
     notebook.screenshot("form-faults", of=bench)
     notebook.page.get_by_text("Presets", exact=True).click()
     button(bench, "Reset all").click()

@@ -41,7 +41,7 @@ def test_a_guess_is_drawn_or_typed_and_stands_beside_the_curve(notebook: Noteboo
     notebook.screenshot("guess", of=bench)
     button(bench, "Keep this guess").click()
     expect(button(bench, "Run")).to_be_enabled()
-    expect(bench.get_by_text("Kept for the next run; it may still be changed.")).to_be_visible()
+    expect(bench.get_by_text("Saved for the next run. You can still change it.")).to_be_visible()
 
     # changed by hand after all
     text.fill("0: 20, 20: 0.5")

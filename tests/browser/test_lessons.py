@@ -53,7 +53,7 @@ def test_07_a_csv_is_dropped_and_forecast(notebook: NotebookPage) -> None:
     named = "\n".join(["x1,x2,u1,u2", *(line.partition(",")[2] for line in lines)])
     drop(bench, carried(bench, "named.csv", named.encode()))
     expect(title).to_have_text("Data: named.csv")
-    expect(told).to_contain_text("named.csv: 1000 rows of X (2), U (2). The next runs take them.")
+    expect(told).to_contain_text("named.csv: 1000 rows of X (2), U (2). The next runs use this file.")
     expect(field(bench, "horizon")).to_have_value("20")
     notebook.screenshot("lesson-07-dropped", of=bench)
 

@@ -25,9 +25,9 @@ def test_a_file_is_dropped_previewed_and_trained_on(notebook: NotebookPage, tmp_
 
     # what the page does not send
     drop(bench, carried(bench, "large.csv", size=9_000_000))
-    expect(fault).to_have_text("⚠ large.csv has 9.0 MB; at most 8 MB are sent. Give its path instead.")
+    expect(fault).to_have_text("⚠ large.csv is too large (9.0 MB, at most 8 MB). Open it by its path instead.")
     drop(bench, carried(bench, "report.docx", b"PK"))
-    expect(fault).to_contain_text("⚠ report.docx cannot be read; give one of .csv, ")
+    expect(fault).to_contain_text("⚠ report.docx is not supported; use one of .csv, ")
     expect(title).to_have_text("Data: random_parameters")
 
     # what the kernel refuses
@@ -41,7 +41,7 @@ def test_a_file_is_dropped_previewed_and_trained_on(notebook: NotebookPage, tmp_
     # what it takes
     drop(bench, carried(bench, "points.mat", matrix()))
     expect(title).to_have_text("Data: points.mat")
-    expect(told).to_contain_text("points.mat: 50 rows of ap (2). The next runs take them.")
+    expect(told).to_contain_text("points.mat: 50 rows of ap (2). The next runs use this file.")
     button(bench, "Undo").click()
     expect(title).to_have_text("Data: random_parameters")
     drop(bench, carried(bench, "points.mat", matrix()))
@@ -60,7 +60,7 @@ def test_a_file_is_dropped_previewed_and_trained_on(notebook: NotebookPage, tmp_
     # by its path, with the keyboard
     path = tmp_path / "other.mat"
     path.write_bytes(matrix(60))
-    bench.get_by_label("or its path where the kernel runs").fill(str(path))
+    bench.get_by_label("or its path on the machine of the kernel").fill(str(path))
     notebook.page.keyboard.press("Enter")
     expect(told).to_contain_text("other.mat: 60 rows of ap (2)")
     expect(title).to_have_text("Data: other.mat")

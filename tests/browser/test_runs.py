@@ -46,14 +46,14 @@ def test_runs_are_sorted_compared_renamed_deleted_and_taken_away(notebook: Noteb
     expect(image).to_be_visible()
     assert fingerprint(image) != before
     notebook.screenshot("runs-overlaid", of=bench)
-    button(bench, "What is different").click()
+    button(bench, "Compare").click()
     expect(page).to_contain_text(re.compile(r"nsim.*100.*200", re.S))
     expect(tab(bench, "Details")).to_have_attribute("aria-selected", "true")
     notebook.screenshot("runs-compared", of=bench)
 
     # one ticked: a name and a note that no page takes for HTML
     tick(bench, "0001")
-    expect(button(bench, "What is different")).to_be_disabled()
+    expect(button(bench, "Compare")).to_be_disabled()
     button(bench, "Rename").click()
     bench.get_by_label("Rename of run 0001-random_parameters").fill(EVIL)
     notebook.page.keyboard.press("Enter")
@@ -73,8 +73,8 @@ def test_runs_are_sorted_compared_renamed_deleted_and_taken_away(notebook: Noteb
     button(bench, "Settings to form").click()
     expect(field(bench, "max_epochs")).to_have_value("20")
     button(bench, "Restore weights").click()
-    expect(bench).to_contain_text("The Problem holds the best weights of run 0001-random_parameters.")
-    button(bench, "Go on from its weights").click()
+    expect(bench).to_contain_text("The Problem now holds the best weights of run 0001-random_parameters.")
+    button(bench, "Start from its weights").click()
     expect(bench.get_by_label("start from")).to_have_value("0001-random_parameters")
 
     # away, and back

@@ -47,7 +47,7 @@ def test_a_dropped_file_is_the_next_runs_data_and_is_kept(lab: Lab, screen: Scre
     kept = list((tmp_path / "nmlab_runs" / ".data").rglob("*.*"))
     assert [path.name for path in kept] == ["Me-werte.csv"]
     assert kept[0].read_bytes() == points()
-    assert "Me-werte.csv: 40 rows of a (1), p (1). The next runs take them." in screen.message
+    assert "Me-werte.csv: 40 rows of a (1), p (1). The next runs use this file." in screen.message
     assert screen.panel.form["data"]["title"] == "Data: Me-werte.csv"
     assert {"horizon", "normalise", "dev_fraction"} <= {*screen.shown("data")}
     screen.edit("data", batch_size="8")
@@ -57,7 +57,7 @@ def test_a_dropped_file_is_the_next_runs_data_and_is_kept(lab: Lab, screen: Scre
     assert [each.id for each in lab.runs] == [run.id]
     assert isinstance(lab._session.data_setup_function, FileData)
     screen.send("settings", runs=[run.id])
-    assert "The form holds the settings" in screen.message
+    assert "The form now holds the settings" in screen.message
 
 
 def test_undo_takes_the_data_back_that_were_there_before(lab: Lab, screen: Screen) -> None:
@@ -94,7 +94,7 @@ def test_a_file_that_cannot_be_read_changes_nothing(lab: Lab, screen: Screen, tm
     drop(screen, "a.parquet", points())
     assert "its suffix .parquet means Parquet, but it is text" in screen.message
     drop(screen, "a.csv", b"a\n" + b"1\n" * (UPLOAD // 2))
-    assert "it has 8.0 MB; at most 8 MB are sent. Give its path instead" in screen.message
+    assert "its size is 8 MB; uploads are limited to 8 MB. Open it by its path instead" in screen.message
     assert screen.panel.form == before
     assert lab._session.data_setup_function is rosenbrock_data
     assert not (tmp_path / "nmlab_runs").exists()
@@ -106,7 +106,7 @@ def test_keys_that_the_problem_needs_are_named_with_the_remedy(screen: Screen) -
     content = points().replace(b"a,p", b"first,second")
     drop(screen, "a.csv", content)
     assert "40 rows of first (1), second (1)" in screen.message
-    assert "But the Problem reads a, p." in screen.message
+    assert "The Problem also needs a, p." in screen.message
     assert "columns={&#x27;a&#x27;: […], &#x27;p&#x27;: […]}))" in screen.message
 
 
@@ -133,7 +133,7 @@ def test_the_preview_shows_the_chosen_data_and_leaves_random_states_alone(lab: L
     values = np.arange(40.0)
     drop(screen, "a.csv", points(a=values))
     screen.send("preview")
-    assert "⚠ test: a reaches 16 above train&#x27;s 23" in screen.message
+    assert "⚠ test: a is up to 16 above train&#x27;s maximum of 23" in screen.message
     screen.edit("data", dev_fraction="0.5", test_fraction="0.5")
     screen.send("preview")
     assert "leave no rows for train" in screen.message

@@ -100,7 +100,7 @@ def test_what_is_typed_wrongly_is_said_without_a_traceback(
 
 @pytest.mark.parametrize("text", ["%nmlab runs", "%nmlab fit", "%nmlab code", f"%%data_setup\n{CORNERS}"])
 def test_without_a_lab_it_says_what_to_do(notebook: Cell, text: str) -> None:
-    with pytest.raises(UsageError, match=r"There is no Lab yet. Make one first: lab = nmlab.Lab\("):
+    with pytest.raises(UsageError, match=r"There is no Lab yet. Create one first: lab = nmlab.Lab\("):
         notebook(text)
 
 
@@ -326,7 +326,7 @@ def test_weights_can_be_kept(make: Callable[..., Lab], notebook: Cell, capsys: p
     lab.fit()
     trained = copy_weights(lab.problem)
     notebook(f"%%data_setup --lab a --keep-weights\n{CORNERS}")
-    assert "lab 'a': the next run uses corner_data and goes on from the weights" in capsys.readouterr().out
+    assert "lab 'a': the next run uses corner_data and starts from the weights" in capsys.readouterr().out
     start = torch.load(lab.fit().folder / "checkpoints" / "start.ckpt", weights_only=True)["state_dict"]
     assert all(torch.equal(value, start[f"problem.{name}"]) for name, value in trained.items())
     notebook("")["unbuilt"] = unbuilt = Lab(rosenbrock, rosenbrock_data, name="c")

@@ -66,7 +66,7 @@ def test_steps_with_numbers_to_read_and_numbers_to_sort_by(tmp_path: Path) -> No
     html = profile_html(run_with(tmp_path / "0001-a", seconds=2.0, steps=STEPS), "0001 <a>", True)
     assert "0001 &lt;a&gt;: 2 s of training" in html
     assert str(tmp_path / "0001-a" / "profile" / "report.txt") in html
-    assert "comes on top of the 100 %" in html
+    assert "is not part of the 100 %" in html
     ((head, forward, other, beside),) = Tables(html).texts
     assert head == ["step", "calls", "total s", "mean ms", "share"]
     assert forward[0].startswith("forward")
@@ -102,7 +102,7 @@ def test_functions_and_operators_have_tables_of_their_own(tmp_path: Path) -> Non
 
     short = traced | {"operators": [], "trace": None}
     html = profile_html(run_with(tmp_path / "4", "pytorch", **short), "4", True)
-    assert "No trace: it begins with the third step" in html
+    assert "No trace was written: tracing starts at the third step" in html
     assert "perfetto" not in html
 
 
@@ -121,7 +121,7 @@ def test_of_a_resumed_run_the_epochs_are_told(epochs: list[int], words: str, tmp
     ("profiler", "ended", "words"),
     [
         (None, True, "profiler='simple'"),
-        ("simple", False, "comes after the training"),
+        ("simple", False, "appears after training"),
         ("simple", True, "did not begin"),
     ],
 )

@@ -86,7 +86,7 @@ def test_a_page_that_was_loaded_after_its_end_is_told_so(tmp_path: Path) -> None
     board.open()
     tensorboard.stop()
     board.unreachable(["http://localhost:1/"])
-    assert "has ended" in widget.seen[-1]["html"]
+    assert "has stopped" in widget.seen[-1]["html"]
     assert "http://localhost:1/" not in widget.seen[-1]["html"]
 
 

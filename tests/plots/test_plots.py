@@ -36,7 +36,7 @@ from nmlab.plots import (
     thin,
 )
 from nmlab.plots.axes import plain
-from nmlab.plots.words import elide, number, tick_labels, width_of
+from nmlab.plots.words import elide, tick_labels, width_of
 from nmlab.runs import Run, RunStore
 from tests.helpers.processes import fresh
 
@@ -345,7 +345,7 @@ def test_panels_stand_side_by_side_as_the_width_allows(run_of: Make, width: int,
 def test_before_the_first_epoch_there_are_no_terms(run_of: Make) -> None:
     for run in (None, run_of(), run_of(train_loss=[1.0])):
         figure, size = terms(run)
-        assert (words_of(figure), figure.axes) == (["The terms appear with the first epoch."], [])
+        assert (words_of(figure), figure.axes) == (["Terms appear after the first epoch."], [])
         assert size[1] < 60
 
 
@@ -519,16 +519,6 @@ print("matplotlib.pyplot" in sys.modules)
 # --- words ---
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(0.0, "0"), (0.5, "0.5"), (-2.0, "−2"), (0.012345, "0.0123"), (12345.0, "12345"), (99999.7, "100000"),
-     (123456.0, "1.23×10⁵"), (1e-7, "10⁻⁷"), (4.5e-7, "4.5×10⁻⁷"), (-1e20, "−10²⁰"), (inf, "∞"), (-inf, "−∞"),
-     (nan, "not a number")],
-)  # fmt: skip
-def test_numbers_are_short(value: float, text: str) -> None:
-    assert number(value) == text
-
-
 @given(st.floats(1e-12, 1e12), st.integers(1, 9))
 def test_numbers_at_an_axis_are_told_apart(start: float, steps: int) -> None:
     values = [float(f"{start * (1 + step / 1000):.6g}") for step in range(steps)]
@@ -559,7 +549,7 @@ def test_a_picture_in_a_sentence(run_of: Make, run: Run) -> None:
     rising = run_of(dev_loss=[1.0, 1.0, 1.1, 1.2])
     assert ", rising;" in alt_text(rising)
     assert ", level;" in alt_text(run_of(dev_loss=[1.0] * 9))
-    assert alt_text(run_of()) == "No epoch has ended yet."
+    assert alt_text(run_of()) == "No epoch has finished yet."
     assert alt_text(run_of(dev_loss=[1.0]), "rate") == "The learning rate was not recorded."
     several = alt_text([run, rising] * 4)
     assert several.startswith(f"dev loss of 8 runs by epoch. {int(run.id[:4])} r: 3 after 3 epochs; ")

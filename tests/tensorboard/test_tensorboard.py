@@ -144,7 +144,7 @@ def test_one_that_dies_without_a_word_has_its_cause_guessed(
     program.write_text("#!/bin/sh\nexit 1\n")
     program.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(program))
-    with pytest.raises(nmlab.TensorBoardError, match=f"is there space in {re.escape(tempfile.gettempdir())}"):
+    with pytest.raises(nmlab.TensorBoardError, match=f"there is free space in {re.escape(tempfile.gettempdir())}"):
         _ = tensorboard.serve(folder).port
 
 

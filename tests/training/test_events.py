@@ -369,7 +369,7 @@ def test_a_full_disk_is_told_once_and_ends_the_events_alone(tmp_path: Path) -> N
         writer.add(epoch, {"dev_loss": 1.0}, best=True)
     writer.add_view(png(), 4, last=True)
     writer.close()
-    assert told == ["The TensorBoard events of this run end here: OSError: [Errno 28] No space left on device"]
+    assert told == ["Writing of TensorBoard events stopped: OSError: [Errno 28] No space left on device"]
     assert read(tmp_path)["loss/dev"] == [(0, 1.0)]
 
 
@@ -386,7 +386,7 @@ def test_a_fit_goes_on_where_events_or_the_problems_picture_fail(
     monkeypatch.setattr("nmlab.training.events.writer.RecordWriter", fail)
     run = nmlab.fit(rosenbrock(), rosenbrock_data, TrainerOptions(max_epochs=2), runs_dir=runs_dir)
     assert (run.status, run.epochs) == ("finished", 2)
-    assert run.log_path.read_text().count("TensorBoard events of this run end here: RuntimeError: not today") == 1
+    assert run.log_path.read_text().count("Writing of TensorBoard events stopped: RuntimeError: not today") == 1
 
 
 class BreaksInEpoch3(Callback):

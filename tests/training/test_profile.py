@@ -455,7 +455,7 @@ def test_a_profile_that_cannot_be_kept_is_a_warning(runs_dir: Path, monkeypatch:
         raise OSError("No space left on device")
 
     monkeypatch.setattr(RunWriter, "keep_profile", full)
-    with pytest.warns(UserWarning, match="could not be kept: OSError: No space left"):
+    with pytest.warns(UserWarning, match="could not be saved: OSError: No space left"):
         run = fitted(runs_dir, "simple")
     assert run.status == "finished"
     assert run.profile is None

@@ -81,7 +81,7 @@ def lightnings(name: str) -> list[str]:
 def test_other_numbers_of_arguments_are_an_error_that_says_what_is_right(extra: int, name: str) -> None:
     most = max(len(lightnings(name)), 0)
     wrong = made(f"(self, {', '.join(f'a{i}' for i in range(most + extra))})")
-    with pytest.raises(FieldError, match=rf"right is {name}\(self") as caught:
+    with pytest.raises(FieldError, match=rf"expected {name}\(self") as caught:
         customs_of(hooks={name: wrong})
     if name == "on_train_batch_end":
         assert "(self, outputs, batch, batch_idx) or on_train_batch_end(self, batch, batch_idx)" in str(caught.value)

@@ -60,7 +60,7 @@ function makeBoard(model, send, dark) {
     words.innerHTML = now.html || "";
     if (now.phase !== "serving" || (await isAlone(model))) return; // a saved page's port may be anyone's by now
     if (of !== shown) return;
-    setText(words, "Looking for the way to it…");
+    setText(words, "Connecting…");
     const tried = addresses(now.port);
     let address = null;
     for (const each of tried) if (address === null && (await answers(each, now.key))) address = each;
@@ -82,7 +82,7 @@ function makeBoard(model, send, dark) {
       if (missed < 2 || of !== shown) return;
       leave();
       shown = of;
-      words.textContent = "TensorBoard has ended, with its kernel or by itself. Open it again to go on.";
+      words.textContent = "TensorBoard has stopped. Open it again to continue.";
     }, WATCH);
   }
 

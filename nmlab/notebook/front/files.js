@@ -10,13 +10,13 @@ function makeFiles(model, prefix, send, bench) {
   const path = h("input", { type: "text", id: `${prefix}path`, placeholder: "path", autocomplete: "off", spellcheck: "false" });
   const open = formOf(
     () => { if (path.value.trim()) ask({ do: "take file", path: path.value.trim() }); },
-    h("label", { for: `${prefix}path` }, "or its path where the kernel runs "), path, h("button", { type: "submit" }, "Open"),
+    h("label", { for: `${prefix}path` }, "or its path on the machine of the kernel "), path, h("button", { type: "submit" }, "Open"),
   );
   const preview = button("Preview", () => ask({ do: "preview" }), { title: "Shapes, ranges and samples of the chosen data" });
   const root = h(
     "details", { class: "nm-files" }, h("summary", {}, "Data file and preview"),
     h("div", { class: "nm-row" }, preview, h("label", { for: `${prefix}file` }, `File, at most ${size} `), choose, open),
-    h("p", { class: "nm-help" }, "CSV, MAT, Parquet or HDF5; it may be dropped anywhere on the bench."), fault,
+    h("p", { class: "nm-help" }, "CSV, MAT, Parquet or HDF5. A file can also be dropped anywhere on the bench."), fault,
   );
 
   function tell(text) {
@@ -31,9 +31,9 @@ function makeFiles(model, prefix, send, bench) {
   async function take(files) {
     if (files.length === 0) return;
     const file = files[0], name = file.name.toLowerCase();
-    if (files.length > 1) tell("⚠ Give one file at a time.");
-    else if (!endings.some((ending) => name.endsWith(ending))) tell(`⚠ ${file.name} cannot be read; give one of ${endings.join(", ")}.`);
-    else if (file.size > most) tell(`⚠ ${file.name} has ${(file.size / 1e6).toFixed(1)} MB; at most ${size} are sent. Give its path instead.`);
+    if (files.length > 1) tell("⚠ Only one file can be used at a time.");
+    else if (!endings.some((ending) => name.endsWith(ending))) tell(`⚠ ${file.name} is not supported; use one of ${endings.join(", ")}.`);
+    else if (file.size > most) tell(`⚠ ${file.name} is too large (${(file.size / 1e6).toFixed(1)} MB, at most ${size}). Open it by its path instead.`);
     else {
       try {
         ask({ do: "take file", name: file.name }, [await file.arrayBuffer()]);

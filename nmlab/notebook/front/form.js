@@ -6,7 +6,7 @@ function makeForm(which, spec, prefix, send) {
   const folded = fields.filter((_, place) => !spec.fields[place].first);
   const summary = h("summary", {});
   const details = folded.length ? h("details", {}, summary, folded.map((field) => field.root)) : null;
-  const nothing = fields.length ? null : h("p", { class: "nm-soft" }, "nothing to choose");
+  const nothing = fields.length ? null : h("p", { class: "nm-soft" }, "No parameters");
   const root = h(
     "fieldset", { class: "nm-form" }, h("legend", {}, spec.title), nothing, first.map((field) => field.root), details,
   );
@@ -22,7 +22,7 @@ function makeForm(which, spec, prefix, send) {
     const wrong = names.filter((name) => state.faults[name]).length;
     const told = [`${names.length} more options`];
     if (changed) told.push(`${changed} changed`);
-    if (wrong) told.push(`⚠ ${wrong} to put right`);
+    if (wrong) told.push(`⚠ ${wrong} invalid`);
     setText(summary, told.join(" · "));
     if (wrong) details.open = true;
   }
@@ -36,7 +36,7 @@ function makeField(which, field, id, send) {
   const input = INPUTS[field.kind](field, { id, disabled: off, "aria-describedby": about }, enter);
   const slider = field.kind === "slider" ? makeSlider(field, `${id}-label`, off, enter) : null;
   const reset = button(`↺ ${field.default_text}`, () => send({ do: "reset", form: which, name: field.name }), {
-    class: "nm-reset", "aria-describedby": `${id}-label`, hidden: true, title: "Changed; back to its default",
+    class: "nm-reset", "aria-describedby": `${id}-label`, hidden: true, title: "Reset to the default",
   });
   const lock = field.locked ? h("span", { class: "nm-lock" }, "locked") : null;
   const parts = field.label.split(/(?<=_)/).flatMap((part) => [part, h("wbr")]); // a long name breaks there

@@ -92,7 +92,7 @@ function makeGuess(model, prefix, send) {
     root.hidden = !open;
     if (!open) return;
     if (opens || kept) text.value = kept;
-    setText(told, kept ? "Kept for the next run; it may still be changed." : "Draw it with the pointer, or type a final loss, or points epoch: loss.");
+    setText(told, kept ? "Saved for the next run. You can still change it." : "Draw a curve, or type a final loss or points of the form epoch: loss.");
     skip.hidden = Boolean(kept);
     drawGrid();
     drawCurve();

@@ -48,14 +48,14 @@ function watchKernel(model, running, tell) {
 // What a reader should know and do in a state that `watchKernel` tells of; `run` is the id of a run that was going on.
 function kernelWords(state, run, el) {
   if (state === "away") {
-    return `The connection to the kernel is lost.${run ? ` Run ${run} goes on.` : ""} The panel works again as soon as the connection is back.`;
+    return `The connection to the kernel was lost.${run ? ` Run ${run} continues.` : ""} The bench works again once the connection is restored.`;
   }
   const prompt = el.closest(".jp-Cell")?.querySelector(".jp-InputPrompt")?.textContent.replace(":", "").trim();
   const cell = /^\[\d+\]$/.test(prompt || "") ? `this one, ${prompt}` : "this one";
   const again = `run the notebook's cells again up to ${cell}.`;
   if (state === "silent") return `The kernel has sent nothing for ${SILENCE / 1000} s. If it was restarted, ${again}`;
-  const ended = run ? ` This ended run ${run}: its epochs so far and its best weights are kept.` : "";
-  return `The kernel ${state}.${ended} To go on, ${again}`;
+  const ended = run ? ` This ended run ${run}. Its epochs so far and its best weights are saved.` : "";
+  return `The kernel ${state}.${ended} To continue, ${again}`;
 }
 
 // Puts what a saved notebook keeps into the notebook's outputs. JupyterLab does this by itself, but not for outputs that

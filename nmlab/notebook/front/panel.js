@@ -144,7 +144,7 @@ function render({ model, el }) {
   };
 }
 
-const UNHEARD = "No answer yet: the kernel is busy with a cell, or was restarted.";
+const UNHEARD = "No response yet. The kernel is running a cell, or was restarted.";
 
 function makeControls(model, prefix, send) {
   let pressed = null; // shown as heard until Python says what came of it
@@ -162,7 +162,7 @@ function makeControls(model, prefix, send) {
     pause: button("Pause", press("pause"), { "data-key": "pause" }),
     step: button("Step one epoch", press("step"), { "data-key": "step" }),
     stop: button("Stop", press("stop"), { "data-key": "stop" }),
-    "find lr": button("Find lr", press("find lr"), { "data-key": "find lr", title: "Try learning rates on a few steps" }),
+    "find lr": button("Find lr", press("find lr"), { "data-key": "find lr", title: "Try learning rates for a few steps each" }),
   };
   const start = h("select", { id: `${prefix}start`, onchange: () => send({ do: "from", runs: start.value ? [start.value] : [] }) });
   const hint = h("span", { class: "nm-hint" });
@@ -228,7 +228,7 @@ function makePresets(model, prefix, send) {
     if (name.value.trim()) send({ do: "save preset", name: name.value.trim() });
     name.value = "";
   }, name, save);
-  const reset = button("Reset all", () => send({ do: "reset" }), { title: "All fields back to their defaults" });
+  const reset = button("Reset all", () => send({ do: "reset" }), { title: "Reset all fields to their defaults" });
   const known = h("span", { class: "nm-row" }, names, load, remove);
   const root = h("details", { class: "nm-presets" }, h("summary", {}, "Presets"), h("div", { class: "nm-row" }, known, saving, reset));
   function show() {

@@ -41,8 +41,8 @@ function makeRuns(model, prefix, send, openBoard) {
   );
   const scroll = h("div", { class: "nm-table", tabindex: "0", role: "region", "aria-label": "Table of runs" }, table);
   const actions = makeActions(model, send, ticked);
-  const exports = button("Export all", () => send({ do: "export" }), { title: "A zip of all runs, code and figures" });
-  const board = button("TensorBoard", () => openBoard(ticked()), { title: "TensorBoard below, of the ticked runs or of all" });
+  const exports = button("Export all", () => send({ do: "export" }), { title: "Save all runs, code and figures as a ZIP file" });
+  const board = button("TensorBoard", () => openBoard(ticked()), { title: "Show the ticked runs, or all runs, in TensorBoard" });
   const bar = h("div", { class: "nm-row" }, h("h3", {}, "Runs"), filter, count, h("span", { class: "nm-gap" }), board, exports);
   const root = h("section", { class: "nm-runs", "aria-label": "Runs" }, bar, actions.root, scroll);
 
@@ -109,7 +109,7 @@ function makeRuns(model, prefix, send, openBoard) {
     const cells = COLUMNS.map(([title, shown]) => {
       const text = going && NUMBERS.has(title) ? "" : shown(run);
       if (title === "run") {
-        const best = run.is_best ? h("span", { class: "nm-best", title: "best of the runs it can be compared with" }, "★", h("span", { class: "nm-hidden" }, " best")) : null;
+        const best = run.is_best ? h("span", { class: "nm-best", title: "Best of the comparable runs" }, "★", h("span", { class: "nm-hidden" }, " best")) : null;
         return h("th", { scope: "row" }, h("label", { for: id }, text), " ", best);
       }
       if (title === "status") {
@@ -137,12 +137,12 @@ function makeRuns(model, prefix, send, openBoard) {
 // What can be done with the ticked runs: [label, for how many, message]; `ask` wants a word first.
 const ACTIONS = [
   ["Settings to form", 1, "settings", "Copy this run's settings to the form"],
-  ["Go on from its weights", 1, "from", "The next runs start from this run's best weights"],
+  ["Start from its weights", 1, "from", "The next runs start from this run's best weights"],
   ["Restore weights", 1, "restore", "Put this run's best weights into the Problem now"],
   ["Rename", 1, "rename", "Give this run another name"],
   ["Note", 1, "note", "Write a note to this run"],
-  ["What is different", 2, "compare", "Compare the settings and results of two runs"],
-  ["Delete", Infinity, "delete", "Move to the trash, from which it can be brought back"],
+  ["Compare", 2, "compare", "Compare the settings and results of two runs"],
+  ["Delete", Infinity, "delete", "Move to the trash (can be undone)"],
 ];
 const ALTERS = new Set(["restore"]); // what would disturb a run that goes
 
@@ -156,7 +156,7 @@ function makeActions(model, send, ticked) {
     return button(label, press, { title, "data-key": `do-${what}` });
   });
   const remove = buttons[ACTIONS.findIndex(([, , what]) => what === "delete")];
-  const undo = button("Undo", () => send({ do: "undo" }), { "data-key": "do-undo", title: "Bring the deleted runs back" });
+  const undo = button("Undo", () => send({ do: "undo" }), { "data-key": "do-undo", title: "Restore the deleted runs" });
   undo.addEventListener("click", (event) => { if (event.detail > 1) event.stopImmediatePropagation(); }, true); // of a double click on Delete
   const told = h("span", { role: "status" });
   let leaves = false; // whether Delete was pressed and takes the focus along to Undo
@@ -184,7 +184,7 @@ function makeActions(model, send, ticked) {
     const undoing = document.activeElement === undo;
     setText(told, deleted ? message.text : "");
     undo.hidden = !deleted;
-    setText(hint, runs.length === 0 && !deleted ? "Tick runs to overlay their curves, compare and restore them." : `${runs.length} ticked:`);
+    setText(hint, runs.length === 0 && !deleted ? "Tick runs to overlay their curves, compare or restore them." : `${runs.length} ticked:`);
     buttons.forEach((node, place) => {
       const [, count, what] = ACTIONS[place];
       node.disabled = !(count === Infinity ? runs.length >= 1 : runs.length === count) || (busy && ALTERS.has(what));

@@ -4,7 +4,7 @@ const ZOOMS = [["", "all epochs"], ["half", "last half"], ["tenth", "last tenth"
 
 function makeStage(model, prefix, send) {
   const panel = h("div", { class: "nm-page", role: "tabpanel", id: `${prefix}page`, tabindex: "0" });
-  const tablist = h("div", { class: "nm-tabs", role: "tablist", "aria-label": "What is shown of the run" });
+  const tablist = h("div", { class: "nm-tabs", role: "tablist", "aria-label": "Views of the run" });
   const image = h("img", { alt: "", hidden: true });
   const words = h("div", { class: "nm-page-words" });
   panel.append(words, image);
@@ -15,7 +15,7 @@ function makeStage(model, prefix, send) {
   );
   const scales = h("div", { class: "nm-scales" }, h("label", { for: `${prefix}log` }, log, " log scale"), zoom);
   const copy = button("Copy", () => copyText(words.querySelector("pre"), copy), { title: "Copy the code" });
-  const file = button("Download", () => send({ do: "log file" }), { title: "The whole log as a file" });
+  const file = button("Download", () => send({ do: "log file" }), { title: "Download the whole log" });
   const bar = h("div", { class: "nm-tabbar" }, tablist, scales, copy, file);
   const root = h("section", { class: "nm-stage", "aria-label": "Run" }, bar, panel);
   let tabs = [];

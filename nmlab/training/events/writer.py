@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import os
 import socket
-import struct
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -24,6 +23,7 @@ from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE, STATUS_SUCCESS
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
 from tensorboard.summary.writer.record_writer import RecordWriter
 
+from nmlab.plots.picture import png_size
 from nmlab.training.events.earlier import BEST, PROBLEM, TEST_LOSS, kept_records
 from nmlab.training.events.hparams import Hyperparameter
 
@@ -141,7 +141,7 @@ class EventWriter:
         except Exception as error:
             file, self._file = self._file, None
             with suppress(Exception):  # the telling is not worth a fit either
-                self._tell(f"The TensorBoard events of this run end here: {type(error).__name__}: {error}")
+                self._tell(f"Writing of TensorBoard events stopped: {type(error).__name__}: {error}")
             with suppress(Exception):
                 if file is not None:
                     file.close()
@@ -157,7 +157,7 @@ class EventWriter:
 
     def _put_picture(self, tag: str, png: bytes, epoch: int) -> None:
         with self._guarded():
-            width, height = struct.unpack(">II", png[16:24])  # as a PNG file begins
+            width, height = png_size(png)
             image = Summary.Image(width=width, height=height, colorspace=4, encoded_image_string=png)
             self._put(epoch, summary=Summary(value=[Summary.Value(tag=tag, image=image)]))
             if self._file is not None:

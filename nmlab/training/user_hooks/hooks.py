@@ -166,7 +166,7 @@ def _hook(name: str, function: Any, shown: str | None = None) -> Hook | str:
     forms = _forms(name)
     right = " or ".join(dict.fromkeys(f"{shown or name}({', '.join(('self', *form))})" for form in forms))
     if not callable(function):
-        return f"{function!r} is no function; give {right}"
+        return f"{function!r} is not a function; give {right}"
     try:
         signature = inspect.signature(function)
     except ValueError:  # built in, without one
@@ -179,7 +179,7 @@ def _hook(name: str, function: Any, shown: str | None = None) -> Hook | str:
         most = max(most, *map(len, forms))
     fitting = [form for form in forms if needed <= len(form) <= most]
     if not fitting or any(p.kind is p.KEYWORD_ONLY and p.default is p.empty for p in parameters):
-        return f"it is called as {getattr(function, '__name__', name)}{signature}; right is {right}"
+        return f"it is called as {getattr(function, '__name__', name)}{signature}; expected {right}"
     names = tuple(p.name for p in positional[1:])
     exact = [form for form in fitting if form == names]
     # a default of the user's own, as in step(model, batch, weight=0.1), is not Lightning's to fill

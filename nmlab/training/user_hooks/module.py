@@ -227,7 +227,7 @@ class HookedModule(ProblemModule):
             raise FieldError({hook.name: self._no_loss(split, result)})
         loss = torch.as_tensor(loss, device=self.device)
         if loss.numel() != 1:
-            fault = f"it returned a loss of shape {tuple(loss.shape)}; return a single number (its mean, say)"
+            fault = f"it returned a loss of shape {tuple(loss.shape)}; return a single number, such as its mean"
             raise FieldError({hook.name: fault})
         if split == "train" and self.automatic_optimization and not loss.requires_grad:
             fault = "it returned a loss without a gradient; return it as computed, not as a float or detached"
@@ -275,7 +275,7 @@ class HookedModule(ProblemModule):
             key = next((key for key in (keys.get(rest), metric, f"{name}_{rest}") if key in output), None)
             if key is None:
                 there = ", ".join(f"{split}_{known}" for known in keys)
-                faults[f"{split}_metric"] = f"{metric!r} is nothing that the Problem gives; there are: {there}"
+                faults[f"{split}_metric"] = f"{metric!r} is not an output of the Problem; the outputs are: {there}"
             else:
                 setattr(self, f"{split}_metric", key)
         if faults:
