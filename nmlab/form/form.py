@@ -280,7 +280,7 @@ def _refuse_unfit(
             faults[name] = fault
     for name in hidden:
         if name in known and start[name] is REQUIRED:
-            faults[name] = f"hidden, but without a value; give {expected(known[name])}"
+            faults[name] = f"hidden, but it has no value; give {expected(known[name])}"
     if faults:
         raise FieldError(faults, "These fields cannot be locked or hidden")
 
