@@ -247,7 +247,7 @@ def _described_numbers(container: type, arguments: tuple[Any, ...]) -> dict[str,
 
 
 def _with_metadata(keywords: dict[str, Any], metadata: Iterable[Any]) -> dict[str, Any]:
-    """Add what Annotated holds beside the type to the keywords; bounds on a container apply to each item."""
+    """Add the metadata in Annotated to the keywords; bounds on a container apply to each item."""
     for note in metadata:
         if isinstance(note, FieldInfo):
             keywords = _with_metadata(keywords, note.metadata) | (

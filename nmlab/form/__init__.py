@@ -1,4 +1,4 @@
-"""What a form shows and reads, without a screen of its own.
+"""The model of a form, independent of any user interface.
 
 Values as text and back (`showing`), the `stops` of sliders, one field with its value and fault (`entry`), the `Form`.
 

@@ -1,4 +1,4 @@
-"""One field of a form: what it shows, the value that this stands for, and its fault, judged once an edit."""
+"""One field of a form: what it shows, its value, and its fault, which is determined once per edit."""
 
 from __future__ import annotations
 
@@ -12,12 +12,29 @@ from nmlab.runtime.text import exact_number
 
 
 class Entry:
-    """One field with what is entered.
+    """One field with its current input.
 
-    `shown`, `value`, `fault` and `changed` (from what `reset` brings) are settled once, by `set` or `enter`.
+    Parameters
+    ----------
+    field : Field
+        The field.
+    value : Any
+        Initial value, which `reset` restores; REQUIRED for none.
+    locked : bool, default False
+        Whether the user can see the value but not change it.
+    hidden : bool, default False
+        Whether the user cannot see the field.
 
-    Parameters: `field`; `value`, the first one, to which `reset` goes back, or REQUIRED for nothing; `locked` and
-    `hidden`, whether a user can only see it, or not even that.
+    Attributes
+    ----------
+    shown : str or bool
+        What a screen shows.
+    value : Any
+        The value that `shown` stands for.
+    fault : str or None
+        What is wrong with the value.
+    changed : bool
+        Whether the value differs from the initial one.
     """
 
     def __init__(self, field: Field, value: Any, *, locked: bool = False, hidden: bool = False) -> None:
@@ -30,36 +47,36 @@ class Entry:
 
     @property
     def fixed(self) -> bool:
-        """Whether the value stays, whatever happens on screen."""
+        """Whether the user cannot change the value."""
         return self.locked or self.hidden
 
     def set(self, value: Any) -> None:
-        """Show a value; one that only code can make gets a label of its own."""
+        """Set a value; one that only code can make gets its own label."""
         shown = show(self.field, value)
         if shown is None:
             shown = free_label(f"{_code_name(value)} (given in code)", options_of(self.field))
             self._in_code = {shown: value}
-        given = read(self.field, shown) if value is REQUIRED else value  # such as the choice that stands on screen
-        defaults = [each for each in (self._home.default, self.field.default) if each is not REQUIRED]
-        known = [(shown, given), *((show(self.field, default), default) for default in defaults)]
+        current = read(self.field, shown) if value is REQUIRED else value  # such as the choice that is selected
+        defaults = [default for default in (self._home.default, self.field.default) if default is not REQUIRED]
+        known = [(shown, current), *((show(self.field, default), default) for default in defaults)]
         self._known = [*known, *self._in_code.items()]
-        self._judge(shown)
+        self._update(shown)
 
     def enter(self, shown: Any) -> None:
-        """Take what a user typed, chose or ticked."""
-        self._judge(shown)
+        """Set what a user typed, chose or ticked."""
+        self._update(shown)
 
     def reset(self) -> None:
-        """Go back to the first value; a field that began empty becomes empty."""
+        """Restore the initial value; a field that was empty at first becomes empty."""
         self.set(self._home.default)
 
     def clear(self) -> None:
-        """Go to the field's own default, whatever the first value was; a value that only code can make stays."""
+        """Set the field's own default, whatever the initial value was; a value that only code can make stays."""
         self.set(self._home.default if self.field.kind == "any" else self.field.default)
 
-    def _judge(self, shown: Any) -> None:
+    def _update(self, shown: Any) -> None:
         self.shown: Shown = shown
-        # What a value was written as stands for that very value: nothing is lost by writing it and reading it again.
+        # The text of a known value stands for that same object, so that conversion to text and back loses nothing.
         matching = [value for text, value in self._known if text == shown]
         self.value: Any = matching[0] if matching else read(self.field, shown)
         self.fault = self._fault()
@@ -70,7 +87,7 @@ class Entry:
             return f"no widget can make this value; give it in data_kwargs={{'{self.field.name}': …}} or choices"
         if self.value is REQUIRED:
             return f"missing; give {expected(self.field)}"
-        # the function's own default and what code gave are as they are
+        # the function's own default and values given in code are not checked
         if self.value is self.field.default or self.value is self._home.default or self.shown in self._in_code:
             return None
         return fault_of(self.field, self.value)
@@ -82,17 +99,17 @@ class Entry:
 
     @property
     def given(self) -> Any:
-        """The first value where it was not the field's own default; else REQUIRED."""
+        """The initial value if it is not the field's own default; otherwise REQUIRED."""
         home = self._home.default
         return REQUIRED if is_default(self.field, home) else home
 
     @property
     def chosen(self) -> bool:
-        """Whether the entry holds a value that somebody chose: a user, or code that gave the first one."""
+        """Whether a user, or the code that gave the initial value, chose the value."""
         return self.value is not REQUIRED and (self.changed or not is_default(self.field, self.value))
 
     def describe(self) -> dict[str, Any]:
-        """Return what a screen needs to know of the field; see `Form.describe`."""
+        """Return the description of the field for a screen; see `Form.describe`."""
         field, texts = self.field, stops(self.field)
         kind = "slider" if texts else face(field)
         return {

@@ -1,4 +1,4 @@
-"""The form's model: fields with what is entered in each, for any screen to draw and for code to read."""
+"""The model of a form: fields with their current input, for any screen to draw and for code to read."""
 
 from __future__ import annotations
 
@@ -18,24 +18,42 @@ Values = dict[str, Any]
 
 
 class Form:
-    """Fields and what is entered in them.
+    """Fields and their current input.
 
     A screen draws `describe()`, sends each edit to `enter`, and shows `state()`; all three are JSON.
 
     Parameters
     ----------
-    fields : what may be entered
-    values : shown first, by name, in place of the fields' own defaults, and what `reset` goes back to; the caller has
-        checked them
-    title : a heading
-    first : names that are not folded away; default: all
-    lock : values that can be seen and not changed, by name
-    hide : names that are not shown; their values stay as given. Names that are no fields are left out
+    fields : iterable of Field
+        The fields.
+    values : mapping
+        Initial values by name, in place of the fields' own defaults, which `reset` restores. They must be valid.
+    title : str
+        Title of the form.
+    first : iterable of str, optional
+        Names of the fields that are always visible; the others are collapsed. Default: all.
+    lock : mapping, optional
+        Values by name that are shown but cannot be changed.
+    hide : iterable of str, default ()
+        Names of fields that are not shown and keep their values. Unknown names are ignored.
 
     Raises
     ------
     FieldError
-        Where `lock` names no field, a locked value does not fit, or a hidden field has no value; all at once.
+        If `lock` has an unknown name, a locked value is not valid, or a hidden field has no value; the error reports
+        all faults.
+
+    Examples
+    --------
+    >>> from nmlab.fields import Field
+    >>> from nmlab.form import Form
+    >>> form = Form([Field("nsim", "integer", default=100, minimum=1)], {}, title="Data")
+    >>> form.enter("nsim", "0")
+    >>> form.faults
+    {'nsim': '0 is too small; give an integer >= 1'}
+    >>> form.enter("nsim", "500")
+    >>> form.values
+    {'nsim': 500}
     """
 
     def __init__(
@@ -62,11 +80,15 @@ class Form:
     # --- for a screen ---
 
     def describe(self) -> dict[str, Any]:
-        """Return the form without its values, as JSON: 'title', and 'fields' with these keys.
+        """Return the form without its values, as JSON.
 
-        'kind' is 'text', 'slider' (text, and beside it a slider that stops at each text of 'stops'), 'choice' (one of
-        'options'), 'boolean' or 'code' (a value that can only be seen). 'expects' says what may be entered, 'first'
-        that the field is not folded away; the others are what their names say. `set` may add an option.
+        Returns
+        -------
+        dict
+            'title', and 'fields', a list with one dict per field. Its 'kind' is 'text', 'slider' (text, and a slider
+            with the positions 'stops'), 'choice' (one of 'options', to which `set` may add), 'boolean' or 'code' (a
+            value that can only be seen). 'expects' is a text about valid input, and 'first' says whether the field is
+            always visible.
         """
         shown = self._shown_entries()
         return {
@@ -78,7 +100,7 @@ class Form:
         }
 
     def state(self) -> dict[str, Any]:
-        """Return what is shown, as JSON: 'shown', 'faults' and 'changed' (from the first value), each by name."""
+        """Return the current state as JSON: 'shown', 'faults' and 'changed' (from the initial value), each by name."""
         entries = self._shown_entries()
         return {
             "shown": {name: entry.shown for name, entry in entries.items()},
@@ -90,10 +112,19 @@ class Form:
         return {name: entry for name, entry in self._entries.items() if not entry.hidden}
 
     def enter(self, name: str, shown: Any) -> None:
-        """Take what a user entered: text, a label, True or False; it may be wrong, which `faults` tell.
+        """Set what a user entered. Input that is not valid is kept, and shows in `faults`.
 
-        A name that is no field (any more) is left out, as an edit may arrive after its field is gone. Raises
-        FieldError where the field is locked or takes no value on screen.
+        Parameters
+        ----------
+        name : str
+            Name of the field. An unknown name is ignored, as an edit may arrive after its field was removed.
+        shown : str or bool
+            Text, a label, True or False.
+
+        Raises
+        ------
+        FieldError
+            If the field is locked, or its value can be given only in code.
         """
         entry = self._entries.get(name)
         if entry is None or entry.hidden:
@@ -105,29 +136,29 @@ class Form:
         entry.enter(shown)
 
     def reset(self, name: str | None = None) -> None:
-        """Go back to what the form began with, for one field or for all (None); locked and hidden values stay."""
+        """Restore the initial value of one field, or of all (None); locked and hidden values stay."""
         for entry in self._entries.values() if name is None else self._open(name):
             if not entry.fixed:
                 entry.reset()
 
     def reset_all(self) -> Callable[[], None]:
-        """Go back to what the form began with; returns what takes this back."""
+        """Restore all initial values, and return a function that undoes this."""
         before = {name: (entry.shown, entry.value) for name, entry in self._entries.items() if entry.changed}
 
         def back() -> None:
             for name, (shown, value) in before.items():
                 for entry in self._open(name):
                     entry.set(value)
-                    if entry.shown != shown:  # it was wrong, or not written as nmlab writes it
+                    if entry.shown != shown:  # it was not valid, or not in nmlab's notation
                         entry.enter(shown)
 
         self.reset()
         return back
 
     def clear(self) -> None:
-        """Go to all fields' own defaults; a field without one becomes empty.
+        """Set all fields to their own defaults; a field without one becomes empty.
 
-        Locked and hidden values stay, and those that only code can give go back to what the form began with.
+        Locked and hidden values stay, and values that only code can make return to their initial value.
         """
         for entry in self._entries.values():
             if not entry.fixed:
@@ -141,46 +172,56 @@ class Form:
 
     @property
     def values(self) -> Values:
-        """What is entered, by name, without fields that hold nothing."""
+        """Current values by name, without empty fields."""
         return {name: entry.value for name, entry in self._entries.items() if entry.value is not REQUIRED}
 
     @property
     def given(self) -> Values:
-        """What the form began with, where this was not the field's own default."""
+        """Initial values by name, without those that were their field's own default."""
         return {name: entry.given for name, entry in self._entries.items() if entry.given is not REQUIRED}
 
     @property
     def changed(self) -> Values:
-        """The values that are not what the form began with."""
+        """Valid values by name that differ from the initial ones."""
         return {name: entry.value for name, entry in self._entries.items() if entry.changed and not entry.fault}
 
     @property
     def chosen(self) -> Values:
-        """The values that are not their field's own defaults, or not what the form began with."""
+        """Values by name that differ from their field's own default or from the initial value."""
         return {name: entry.value for name, entry in self._entries.items() if entry.chosen}
 
     @property
     def faults(self) -> dict[str, str]:
-        """What is wrong, by name; {} where all is well."""
+        """What is wrong, by name; {} if all values are valid."""
         return {name: entry.fault for name, entry in self._entries.items() if entry.fault}
 
     def set(self, values: Mapping[str, Any]) -> None:
-        """Show these values; names that are no fields, locked or hidden are left out."""
+        """Set values by name; unknown, locked and hidden names are ignored."""
         for name, value in values.items():
             for entry in self._open(name):
                 entry.set(value)
 
     def to_json(self) -> Values:
-        """Return the chosen values as JSON, such as for a preset; those with a fault are left out."""
+        """Return the chosen values as JSON, such as for a preset, without those that are not valid."""
         entries = [entry for entry in self._entries.values() if entry.chosen and not entry.fault]
         fitting = {entry.field.name: _converted(entry) for entry in entries}
         return describe_values([entry.field for entry in entries], fitting)
 
     def from_json(self, stored: Mapping[str, Any]) -> list[str]:
-        """Show what `to_json` wrote, and own defaults elsewhere; return the names of values that could not be set.
+        """Set the values that `to_json` returned, and all other fields to their own defaults.
 
-        Such values are of fields that are gone, do not fit any more, or only code can make; what the fields hold
-        stays. Locked and hidden values stay as well.
+        A value is not set if its field no longer exists, if it is no longer valid, or if only code can make it. Locked
+        and hidden values stay.
+
+        Parameters
+        ----------
+        stored : mapping
+            Values by name, as JSON.
+
+        Returns
+        -------
+        list of str
+            Names of the values that could not be set.
         """
         here = self.to_json()
         values, lost = rebuild_values([entry.field for entry in self._entries.values()], stored)
@@ -194,7 +235,22 @@ class Form:
 
 
 def refuse_locked(given: Mapping[str, Any], lock: Mapping[str, Any], fields: Iterable[Field]) -> None:
-    """Raise FieldError with all names that are given another value than the locked one; the same value is well."""
+    """Raise FieldError with all names whose value differs from the locked one.
+
+    Parameters
+    ----------
+    given : mapping
+        Values by name.
+    lock : mapping
+        Locked values by name.
+    fields : iterable of Field
+        The fields.
+
+    Raises
+    ------
+    FieldError
+        If a locked field has another value.
+    """
     known = {field.name: field for field in fields}
     faults = {
         name: _locked(known[name], value, lock[name])
@@ -208,7 +264,7 @@ def refuse_locked(given: Mapping[str, Any], lock: Mapping[str, Any], fields: Ite
 def _locked(field: Field, given: Any, value: Any) -> str:
     shown = show(field, value)
     text = shown if isinstance(shown, str) and shown else short_repr(value)
-    return f"{short_repr(given)} is refused: locked by this Lab at {text}"
+    return f"{short_repr(given)} cannot be set: locked by this Lab at {text}"
 
 
 def _refuse_unfit(
@@ -218,7 +274,7 @@ def _refuse_unfit(
     locked: Mapping[str, Any],
     hidden: Iterable[str],
 ) -> None:
-    """Raise FieldError where a lock or a hidden field cannot be; a locked value that `values` hold too is checked."""
+    """Raise FieldError if fields cannot be locked or hidden; locked values that are also in `values` were checked."""
     faults = {name: unknown_name(name, list(known)) for name in locked if name not in known}
     for name, value in locked.items():
         if name in known and values.get(name, REQUIRED) is not value and (fault := fault_of(known[name], value)):
@@ -227,7 +283,7 @@ def _refuse_unfit(
         if name in known and start[name] is REQUIRED:
             faults[name] = f"hidden, but it has no value; give {expected(known[name])}"
     if faults:
-        raise FieldError(faults, "These fields cannot be locked or hidden so")
+        raise FieldError(faults, "These fields cannot be locked or hidden")
 
 
 def _converted(entry: Entry) -> Any:

@@ -1,4 +1,4 @@
-"""A value as a form shows it (text, a label, yes or no), and what a user entered as a value again."""
+"""Conversion of values to what a form shows (text, a label, yes or no), and of input to values."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from nmlab.fields.field import is_bool
 from nmlab.runtime.text import exact_number, short_repr
 
 Shown = str | bool
-"""What a screen gets and gives: text or a choice's label, True or False for a box to tick."""
+"""What a screen receives and sends: text or the label of a choice, True or False for a checkbox."""
 
 
 def face(field: Field) -> str:
-    """Return what a field is on screen: 'text', 'boolean', 'choice', or 'code' for what only code can give."""
+    """Return the kind of input of a field: 'text', 'boolean', 'choice', or 'code' if only code can give a value."""
     return "choice" if field.kind == "boolean" and field.optional else _FACES[field.kind]
 
 
@@ -32,7 +32,7 @@ _FACES: dict[Kind, str] = {
 
 
 def options_of(field: Field) -> dict[str, Any]:
-    """Return what a field lets a user choose from, label -> value; {} where there is no such list."""
+    """Return the options of a field, label -> value; {} if it is not a choice."""
     if face(field) != "choice":
         return {}
     labels: dict[str, Any] = {label: label for label in field.choices or {}}
@@ -44,21 +44,21 @@ def options_of(field: Field) -> dict[str, Any]:
 
 
 def free_label(label: str, taken: Container[str]) -> str:
-    """Return the label, or with a number where it is taken."""
+    """Return the label, with a number if it is already used."""
     numbered = (f"{label} ({count})" for count in itertools.count(2))
     return next(text for text in itertools.chain([label], numbered) if text not in taken)
 
 
 def show(field: Field, value: Any) -> Shown | None:
-    """Return a value as it is shown; REQUIRED as what stands there before anything is entered.
+    """Return what a form shows for a value; for REQUIRED, what it shows before anything is entered.
 
-    None where only code can make the value: a field to choose from has no label for it.
+    None if a choice has no label for the value, as only code can make it.
     """
     return _SHOW[face(field)](field, value)
 
 
 def read(field: Field, shown: Any) -> Any:
-    """Return what a user entered as a value, REQUIRED for nothing; what does not fit stays, for the check to refuse."""
+    """Return the value of a user's input, REQUIRED if it is empty; invalid input is returned as it is."""
     return _READ[face(field)](field, shown)
 
 
@@ -109,7 +109,7 @@ def _numbers_text(values: Any) -> str:
 
 
 def _number(text: str) -> Any:
-    """The number that a text spells; the text where it spells none."""
+    """Return the number in a text; the text itself if it is not a number."""
     for kind in (int, float):
         try:
             return kind(text)

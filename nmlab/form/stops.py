@@ -1,4 +1,4 @@
-"""Where the slider of a number stops: on the field's own steps, between its own bounds, as text like what is typed."""
+"""Positions of the slider of a number: multiples of the field's step within its bounds, as text."""
 
 from __future__ import annotations
 
@@ -10,25 +10,34 @@ from nmlab.fields import Field, fault_of
 from nmlab.runtime.text import exact_number
 
 MOST = 1000
-"""More stops than this cannot be told apart on a screen, so that a slider goes over several steps at once."""
+"""Maximum number of positions that are distinct on a screen; a slider with more steps skips some of them."""
 
 WIDEST = 1_000_000
-"""Of more steps than this a slider could only pick one at random, as of the seeds: it is left away."""
+"""Maximum number of steps; with more, as for seeds, a field has no slider."""
 
 FINE = 200
-"""About as many stops has a slider whose field names no step."""
+"""Approximate number of positions of a slider whose field has no step."""
 
 LOGARITHMIC = 1000
-"""From this ratio of its bounds on a slider is logarithmic, with `PER_DECADE` stops."""
+"""Ratio of the bounds from which a slider is logarithmic, with `PER_DECADE` positions per decade."""
 
 PER_DECADE = 20
 
 
 def stops(field: Field) -> list[str]:
-    """Return the texts of the values at which a field's slider stops, the least first.
+    """Return the positions of a field's slider, in increasing order.
 
-    They lie on a line, or evenly in the logarithm where both bounds are positive and far apart. [] where the field is
-    no number with two bounds, for nothing else says how far a slider goes. Each stop is a value that the field takes.
+    They are linear, or logarithmic if both bounds are positive and far apart.
+
+    Parameters
+    ----------
+    field : Field
+        The field.
+
+    Returns
+    -------
+    list of str
+        Valid values as text; [] if the field is not a number with two bounds.
     """
     ends = _ends(field)
     if ends is None:
@@ -64,7 +73,7 @@ def _own_step(field: Field) -> Decimal | None:
 
 
 def _exact(number: float) -> Decimal:
-    """The decimal number that its author wrote: 0.1, and not the nearest binary one."""
+    """Return the decimal number as written, such as 0.1, not the nearest binary one."""
     return Decimal(number) if isinstance(number, int) else Decimal(repr(float(number)))
 
 
@@ -92,6 +101,6 @@ def _along_logarithm(low: Decimal, high: Decimal, step: Decimal | None) -> Itera
 
 
 def _round_step(size: Decimal) -> Decimal:
-    """The largest of …, 0.1, 0.2, 0.5, 1, 2, 5, … that is no more than a size."""
+    """Return the largest of …, 0.1, 0.2, 0.5, 1, 2, 5, … that is not larger than a size."""
     decade = Decimal(10) ** size.adjusted()
     return max(decade * factor for factor in (1, 2, 5) if decade * factor <= size)

@@ -1,4 +1,4 @@
-"""A NeuroMANCER Problem as nmlab sees it: terms, formulas, graph, weights, a fast loss, metrics, state.
+"""What nmlab reads from a NeuroMANCER Problem: terms, formulas, graph, weights, a fast loss, metrics, state.
 
 Imports `errors`, `runtime`.
 """

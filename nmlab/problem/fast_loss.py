@@ -1,12 +1,12 @@
-"""A Problem's loss and terms straight from its nodes' outputs.
+"""A Problem's loss and terms, computed directly from the outputs of its nodes.
 
-NeuroMANCER walks each term's expression anew at every call: a networkx graph is asked for what every operation takes,
-every intermediate value is kept under a key of its own, and constraints are gathered into tensors that only some losses
-read. On small problems that is most of a step. Here the expressions are read once, as lists of operations; the same
-operations on the same values in the same order, so that losses and gradients are the same to the last bit.
+NeuroMANCER traverses the expression of each term in every call: it looks up the arguments of each operation in a
+networkx graph, stores each intermediate value under its own key, and collects constraints in tensors that only some
+losses use. On small problems this is most of a step. Here the expressions are read once, as lists of operations. The
+same operations are applied to the same values in the same order, so that losses and gradients are bitwise the same.
 
-That repeats what another package does, which may do otherwise some day. So the first batch of each Problem is evaluated
-both ways, and where the values or gradients differ the Problem itself is called from then on.
+This repeats what another package does, which may change. So the first batch of each Problem is evaluated both ways, and
+where values or gradients differ the Problem itself is called from then on.
 """
 
 from __future__ import annotations
@@ -29,28 +29,28 @@ Values = list[Any]
 
 
 def _lambdas_of(member: Any) -> Iterator[CodeType]:
-    """Yield the code of the lambdas that a method or property of Variable makes."""
+    """Yield the code of the lambdas that a method or property of Variable creates."""
     function = member.fget if isinstance(member, property) else member
     constants = getattr(getattr(function, "__code__", None), "co_consts", ())
     yield from (code for code in constants if isinstance(code, CodeType) and code.co_name == "<lambda>")
 
 
 _CONSTANT = frozenset(_lambdas_of(Variable.make_graph))
-"""What an expression holds for a plain number."""
+"""Functions that an expression has for a plain number."""
 
 _OPERATORS = frozenset(code for member in vars(Variable).values() for code in _lambdas_of(member)) - _CONSTANT
-"""NeuroMANCER's own +, -, [], …: called twice on the same values, they give the same twice."""
+"""NeuroMANCER's own +, -, [], …, which are deterministic."""
 
 
 @dataclass(frozen=True)
 class _Step:
-    """One operation of an expression: which value it makes, of which others."""
+    """One operation of an expression: the index of its result, and those of its arguments."""
 
     variable: Variable
     made: int
     taken: tuple[int, ...]
     same: int | None
-    """The value of the same operation in another term, which stands for this one where no gradient flows."""
+    """Index of the result of the same operation in another term, which is used if it needs no gradient."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class _Expression:
     value: int
 
     def of(self, values: Values) -> Any:
-        """Return the expression's value, and leave those that it is made of in `values`."""
+        """Return the value of the expression, and store its intermediate values in `values`."""
         for step in self.steps:
             if step.same is not None and not getattr(values[step.same], "requires_grad", False):
                 values[step.made] = values[step.same]
@@ -71,7 +71,7 @@ class _Expression:
 
 
 Term = tuple[Objective | Constraint, tuple[_Expression, ...]]
-"""A term and what it compares or measures; NeuroMANCER takes a constraint as objective too."""
+"""A term and its expressions; NeuroMANCER accepts a constraint as an objective too."""
 
 
 @dataclass(frozen=True)
@@ -81,11 +81,11 @@ class _Program:
     objectives: list[Term]
     constraints: list[Term]
     inputs: list[tuple[int, str]]
-    """Which values come from the nodes or the data, and under which key."""
+    """Index and key of the values that come from the nodes or the data."""
     held: list[tuple[int, Variable]]
-    """Which values a Variable holds itself: trained ones and tensors."""
+    """Index of the values that a Variable holds itself: trained values and tensors."""
     start: Values
-    """The plain numbers in their places."""
+    """List of values with the plain numbers filled in."""
 
     def of(self, problem: Problem, batch: dict[str, Any]) -> dict[str, Any]:
         """Return what `problem(batch)` would, without the intermediate values."""
@@ -94,7 +94,7 @@ class _Program:
         return {f"{name}_{key}": value for key, value in output.items()}
 
     def loss(self, data: dict[str, Any]) -> dict[str, Any]:
-        """Return the loss and all terms, by the keys of NeuroMANCER's PenaltyLoss."""
+        """Return the loss and all terms, with the keys of NeuroMANCER's PenaltyLoss."""
         values = self.start.copy()
         for number, key in self.inputs:
             values[number] = data[key]
@@ -107,7 +107,7 @@ class _Program:
         return output
 
     def _total(self, terms: list[Term], values: Values, output: dict[str, Any]) -> Any:
-        """Put the terms into `output`, as weighted in the loss, and return their sum."""
+        """Store the weighted terms in `output` and return their sum."""
         total: Any = 0.0
         for term, expressions in terms:
             if len(expressions) == 1:
@@ -122,7 +122,7 @@ class _Program:
         return total
 
 
-# An operation that changes nothing still costs, and its gradient again.
+# Operations without effect, which would take time, as would their gradients, are left out.
 
 
 def _weighted(weight: Any, value: Any) -> Any:
@@ -162,12 +162,17 @@ DIFFERS = (
 
 
 class FastProblem:
-    """Calls a Problem for its loss and terms; as `problem(batch)`, without the intermediate values.
+    """Callable that returns the loss and terms of a Problem as `problem(batch)` does, without intermediate values.
 
-    What is not NeuroMANCER's own (a loss of another kind, a term or Problem with another forward, a module with hooks)
-    is left to the Problem itself, and so is what the first batch shows to differ from the Problem's own values.
+    The Problem itself is called if a part is not NeuroMANCER's own: another loss, a term or Problem with another
+    forward, a module with hooks; and if the first batch shows that its values differ.
 
-    Parameters: `problem`; `tell`, called with a text where the Problem itself is used, and whether that is a fault.
+    Parameters
+    ----------
+    problem : neuromancer.problem.Problem
+        The Problem.
+    tell : callable
+        Called with a text when the Problem itself is used, and whether that is a fault.
     """
 
     def __init__(self, problem: Problem, tell: Callable[[str, bool], object] = lambda _text, _fault: None) -> None:
@@ -178,7 +183,7 @@ class FastProblem:
         self._untried: _Program | None = None
 
     def look(self) -> None:
-        """Read the Problem's terms anew if they have changed."""
+        """Read the Problem's terms again if they have changed."""
         signature = _signature(self._problem)
         if signature == self._signature:
             return
@@ -193,6 +198,7 @@ class FastProblem:
             self._untried = program
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Return the loss and terms of a batch, with the keys of the Problem's output."""
         if self._program is None:
             if self._untried is None:
                 return self._problem(batch)  # type: ignore[no-any-return]
@@ -216,7 +222,7 @@ class FastProblem:
 
 
 def _signature(problem: Problem) -> list[Any] | None:
-    """Return what a program was read from, by identity; None where only the Problem itself knows what it does."""
+    """Return the identities of all objects that define a program; None if the Problem itself must be called."""
     loss = problem.loss
     terms = [*loss.objectives, *loss.constraints] if type(loss) is PenaltyLoss else []
     if not terms or type(problem).forward is not Problem.forward or not _plain(problem) or not _plain(loss):
@@ -229,7 +235,7 @@ def _signature(problem: Problem) -> list[Any] | None:
         for root in _roots(term):
             if type(root) is not Variable:
                 return None
-            taken_by = root._g._pred  # what its property `pred` wraps at every look
+            taken_by = root._g._pred  # which its property `pred` wraps at every access
             for variable in (*root.ordered_nodes, root):
                 if type(variable) is not Variable or not _plain(variable):
                     return None
@@ -242,7 +248,7 @@ def _roots(term: Objective | Constraint) -> tuple[Variable, ...]:
 
 
 def _plain(module: torch.nn.Module) -> bool:
-    """Whether calling a module is calling its class's forward and nothing else."""
+    """Return whether calling a module only calls the forward of its class."""
     return not (
         module._forward_hooks
         or module._forward_pre_hooks
@@ -254,7 +260,7 @@ def _plain(module: torch.nn.Module) -> bool:
 
 
 def _read(problem: Problem) -> _Program | None:
-    """Read a Problem's terms; None where a term reads what another one writes."""
+    """Return the program of a Problem's terms; None if a term reads what another one writes."""
     loss = problem.loss
     reader = _Reader()
     objectives, constraints = (
@@ -273,19 +279,19 @@ def _read(problem: Problem) -> _Program | None:
 
 
 class _Reader:
-    """Gives every value of the expressions its number."""
+    """Assigns an index to each value of the expressions."""
 
     def __init__(self) -> None:
         self.values: Values = []
         self.inputs: list[tuple[int, str]] = []
         self.held: list[tuple[int, Variable]] = []
         self.written: set[str] = set()
-        """Keys under which NeuroMANCER leaves intermediate values."""
+        """Keys under which NeuroMANCER stores intermediate values."""
         self._known: dict[str | int, int] = {}
         self._firsts: dict[int, tuple[int, list[int]]] = {}
 
     def expression(self, root: Variable) -> _Expression:
-        """Return the operations of a Variable in NeuroMANCER's order."""
+        """Return the expression of a Variable, with the operations in NeuroMANCER's order."""
         numbers: dict[int, int] = {}
         steps = []
         for variable in (*root.ordered_nodes, root):
@@ -303,7 +309,7 @@ class _Reader:
         return _Expression(steps, numbers[id(root)])
 
     def _source(self, variable: Variable) -> int | None:
-        """Return the number of a value that no operation makes; None for one that is made."""
+        """Return the index of a value that is not the result of an operation; None for a result."""
         function: Callable[..., Any] | None = variable._func
         made = not variable._is_input and function is not None
         constant = isinstance(function, functools.partial) and getattr(function.func, "__code__", None) in _CONSTANT

@@ -1,7 +1,7 @@
-"""A Problem's objectives and constraints as formulas, read back from NeuroMANCER's expressions.
+"""A Problem's objectives and constraints as formulas, reconstructed from NeuroMANCER's expressions.
 
-They say what is computed, which is not always what was written: NeuroMANCER 1.5.6 composes expressions as graphs whose
-edges may change their order on the way, so that (y + (x - y)) * 1.0 computes y + (y - x).
+They show what is computed, which is not always what was written: NeuroMANCER 1.5.6 composes expressions as graphs whose
+edges may be reordered, so that (y + (x - y)) * 1.0 computes y + (y - x).
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from neuromancer.gradients import gradient
 from nmlab.runtime.text import typeset_number
 
 _BINARY = {"+": (1, "+"), "-": (1, "−"), "∗": (2, "·"), "/": (2, "/"), "//": (2, "//"), "mod": (2, "%"), "@": (2, "@")}
-"""NeuroMANCER's names of operations on two, how strongly they bind, and their signs."""
+"""NeuroMANCER's names of binary operations, with their precedence and sign."""
 
-_POWER, _AFTER = 4, 5  # how strongly a power binds, and what stands after its operand: [0], .T
+_POWER, _AFTER = 4, 5  # precedence of a power, and of a suffix such as [0] or .T
 
 _COMPARED = {"lt": "≤", "gt": "≥", "eq": "="}
 
@@ -27,9 +27,9 @@ _SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def expression_of(term: Any) -> str:
-    """Return what a term of a Problem's loss says, without its weight, such as 'mean((1 − x[:, [0]])²)' or 'x ≤ 10'.
+    """Return the formula of a term, without its weight, such as 'mean((1 − x[:, [0]])²)' or 'x ≤ 10'.
 
-    '' for a term that is no expression of NeuroMANCER's variables.
+    '' for a term that is not an expression of NeuroMANCER's variables.
     """
     if isinstance(term, Objective):
         return f"{_called(term.metric)}({_Formula(term.var).text})"
@@ -41,30 +41,30 @@ def expression_of(term: Any) -> str:
 
 
 def swapped_in(term: Any) -> list[str]:
-    """Return where a term computes something else than was written, such as 'y − x, where x − y was written'."""
+    """Return where a term computes something other than what was written: 'y − x, where x − y was written'."""
     sides = [term.var] if isinstance(term, Objective) else []
     sides += [term.left, term.right] if isinstance(term, Constraint) else []
-    told = []
+    found = []
     for side in sides:
         for part in (*side.ordered_nodes, side):
-            # a part's own graph is the one in which it was written
+            # a part's own graph has the order in which it was written
             written, computed = _Formula(part), _Formula(part, side)
             if written.takes != computed.takes and str(part.display_name) not in ("+", "∗"):
-                told.append(f"{computed.text}, where {written.text} was written")
-    return told
+                found.append(f"{computed.text}, where {written.text} was written")
+    return found
 
 
 class _Formula:
-    """The formula of one Variable; `root`, the whole expression in which it is computed, by default itself."""
+    """The formula of one Variable, as computed in the expression `root`, by default the Variable itself."""
 
     def __init__(self, variable: Variable, root: Variable | None = None) -> None:
         self._graph = (variable if root is None else root)._g
         self.text = self._of(variable)[0]
-        self.takes = [id(each) for each in self._graph.pred[variable]]
-        """What the last operation is given, in order."""
+        self.takes = [id(argument) for argument in self._graph.pred[variable]]
+        """Identities of the arguments of the last operation, in order."""
 
     def _of(self, variable: Variable) -> tuple[str, int]:
-        """A variable's formula, and how strongly what joins it binds."""
+        """Return a variable's formula, and the precedence of its last operation."""
         function, name = variable._func, str(variable.display_name)
         if variable._is_input:
             return str(variable._key), 9
@@ -73,7 +73,7 @@ class _Formula:
         if isinstance(function, functools.partial) and not self._graph.pred[variable] and function.args:
             value = _number(function.args[0])
             return value, 3 if value.startswith("−") else 9
-        taken = [self._of(each) for each in self._graph.pred[variable]]
+        taken = [self._of(argument) for argument in self._graph.pred[variable]]
         texts = [text for text, _ in taken]
         if name in _BINARY and len(taken) == 2:
             binds, sign = _BINARY[name]
@@ -100,19 +100,19 @@ class _Formula:
 
 
 def _within(part: tuple[str, int], binds: int) -> str:
-    """A part's formula, in brackets where what stands around it binds more strongly."""
+    """Return the formula of a part, in parentheses if the operation around it has a higher precedence."""
     return part[0] if part[1] >= binds else f"({part[0]})"
 
 
 def _held(variable: Variable) -> str:
-    """A value that a variable holds itself: a number, or the name of what is learnt."""
+    """Return the text of a value that a variable holds itself: a number, or the name of a parameter."""
     value, name = variable._value, variable._display_name
     if isinstance(value, torch.nn.Parameter):
         return str(name or "variable")
     if isinstance(value, torch.Tensor) and value.numel() == 1:
         return _number(value.item())
     if isinstance(value, torch.Tensor) and (name is None or str(name).startswith("tensor(") or str(name).isdecimal()):
-        return f"tensor {'×'.join(map(str, value.shape))}"  # the name is what it holds, or its id
+        return f"tensor {'×'.join(map(str, value.shape))}"  # the name is the value or an id
     return str(name)
 
 
@@ -130,7 +130,7 @@ def _called(function: Any) -> str:
 
 
 def _index(key: Any) -> str:
-    """What stands in the brackets of x[…]."""
+    """Return the text in the brackets of x[…]."""
     if isinstance(key, tuple):
         return ", ".join(map(_index, key))
     if isinstance(key, slice):

@@ -1,7 +1,7 @@
-"""A Problem as a graph: its parts, and what flows between them by the variables' names. Plain data, drawn elsewhere.
+"""A Problem as a graph of its parts and the variables that pass between them, as plain data.
 
-NeuroMANCER calls a Problem's nodes one after the other, each reading what was given last under its keys; a System does
-so again for each step, so that what its nodes give comes back in.
+NeuroMANCER calls the nodes of a Problem one after the other; each reads the latest values of its input keys. A System
+repeats this for each step, so that outputs of its nodes become inputs of the next step.
 """
 
 from __future__ import annotations
@@ -29,36 +29,36 @@ class Part:
     name: str
     kind: Kind
     what: str
-    """Of a node the kind of its callable, such as 'MLP 2→20→20→2'; of a System its steps; else ''."""
+    """For a node the kind of its callable, such as 'MLP 2→20→20→2'; for a System its steps; otherwise ''."""
     parameters: int
-    """How many numbers it may learn; of a System those of its nodes."""
+    """Number of trainable parameters; for a System those of its nodes."""
     reads: tuple[str, ...]
     gives: tuple[str, ...]
     inside: int | None = None
-    """The System that it is a node of, by its place among the parts."""
+    """Index of the System to which a node belongs."""
     weight: float | None = None
-    """A term's weight in the loss; None where there is not one number."""
+    """Weight of a term in the loss; None if it is not a single number."""
 
 
 @dataclass(frozen=True)
 class Edge:
-    """A variable on its way; `source` and `target` are places among the parts, never those of Systems."""
+    """A variable that passes from one part to another; `source` and `target` are indices of parts, not of Systems."""
 
     source: int
     target: int
     variable: str
     again: bool = False
-    """Whether it comes back in at the next step of a System."""
+    """Whether it is an input of the next step of a System."""
 
 
 @dataclass(frozen=True)
 class ProblemGraph:
-    """The parts of a Problem, the data first, then nodes as they are called, then terms; and the edges between them."""
+    """The parts of a Problem (first the data, then the nodes in the order of calls, then the terms) and their edges."""
 
     parts: tuple[Part, ...]
     edges: tuple[Edge, ...]
     loss: str
-    """What makes one loss of the terms, such as 'PenaltyLoss'."""
+    """Class that combines the terms, such as 'PenaltyLoss'."""
 
 
 def graph_of(problem: Problem) -> ProblemGraph:
@@ -77,13 +77,13 @@ def graph_of(problem: Problem) -> ProblemGraph:
 
 @dataclass
 class _Found:
-    """What is known of a Problem while one walks along it."""
+    """The parts and edges that are found while traversing a Problem."""
 
     parts: list[Part] = field(default_factory=lambda: [Part("data", "data", "", 0, (), ())])
     edges: list[Edge] = field(default_factory=list)
 
     def add(self, part: Part, given: dict[str, int]) -> int:
-        """Add a part that reads from where the variables are `given`, the data for those that are not."""
+        """Add a part with edges from the parts that give its variables, or from the data; return its index."""
         index = len(self.parts)
         self.parts.append(part)
         if part.kind != "system":
@@ -93,9 +93,23 @@ class _Found:
     def walk(
         self, nodes: Iterable[Any], given: dict[str, int], inside: int | None
     ) -> tuple[dict[str, int], list[tuple[str, int]]]:
-        """Add nodes that are called in turn.
+        """Add nodes in the order in which they are called.
 
-        Returns where each variable is given now, and which of them were read by whom before these nodes gave them.
+        Parameters
+        ----------
+        nodes : iterable
+            The nodes.
+        given : dict of str to int
+            Index of the part that gives each variable before these nodes.
+        inside : int or None
+            Index of the System to which the nodes belong.
+
+        Returns
+        -------
+        given : dict of str to int
+            Index of the part that gives each variable after these nodes.
+        early : list of (str, int)
+            Variables that were read before one of these nodes gave them, each with the index of its reader.
         """
         given, fresh, early = dict(given), set[str](), list[tuple[str, int]]()
         for node in nodes:
@@ -118,15 +132,15 @@ class _Found:
 
 
 def _keys(node: Any, which: str) -> tuple[str, ...]:
-    """Return the keys of a node in order; of a System, which keeps them in any order, as its nodes have them."""
+    """Return the keys of a node in order; those of a System, which has no order, in the order of its nodes."""
     keys = getattr(node, which)
     if _steps(node) is not None:
-        keys = [key for each in node.nodes for key in _keys(each, which) if key in keys]
+        keys = [key for inner in node.nodes for key in _keys(inner, which) if key in keys]
     return tuple(dict.fromkeys(keys))
 
 
 def describe_callable(called: Callable[..., Any]) -> str:
-    """Return what a node calls in a few words, such as 'MLP 2→20→20→2', 'RK4 of MLP 2→8→2' or 'function step'."""
+    """Return a short description of a node's callable: 'MLP 2→20→20→2', 'RK4 of MLP 2→8→2', 'function step'."""
     if isinstance(called, partial):
         return describe_callable(called.func)
     if not isinstance(called, nn.Module):
@@ -143,7 +157,7 @@ def describe_callable(called: Callable[..., Any]) -> str:
 
 
 def _layers(module: nn.Module) -> Iterator[tuple[int, int]]:
-    """Return the sizes of the innermost modules that have such, in order."""
+    """Yield the input and output sizes of the innermost modules that have them, in order."""
     inner = [sizes for child in module.children() for sizes in _layers(child)]
     own = getattr(module, "in_features", None), getattr(module, "out_features", None)
     if inner:
@@ -153,7 +167,7 @@ def _layers(module: nn.Module) -> Iterator[tuple[int, int]]:
 
 
 def _steps(node: Any) -> str | None:
-    """Return how a System goes on in a few words; None for what is no System, as a Problem within a Problem."""
+    """Return a short description of a System's steps; None for a node that is not a System."""
     if not isinstance(getattr(node, "nodes", None), nn.ModuleList) or not hasattr(node, "nstep_key"):
         return None
     count = getattr(node, "nsteps", None)
@@ -162,5 +176,6 @@ def _steps(node: Any) -> str | None:
 
 
 def _count(module: Any) -> int:
-    """Return how many numbers a module may learn, as far as their number is known yet."""
-    return sum(each.numel() for each in module.parameters() if each.requires_grad and not is_lazy(each))
+    """Return the number of trainable parameters of a module, without those whose size is not known yet."""
+    trained = (parameter for parameter in module.parameters() if parameter.requires_grad)
+    return sum(parameter.numel() for parameter in trained if not is_lazy(parameter))

@@ -1,4 +1,4 @@
-"""The metrics of one pass over a split."""
+"""Metrics of one pass over a split."""
 
 from __future__ import annotations
 
@@ -11,27 +11,30 @@ import torch
 from nmlab.problem.terms import Term
 
 HELD = 1_000_000
-"""Numbers of violations to hold until they are reduced: together, since many small operations would be felt."""
+"""Number of violations to store before they are reduced at once; many small reductions would be slow."""
 
 
 class MetricAccumulator:
-    """Metrics of one pass over a split, weighted by samples and kept on their device until they are read.
+    """Metrics of one pass over a split, weighted by samples, which stay on their device until they are read.
 
-    Parameters: `terms`, the Problem's.
+    Parameters
+    ----------
+    terms : list of Term
+        Terms of the Problem.
     """
 
     def __init__(self, terms: list[Term]) -> None:
         violated = [term for term in terms if term.violation_key]
         self.names = ["loss", *(term.name for term in terms)]
-        """What `means` returns values for."""
+        """Names of the values that `means` returns."""
         self.names += [f"{term.name}_{kind}" for kind in ("violation", "violation_max") for term in violated]
         self._keys = ["loss", *(term.key for term in terms), *(term.violation_key for term in violated)]
-        self._numbers = 1 + len(terms)  # how many of the keys stand for one number
+        self._numbers = 1 + len(terms)  # how many of the keys have a single number
         self._called: dict[str, list[str]] = {}
         self.clear()
 
     def clear(self) -> None:
-        """Forget all batches."""
+        """Remove all batches."""
         self._means: list[torch.Tensor] = []
         self._maxima: list[torch.Tensor] = []
         self._samples: list[int] = []
@@ -39,7 +42,17 @@ class MetricAccumulator:
         self._held = 0
 
     def add(self, output: dict[str, Any], name: str, samples: int) -> None:
-        """Count in the Problem's `output` on a batch called `name` with so many samples."""
+        """Add the output of the Problem for a batch.
+
+        Parameters
+        ----------
+        output : dict
+            Output of the Problem.
+        name : str
+            Name of the batch, with which the keys of the output begin.
+        samples : int
+            Number of samples of the batch.
+        """
         keys = self._called.get(name)
         if keys is None:
             keys = self._called[name] = [f"{name}_{key}" for key in self._keys]
@@ -51,12 +64,12 @@ class MetricAccumulator:
             self._reduce()
 
     def _reduce(self) -> None:
-        """Make means and maxima of the batches that wait: one row each."""
+        """Reduce the waiting batches to their means and maxima, one row per batch."""
         count = self._numbers
         for _, group in groupby(self._waiting, key=lambda values: [value.shape for value in values]):
             batches = list(group)
             if any(number.ndim for number in batches[0][:count]):
-                # a term is a number; NeuroMANCER also lets a tensor of several through, of which it takes the mean
+                # a term is a number; NeuroMANCER also accepts a tensor of several numbers and uses their mean
                 batches = [[number.mean() for number in batch[:count]] + batch[count:] for batch in batches]
             means = [torch.stack([number for batch in batches for number in batch[:count]]).reshape(-1, count)]
             if len(batches[0]) > count:
@@ -69,7 +82,7 @@ class MetricAccumulator:
         self._held = 0
 
     def _of_one(self, values: list[torch.Tensor]) -> list[float]:
-        """Return the means of a pass of one batch: few operations, and one wait for the device."""
+        """Return the means of a pass of one batch, with few operations and one synchronization with the device."""
         numbers, violations = values[: self._numbers], values[self._numbers :]
         numbers = [number.mean() if number.ndim else number for number in numbers]
         worst = [violation.amax() for violation in violations]
@@ -77,16 +90,22 @@ class MetricAccumulator:
 
     @property
     def samples(self) -> int:
-        """How many samples were counted in."""
+        """Number of samples so far."""
         return sum(self._samples)
 
     @property
     def loss(self) -> float:
-        """The mean loss so far; waits for the device. NaN before the first batch."""
+        """Mean loss so far, NaN before the first batch; waits for the device."""
         return self.means().get("loss", math.nan)
 
     def means(self) -> dict[str, float]:
-        """Return loss, terms, and each constraint's `…_violation` (mean) and `…_violation_max`; {} without batches."""
+        """Return the means of loss and terms, and each constraint's mean and maximum violation.
+
+        Returns
+        -------
+        dict of str to float
+            Values by name, those of violations as `…_violation` and `…_violation_max`; {} without batches.
+        """
         with torch.no_grad():
             if len(self._samples) == len(self._waiting) == 1:
                 return dict(zip(self.names, self._of_one(self._waiting[0]), strict=True))

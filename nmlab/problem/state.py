@@ -1,4 +1,4 @@
-"""A Problem's state: left as it was, whatever a block does to it."""
+"""Preserves the state of a Problem, whatever a block of code does to it."""
 
 from __future__ import annotations
 
@@ -16,20 +16,26 @@ Home = tuple[torch.device, torch.dtype]
 
 
 def homes_of(problem: Problem) -> dict[str, Home]:
-    """Return device and number type of all parameters and buffers of `problem`, by name."""
+    """Return device and dtype of all parameters and buffers of a Problem, by name."""
     named = [*problem.named_parameters(), *problem.named_buffers()]
     return {name: (value.device, value.dtype) for name, value in named}
 
 
 @contextmanager
 def preserving_state(problem: Problem, seed: int = 0, homes: Mapping[str, Home] | None = None) -> Iterator[None]:
-    """Leave `problem` and the random states as they were before the block, whatever it does to them.
+    """Restore a Problem and the random states after the block.
 
-    Within the block parameters and buffers are copies, so weights, gradients, buffers, train/eval modes and all that
-    modules keep as attributes come back to the last bit, with the parameters that an optimizer knows.
+    Within the block parameters and buffers are copies. Weights, gradients, buffers, train and eval modes and all
+    attributes of modules are restored exactly, and an optimizer's references to parameters stay valid.
 
-    Parameters: `seed`, of the random numbers within the block; `homes`, devices and number types that parameters and
-    buffers have there, by name; default where they are.
+    Parameters
+    ----------
+    problem : neuromancer.problem.Problem
+        The Problem.
+    seed : int, default 0
+        Seed of the random numbers within the block.
+    homes : mapping of str to (torch.device, torch.dtype), optional
+        Device and dtype of parameters and buffers within the block, by name. Default: unchanged.
     """
     homes = homes if homes is not None else homes_of(problem)
     attributes = [(vars(module), _contents(vars(module))) for module in problem.modules()]
@@ -50,17 +56,17 @@ def preserving_state(problem: Problem, seed: int = 0, homes: Mapping[str, Home] 
         with RandomStreams(seed):
             yield
     finally:
-        for parameter, data, grad, wanted in parameters:
+        for parameter, data, grad, requires_grad in parameters:
             parameter.grad = None
             parameter.data = data
             parameter.grad = grad
-            parameter.requires_grad_(wanted)
+            parameter.requires_grad_(requires_grad)
         for held, contents in attributes:
             for values, before in ((held, contents[0]), *contents[1]):
                 values.update(before)
                 for name in values.keys() - before.keys():
                     del values[name]
-        for history, seen in lists:  # which keeps what it has seen
+        for history, seen in lists:  # a MovingHorizon stores past inputs
             history.update(seen)
 
 
@@ -68,7 +74,7 @@ _TORCHS_DICTS = tuple(name for name, value in vars(torch.nn.Module()).items() if
 
 
 def _contents(attributes: dict[str, Any]) -> tuple[dict[str, Any], list[tuple[dict[str, Any], dict[str, Any]]]]:
-    """Return a module's attributes, and what lies in its parameters, buffers, parts and hooks."""
+    """Return copies of a module's attributes, and of its dicts of parameters, buffers, submodules and hooks."""
     return dict(attributes), [(attributes[name], dict(attributes[name])) for name in _TORCHS_DICTS]
 
 

@@ -1,7 +1,7 @@
-"""A Problem's objectives and constraints by name, as its metrics are called.
+"""Names of a Problem's objectives and constraints, which are the names of its metrics.
 
-NeuroMANCER's output keys are often object ids, and terms that the user left unnamed are called after their operator
-and function. Here every term gets the name that a person would use for it, once per Problem.
+NeuroMANCER's output keys often contain object ids, and unnamed terms are called after their operator and function. Here
+each term gets a readable name that is unique in the Problem.
 """
 
 from __future__ import annotations
@@ -14,40 +14,49 @@ from neuromancer.constraint import Constraint
 from neuromancer.problem import Problem
 
 _OPERATORS = frozenset({"+", "-", "∗", "/", "//", "@", "pow", "neg", "slice", "abs", "mod", "T", "mT"})
-"""What NeuroMANCER calls an expression that nobody named."""
+"""Names that NeuroMANCER gives to unnamed expressions."""
 
-_MADE_UP = re.compile(r"<(?:bound|built-in|class|function|method|slot|[\w.]+ object)\b[^>]*>|0x[0-9a-f]+|\d{9,}")
-"""What appears only in a name that was made from an object: its repr, address or id."""
+_GENERATED = re.compile(r"<(?:bound|built-in|class|function|method|slot|[\w.]+ object)\b[^>]*>|0x[0-9a-f]+|\d{9,}")
+"""Parts of names that are generated from an object: its repr, address or id."""
 
 
 @dataclass(frozen=True)
 class Term:
-    """An objective or constraint: its name, and the keys of its values in NeuroMANCER's output."""
+    """Name of an objective or constraint, and the keys of its values in NeuroMANCER's output."""
 
     name: str
     key: str
-    """Key of the term as weighted in the loss."""
+    """Key of the weighted term."""
     violation_key: str | None = None
-    """Key of a constraint's violation, one value a sample and dimension; None for an objective."""
+    """Key of a constraint's violation, with one value per sample and dimension; None for an objective."""
 
 
 def steady(name: str) -> str:
-    """Return `name` with what differs from process to process (ids, addresses) replaced by '#'."""
-    return _MADE_UP.sub("#", name)
+    """Return a name with ids and addresses, which differ between processes, replaced by '#'."""
+    return _GENERATED.sub("#", name)
 
 
 def terms_of(problem: Problem) -> list[Term]:
-    """Return the terms of `problem`, objectives first, each with a name of its own.
+    """Return the terms of a Problem, objectives first, with unique names.
 
-    A term without a name of the user's is called `objective_1`, `constraint_2` by its place; a name that would be
-    another metric's (`loss`, or `a_violation` beside a constraint `a`) gets `_term`.
+    A term that the user did not name is called `objective_1`, `constraint_2` by its position. A name that another
+    metric has (`loss`, or `a_violation` beside a constraint `a`) gets the suffix `_term`.
+
+    Parameters
+    ----------
+    problem : neuromancer.problem.Problem
+        The Problem.
+
+    Returns
+    -------
+    list of Term
+        The terms.
     """
     terms: list[Term] = []
     taken = {"loss"}
     for kind, group in (("objective", problem.loss.objectives), ("constraint", problem.loss.constraints)):
         for number, term in enumerate(group, start=1):
-            wished = f"{kind}_{number}" if _unnamed(term) else str(term.name)
-            name = wished
+            name = f"{kind}_{number}" if _unnamed(term) else str(term.name)
             while taken & set(columns(name, kind == "constraint")):
                 name += "_term"
             taken |= set(columns(name, kind == "constraint"))
@@ -57,15 +66,15 @@ def terms_of(problem: Problem) -> list[Term]:
 
 
 def _unnamed(term: object) -> bool:
-    """Tell whether a term's name was made by NeuroMANCER out of ids, addresses or operators."""
+    """Return whether NeuroMANCER generated a term's name from ids, addresses or operators."""
     name = str(getattr(term, "name", ""))
     if isinstance(term, Constraint):  # its own name for 'left < right' is 'left lt right'
         sides = term.left.display_name, term.right.display_name
         if name == f"{sides[0]} {term.comparator} {sides[1]}" and _OPERATORS & set(sides):
             return True
-    return _MADE_UP.search(name) is not None
+    return _GENERATED.search(name) is not None
 
 
 def columns(name: str, constraint: bool) -> Iterable[str]:
-    """Return the metrics of a term, without the split's name before them."""
+    """Return the names of a term's metrics, without the prefix of the split."""
     return (name, f"{name}_violation", f"{name}_violation_max") if constraint else (name,)

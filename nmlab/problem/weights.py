@@ -1,4 +1,4 @@
-"""A Problem's weights: copied, compared, read from a file and put back."""
+"""The weights of a Problem: copying, comparing, reading from a file and loading."""
 
 from __future__ import annotations
 
@@ -16,19 +16,30 @@ from nmlab.errors import RunError
 from nmlab.problem.terms import steady
 
 PREFIX = "problem."
-"""What Lightning puts before each name, since the Problem is the attribute `problem` of the module it trains."""
+"""Prefix of all names in Lightning's checkpoints, as the Problem is the attribute `problem` of the trained module."""
 
 
 def copy_weights(problem: Problem) -> dict[str, torch.Tensor]:
-    """Return a copy of all parameters and buffers of `problem`, by name, on their devices."""
+    """Return copies of all parameters and buffers of a Problem, by name, on their devices."""
     return {name: value.clone() for name, value in problem.state_dict().items()}
 
 
 def load_weights(problem: Problem, weights: dict[str, torch.Tensor], source: str = "the weights") -> None:
-    """Put `weights` into `problem`, in place.
+    """Load weights into a Problem, in place.
 
-    Parameters: `weights` by name as `copy_weights` returns them; `source`, where they come from, for the message.
-    Raises `RunError` with every name and shape that does not fit; `problem` is then as it was.
+    Parameters
+    ----------
+    problem : neuromancer.problem.Problem
+        The Problem.
+    weights : dict of str to torch.Tensor
+        Weights by name, as `copy_weights` returns them.
+    source : str, default 'the weights'
+        Where they come from, for the error message.
+
+    Raises
+    ------
+    RunError
+        If names or shapes do not fit; the error reports all of them, and the Problem is unchanged.
     """
     own = problem.state_dict()
     free = _MULTIPLIERS if _resizable(problem, weights) else ()
@@ -47,17 +58,17 @@ def load_weights(problem: Problem, weights: dict[str, torch.Tensor], source: str
 
 
 _MULTIPLIERS = ("loss.lm", "loss.penalty_best")
-"""Buffers of an AugmentedLagrangeLoss that it sizes at its first batch only."""
+"""Buffers of an AugmentedLagrangeLoss whose size is set at its first batch."""
 
 
 def _resizable(problem: Problem, weights: dict[str, torch.Tensor]) -> bool:
-    """Tell whether saved multipliers may have another shape: either side has not seen a batch yet."""
+    """Return whether saved multipliers may have another shape, as one of the two has not had a batch yet."""
     known = isinstance(problem.loss, AugmentedLagrangeLoss) and weights.keys() >= set(_MULTIPLIERS)
     return known and 0 in (problem.loss.lm.numel(), weights["loss.lm"].numel())
 
 
 def fit_multipliers(problem: Problem, weights: dict[str, torch.Tensor]) -> None:
-    """Give an AugmentedLagrangeLoss multipliers of the saved shape, whether it has seen a batch or not."""
+    """Resize the multipliers of an AugmentedLagrangeLoss to the saved shape."""
     if _resizable(problem, weights):
         for name in _MULTIPLIERS:
             own = problem.get_buffer(name)
@@ -66,21 +77,21 @@ def fit_multipliers(problem: Problem, weights: dict[str, torch.Tensor]) -> None:
 
 
 def plain_names(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return a checkpoint's weights by the names they have in the Problem itself."""
+    """Return the weights of a checkpoint with their names in the Problem."""
     return {name.removeprefix(PREFIX): value for name, value in state.items()}
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
-    """Read the Problem's weights out of a checkpoint file; nothing in it is executed."""
+    """Read the weights of the Problem from a checkpoint file; nothing in it is executed."""
     try:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         return plain_names(content["state_dict"])
-    except Exception as error:  # torch has several kinds for a file that is none of its own
+    except Exception as error:  # torch raises various errors for other files
         raise RunError(f"The checkpoint {path} cannot be read: {type(error).__name__}: {error}") from error
 
 
 def fingerprint(problem: Problem) -> str:
-    """Return a short text that two Problems share exactly where keys, terms and shapes are the same."""
+    """Return a hash that is equal for two Problems with the same keys, terms and shapes."""
     shape = {
         "nodes": [
             [sorted(map(steady, keys)) for keys in (node.input_keys, node.output_keys)] for node in problem.nodes
@@ -92,9 +103,9 @@ def fingerprint(problem: Problem) -> str:
 
 
 def forget_values(problem: Problem) -> None:
-    """Let go of the values of the last forward pass that Variables keep, with their graphs.
+    """Release the values of the last forward pass that Variables keep, with their graphs.
 
-    Afterwards `copy.deepcopy(problem)` works, and a cloudpickle of it holds no more than the Problem.
+    Afterwards `copy.deepcopy(problem)` works, and a pickled Problem does not contain these values.
     """
     for module in problem.modules():
         if isinstance(module, Variable) and module._func is not None:

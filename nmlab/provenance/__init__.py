@@ -1,4 +1,4 @@
-"""A run described so that it can be done again: its settings as JSON, and as a plain script.
+"""A reproducible description of a run: its settings as JSON, and a plain script.
 
 Imports `errors`, `sources`, `fields`, `options`, `runs`.
 """

@@ -1,4 +1,4 @@
-"""A run as plain Python: a script that does it again without the bench."""
+"""A run as a plain Python script that repeats it without the bench."""
 
 from __future__ import annotations
 
@@ -22,16 +22,29 @@ WIDTH = 120
 
 
 def script(run: Run, folder: str | os.PathLike[str] | None = None) -> str:
-    """Return a Python script that does `run` again: the same numbers to the last digit on the same machine.
+    """Return a Python script that repeats a run, with exactly the same numbers on the same machine.
 
-    It holds the source of builder and data function as it was when the run began, the globals that this names, the
-    keywords, options, seed and thread count, and reads the start weights from the run's folder. What has no source is
-    a line marked FILL IN, which raises until it is replaced.
+    It contains the source code of the builder and the data function as it was when the run began, the globals that they
+    use, the keywords, options, seed and number of threads, and reads the initial weights from the run's folder. For an
+    object without source it has a line marked FILL IN, which raises an exception until it is replaced.
 
-    Parameters: `folder`, where the script is to find the run's folder, from the script's own place on if it is
-    relative; default where it is now.
+    Parameters
+    ----------
+    run : Run
+        The run.
+    folder : str or path-like, optional
+        Path of the run's folder in the script; a relative path starts from the script's folder. Default: the current
+        path.
 
-    Raises `RunError` where the run's settings cannot be read.
+    Returns
+    -------
+    str
+        The script.
+
+    Raises
+    ------
+    RunError
+        If the run's settings cannot be read.
     """
     if run.settings_damage:
         raise RunError(f"Run {run.id} cannot be written as a script: {run.settings_damage}")
@@ -59,23 +72,23 @@ def script(run: Run, folder: str | os.PathLike[str] | None = None) -> str:
 def _head(run: Run, settings: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in (settings.get("versions") or {}).items())
     lines = [
-        f"Does the run {run.id} of {settings.get('created')} again, without the bench.",
+        f"Repeats the run {run.id} of {settings.get('created')} without the bench.",
         f"It was made with {versions}.",
     ]
     if run.status != "finished":
-        lines.append(f"That run is {run.status} after {run.epochs} epochs; this one goes on to max_epochs.")
+        lines.append(f"That run is {run.status} after {run.epochs} epochs; this one continues to max_epochs.")
     if own := own_parts(settings):
-        lines.append(f"That run had something of its own in the training that is not here: {', '.join(own)}.")
+        lines.append(f"That run customized the training, which this script does not contain: {', '.join(own)}.")
     return "".join(f"# {line}\n" for text in lines for line in textwrap.wrap(text, WIDTH - 2))
 
 
-# --- what must be there ---
+# --- imports and definitions ---
 
 
 def _above(
     settings: Mapping[str, Any], sources: Mapping[str, Any], missing: Mapping[str, str], needed: set[str]
 ) -> str:
-    """Imports, settings of torch and definitions, with the lines to fill in where they are needed."""
+    """Return imports, settings of torch and definitions, with the lines to fill in where they are needed."""
     definitions = sources["definitions"]
     at_once = {name for text in definitions for name in names_in(text)[0]}
     early = [_to_fill_in(name, what) for name, what in missing.items() if name in at_once]
@@ -95,7 +108,7 @@ def _to_fill_in(name: str, what: str) -> str:
 
 
 def _imports(lines: Iterable[str], folders: Mapping[str, list[str]]) -> str:
-    """Imports as isort has them; those of the user's own modules after the folders where these are found."""
+    """Return imports in isort's order; those of the user's own modules follow the folders that contain them."""
     own = {name for names in folders.values() for name in names}
     groups: list[list[str]] = [[], [], [], []]
     every = sorted({*lines, "import sys"} if folders else {*lines})
@@ -110,14 +123,14 @@ def _imports(lines: Iterable[str], folders: Mapping[str, list[str]]) -> str:
         place = 0 if top == "__future__" else 3 if top in own else 1 if top in sys.stdlib_module_names else 2
         if line != "import nmlab":
             groups[place].append(line)
-    groups[2].insert(0, "import nmlab  # before neuromancer, whose import it makes quick")
+    groups[2].insert(0, "import nmlab  # before neuromancer, whose import it makes faster")
     paths = [f"sys.path.append({quoted(folder)})  # for {', '.join(names)}" for folder, names in folders.items()]
     groups[3] = paths + groups[3]
     return "\n\n".join("\n".join(group) for group in groups if group)
 
 
 def _sources_before(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What a run that was made before sources were kept still says: its functions' own text."""
+    """Return the sources of a run that was made before nmlab recorded them: the code of its two functions."""
     given, definitions, missing = {}, [], {}
     for key, described in (
         ("data_setup_function", settings.get("data_function")),
@@ -133,7 +146,7 @@ def _sources_before(settings: Mapping[str, Any]) -> dict[str, Any]:
     for text in definitions:
         now, later = names_in(text)
         unknown = [name for name in now + later if not hasattr(builtins, name) and name not in given.values()]
-        missing |= dict.fromkeys(unknown, "a name that was not kept with this run")
+        missing |= dict.fromkeys(unknown, "a name that was not saved with this run")
     return {"given": given, "imports": [], "folders": {}, "definitions": definitions, "missing": missing}
 
 
@@ -141,7 +154,7 @@ def _sources_before(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _start(run: Run, settings: Mapping[str, Any], given: str, taken: set[str], folder: Path) -> tuple[str, str]:
-    """The Problem's name, and the lines that bring it to where the run started; `given`, the Problem or its builder."""
+    """Return the Problem's name, and the lines that set its initial weights; `given` is the Problem or its builder."""
     problem, lines = given, []
     if builds := settings.get("problem_source") is not None:
         problem = "problem"
@@ -152,15 +165,27 @@ def _start(run: Run, settings: Mapping[str, Any], given: str, taken: set[str], f
         there = quoted(str(folder)) if folder.is_absolute() else f"Path(__file__).parent / {quoted(folder.as_posix())}"
         lines.append(f'nmlab.Run({there}).restore({problem}, "start")')
     elif not builds or settings.get("starts_from"):
-        whose = settings.get("starts_from") or "those that the Problem held"
-        lines.append(_to_fill_in(f"{problem}'s weights", f"the run kept no start weights; they were {whose}"))
+        origin = settings.get("starts_from") or "the weights of the Problem"
+        lines.append(_to_fill_in(f"{problem}'s weights", f"the run has no initial weights; they were {origin}"))
     return problem, "\n".join(lines)
 
 
 def _data(settings: Mapping[str, Any], given: str, taken: set[str]) -> tuple[str, str]:
-    """The data function's name, and the lines that make it return the batch size that the run had, where not its own.
+    """Return the data function's name, and the lines that make it return the run's batch size if that was changed.
 
-    Parameters: `given`, the function; `taken`, names in use.
+    Parameters
+    ----------
+    settings : mapping
+        Settings of the run.
+    given : str
+        Expression of the data function.
+    taken : set of str
+        Names in use.
+
+    Returns
+    -------
+    tuple of (str, str)
+        Name and lines.
     """
     if not (size := settings.get("batch_size")):
         return given, ""
@@ -176,15 +201,15 @@ def _data(settings: Mapping[str, Any], given: str, taken: set[str]) -> tuple[str
 
 
 def _arguments(part: str, settings: Mapping[str, Any], sources: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Keywords of the data function, or options other than the default: name, expression, what has no source or ''."""
+    """Return data keywords, or changed options: name, expression, and a description if it has no source, else ''."""
     given = {key.removeprefix(f"{part}."): text for key, text in sources["given"].items() if key.startswith(f"{part}.")}
     stored = dict(settings.get(part) or {})
     if part == "options":
-        usual = TrainerOptions().to_json()
-        stored = {name: value for name, value in stored.items() if value != usual.get(name) and name != "seed"}
+        defaults = TrainerOptions().to_json()
+        stored = {name: value for name, value in stored.items() if value != defaults.get(name) and name != "seed"}
         given["seed"] = repr(settings.get("seed"))
         stored["seed"] = None
-    elif "sources" in settings:  # what is not given is the function's own default, and no JSON
+    elif "sources" in settings:  # other values are defaults of the function that JSON cannot hold
         stored = {name: value for name, value in stored.items() if name in given}
     found = []
     for name, value in stored.items():
@@ -216,7 +241,7 @@ def _fit(
 
 
 def _written(head: str, items: list[str], tail: str) -> str:
-    """A call or a dict on one line, or on one line an item."""
+    """Return a call or a dict on one line, or with one line per item."""
     line = f"{head}{', '.join(items)}{tail}"
     if len(line) <= WIDTH - 8 and "\n" not in line:
         return line

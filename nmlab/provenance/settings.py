@@ -1,4 +1,4 @@
-"""Functions and values as JSON, for a run's settings, and back where that is possible."""
+"""Functions and values as JSON for the settings of a run, and back if possible."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PACKAGES = ("nmlab", "torch", "lightning", "neuromancer", "numpy", "ipywidgets",
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that a fit stands on."""
+    """Return the versions of Python and of the packages that a fit uses."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -35,7 +35,7 @@ def versions() -> dict[str, str]:
 
 
 def users_traceback(error: BaseException) -> str:
-    """Return an error's traceback from the first line of the user's own code on; only the error where none is there."""
+    """Return the traceback of an error from the first line of the user's code on; only the error if there is none."""
     tools = tuple(str(Path(sys.modules[name].__file__ or "").parent) for name in _TOOLS if name in sys.modules)
     frames = traceback.extract_tb(error.__traceback__)
     while frames and (frames[0].filename.startswith(tools) or frames[0].filename == threading.__file__):
@@ -45,17 +45,17 @@ def users_traceback(error: BaseException) -> str:
 
 
 _TOOLS = ("nmlab", "lightning", "torch", "neuromancer")
-"""Packages whose frames before the user's first tell a user nothing."""
+"""Packages whose frames above the user's first frame are left out."""
 
 
 def describe_function(function: Callable[..., Any]) -> dict[str, Any]:
-    """Return a function's name, place and source; the source is None where there is none to read."""
+    """Return name, module, file, line and source of a function; the source is None if it cannot be read."""
     inner = inspect.unwrap(function.func if isinstance(function, partial) else function)
     try:
         source: str | None = inspect.getsource(inner)
     except (OSError, TypeError):
-        told = getattr(inner, "source", None)  # an object may say itself what makes it
-        source = told if isinstance(told, str) else None
+        own_source = getattr(inner, "source", None)  # an object may have a text of the call that makes it
+        source = own_source if isinstance(own_source, str) else None
     code = getattr(inner, "__code__", None)
     return {
         "name": getattr(inner, "__name__", type(inner).__name__),
@@ -73,12 +73,28 @@ def describe_sources(
     data_kwargs: Mapping[str, Any],
     options: TrainerOptions,
 ) -> dict[str, Any]:
-    """Return what a script needs to do a fit again, as `sources_of` does, and the settings of torch that it began with.
+    """Return what a script needs to repeat a fit, as `sources_of` does, and the settings of torch at its start.
 
-    Parameters: those of the fit; `problem` may be a builder, `fields` are the data function's.
+    Parameters
+    ----------
+    problem : neuromancer.problem.Problem or callable
+        The Problem or its builder.
+    data_setup_function : callable
+        The data function.
+    fields : iterable of Field
+        Fields of the data function.
+    data_kwargs : mapping
+        Keywords of the data function.
+    options : TrainerOptions
+        Options of the fit.
+
+    Returns
+    -------
+    dict
+        The result of `sources_of`, and under 'torch' the lines that set torch's state.
     """
     defaults = {field.name: field.default for field in fields}
-    # an object that is the function's own default comes with the function
+    # an object that is a default of the function is part of the function's source
     chosen = {name: value for name, value in data_kwargs.items() if is_plain(value) or defaults.get(name) is not value}
     given = {f"data_kwargs.{name}": value for name, value in chosen.items()}
     given |= {f"options.{name}": getattr(options, name) for name in sorted(options.model_fields_set)}
@@ -95,7 +111,7 @@ def describe_sources(
 
 
 def describe_values(fields: Iterable[Field], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `values` as JSON: choices by name, paths as text, and what is not JSON as a name, its source or repr."""
+    """Return values as JSON: choices by label, paths as text, and other objects as their name, source or repr."""
     known = {field.name: field for field in fields}
     return {name: _described(known.get(name), value) for name, value in values.items()}
 
@@ -113,7 +129,7 @@ def _described(field: Field | None, value: Any) -> Any:
 
 
 def rebuild_values(fields: Iterable[Field], stored: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Return what `describe_values` stored as values again, and the names of those that cannot be rebuilt."""
+    """Return the values that `describe_values` stored, and the names of those that cannot be restored."""
     known = {field.name: field for field in fields}
     values, lost = {}, []
     for name, value in stored.items():
@@ -128,7 +144,7 @@ def rebuild_values(fields: Iterable[Field], stored: Mapping[str, Any]) -> tuple[
 
 
 def own_parts(settings: Mapping[str, Any]) -> list[str]:
-    """Return what a run of these settings had of its user's own in the training, by name; [] for nothing."""
+    """Return the names of the user's hooks and metrics in the training of a run; [] if there are none."""
     user_hooks = settings.get("customs") or {}
     metrics = user_hooks.get("metrics", {}).items()
     own = [f"{split}_metric={name!r}" for split, name in metrics if not name.endswith(f"{split}_loss")]

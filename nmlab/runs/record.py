@@ -29,7 +29,7 @@ FIGURES = "figures"
 """The folder of a run's pictures."""
 
 PROFILE_DETAILS, PROFILE_REPORT = "profile.json", "report.txt"
-"""The files of a run's profile, beside those that the profiler itself writes."""
+"""The files of a run's profile, in addition to those that the profiler itself writes."""
 
 RECORD_FILES = ("settings.json", "status.json", "metrics.csv", LABEL)
 """The files that hold everything about a run except its weights."""

@@ -519,7 +519,7 @@ def test_a_form_goes_to_the_fields_own_defaults_whatever_it_began_with() -> None
 def test_a_locked_value_is_shown_and_kept() -> None:
     some = Form(FIELDS, {"count": 5}, title="", lock={"rate": 0.1, "kind": "a"})
     assert (shown(some)["rate"], shown(some)["kind"]) == ("0.1", "a")
-    with pytest.raises(FieldError, match=r"rate: '0.2' is refused: locked by this Lab at 0.1"):
+    with pytest.raises(FieldError, match=r"rate: '0.2' cannot be set: locked by this Lab at 0.1"):
         some.enter("rate", "0.2")
     some.set({"rate": 0.3, "count": 6})
     some.reset()
@@ -565,9 +565,9 @@ def test_code_is_refused_another_value_than_the_locked_one() -> None:
     with pytest.raises(FieldError) as raised:
         refuse_locked({"rate": 0.01, "colour": "BLUE", "limit": 3, "count": 3}, lock, FIELDS)
     assert raised.value.faults == {
-        "rate": "0.01 is refused: locked by this Lab at 0.001",
-        "colour": "'BLUE' is refused: locked by this Lab at RED",
-        "limit": "3 is refused: locked by this Lab at None",
+        "rate": "0.01 cannot be set: locked by this Lab at 0.001",
+        "colour": "'BLUE' cannot be set: locked by this Lab at RED",
+        "limit": "3 cannot be set: locked by this Lab at None",
     }
 
 

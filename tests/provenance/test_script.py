@@ -144,7 +144,7 @@ def test_the_script_reads_as_a_person_would_write_it(tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 
-import nmlab  # before neuromancer, whose import it makes quick
+import nmlab  # before neuromancer, whose import it makes faster
 import torch
 from lightning.pytorch import seed_everything
 
@@ -208,7 +208,7 @@ def test_start_weights_that_were_not_kept_are_a_line_to_fill_in(tmp_path: Path) 
     assert "restore" not in built
     assert "FILL IN" not in built  # the seed alone gives them again
     given = script(nmlab.fit(rosenbrock(), rosenbrock_data, options, runs_dir=tmp_path))
-    assert "FILL IN: the run kept no start weights" in given
+    assert "FILL IN: the run has no initial weights" in given
 
 
 def test_a_run_made_before_sources_were_kept(tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ def test_a_run_made_before_sources_were_kept(tmp_path: Path) -> None:
     compile(text, "again.py", "exec")
     assert "\ndef noisy() -> Problem:\n" in text
     assert "\ndef noisy_data(nsim: int = 48, batch_size: int = 16) -> Returned:\n" in text
-    assert 'raise NotImplementedError("DictDataset = ...")  # FILL IN: a name that was not kept with this run' in text
+    assert 'raise NotImplementedError("DictDataset = ...")  # FILL IN: a name that was not saved with this run' in text
     assert text.index('"Returned = ...') < text.index("def noisy_data") < text.index('"DictDataset = ...')
     assert 'data_kwargs={"nsim": 48, "batch_size": 16}' in text
 

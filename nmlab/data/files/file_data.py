@@ -83,7 +83,7 @@ def from_file(
 
 @dataclass(frozen=True, eq=False)
 class FileData:
-    """A `data_setup_function` for a file; made by `from_file`, which also checks the file.
+    r"""A `data_setup_function` for a file; made by `from_file`, which also checks the file.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ class FileData:
     Examples
     --------
     >>> import nmlab
-    >>> data_setup_function = nmlab.from_file("heater.csv", content=b"y,u\\n1,0\\n2,1\\n3,1\\n4,0\\n5,1\\n")
+    >>> data_setup_function = nmlab.from_file("heater.csv", content=b"y,u\n1,0\n2,1\n3,1\n4,0\n5,1\n")
     >>> train, dev, test, batch_size = data_setup_function()
     >>> len(train), len(dev), len(test)
     (3, 1, 1)
@@ -201,7 +201,7 @@ class FileData:
         return table
 
     def scaling(self, **data_kwargs: Any) -> Scaling:
-        """Return the scaling of the data that these keywords make.
+        r"""Return the scaling of the data that these keywords make.
 
         Parameters
         ----------
@@ -216,7 +216,7 @@ class FileData:
         Examples
         --------
         >>> import nmlab
-        >>> data_setup_function = nmlab.from_file("heater.csv", content=b"y\\n10\\n20\\n30\\n15\\n25\\n")
+        >>> data_setup_function = nmlab.from_file("heater.csv", content=b"y\n10\n20\n30\n15\n25\n")
         >>> scaling = data_setup_function.scaling(normalise="zero-one")
         >>> scaling.to_units("Y", 0.5).item()
         20.0

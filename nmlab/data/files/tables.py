@@ -20,7 +20,7 @@ EXPERIMENT = "exp_id"
 """NeuroMANCER's name of the column that identifies the experiment."""
 
 OWN = ("name", "epoch", "index")
-"""Keys of a batch beside the data."""
+"""Keys of a batch in addition to the data."""
 
 _LETTERS = re.compile(r"([yudx])_?\d*", re.IGNORECASE)
 """NeuroMANCER's names of outputs, inputs, disturbances and states, alone or with a number."""
@@ -110,11 +110,11 @@ def make_table(
 
 
 def _keys(
-    columns: Columns, chosen: Mapping[str, str | Sequence[str]] | None, beside: set[str | None]
+    columns: Columns, chosen: Mapping[str, str | Sequence[str]] | None, excluded: set[str | None]
 ) -> tuple[dict[str, list[str]], list[str]]:
     """Return the names of the columns of each key, and the faults."""
     if chosen is None:
-        keys = _keys_by_name(columns, beside)
+        keys = _keys_by_name(columns, excluded)
         if not keys:
             return {}, ["it has no column of data"]
         wrong = [key for key in keys if key in OWN]
@@ -138,17 +138,17 @@ def _keys(
     return keys, faults if keys else ["columns={} selects no columns; give {'Y': ['a column', …], …}"]
 
 
-def _keys_by_name(columns: Columns, beside: set[str | None]) -> dict[str, list[str]]:
+def _keys_by_name(columns: Columns, excluded: set[str | None]) -> dict[str, list[str]]:
     keys: dict[str, list[str]] = {}
     for name in columns:
-        if (letter := _LETTERS.fullmatch(name)) and name not in beside:
+        if (letter := _LETTERS.fullmatch(name)) and name not in excluded:
             keys.setdefault(letter[1].upper(), []).append(name)
     if keys:
         return keys
-    sizes = [array.size for name, array in columns.items() if name not in beside]
+    sizes = [array.size for name, array in columns.items() if name not in excluded]
     # besides series a MAT file often holds single numbers, such as the sampling time
     single = {name for name, array in columns.items() if array.size == 1 < max(sizes, default=0)}
-    return {name: [name] for name in columns if name not in beside | single}
+    return {name: [name] for name in columns if name not in excluded | single}
 
 
 def _matrix(name: str, array: np.ndarray, faults: list[str]) -> np.ndarray | None:
