@@ -19,16 +19,9 @@ import nmlab
 from tests.helpers.processes import ROOT
 
 PENDING = {
-    "fit": "launch",
-    "Lab": "notebook",
-    "LitTrainer": "compat",
     "look": "analysis",
     "preview": "analysis",
     "score": "analysis",
-    "sweep": "sweeps",
-    "Sweep": "sweeps",
-    "find_lr": "tuning",
-    "find_batch_size": "tuning",
     "gallery": "gallery",
 }
 """Public names whose docstrings do not have this form yet, and their room."""
@@ -77,7 +70,8 @@ def test_examples_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert result.attempted > 0, "there is '>>>' in the file, but in no docstring"
     assert result.failed == 0
     assert "doctest: +SKIP" not in inspect.getsource(module)
-    assert list(tmp_path.iterdir()) == [], "files are left behind"
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left <= {"nmlab_runs"}, "files are left behind, other than the record of a fit"
 
 
 # --- the sections ---

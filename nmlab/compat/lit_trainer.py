@@ -169,10 +169,29 @@ class LitTrainer:
     # --- fitting ---
 
     def fit(self, problem: Problem, data_setup_function: Callable[..., Any], **kwargs: Any) -> Run:
-        """Train `problem` on what `data_setup_function(**kwargs)` returns, and return the record of it.
+        """Train `problem` on the data that `data_setup_function` makes, and return the record of it.
 
         Afterwards the Problem holds the best weights by `eval_metric`. Starts from the weights that it holds, with a
-        fresh trainer and optimizer state, each time. Raises what `nmlab.fit` does.
+        new trainer and optimizer state, each time.
+
+        Parameters
+        ----------
+        problem : Problem
+            A NeuroMANCER `Problem`.
+        data_setup_function : callable
+            Returns train, dev and test datasets and the batch size.
+        **kwargs : Any
+            Keywords of the data function.
+
+        Returns
+        -------
+        Run
+            The record.
+
+        Raises
+        ------
+        FieldError, DataError, BusyError, NonFiniteLossError, RunError
+            As for `nmlab.fit`.
         """
         options, user_hooks = self._begin(problem)
         with _in_our_words(kwargs):
@@ -193,11 +212,29 @@ class LitTrainer:
         project_name: str = "run_sweep",
         **kwargs: Any,
     ) -> Sweep:
-        """Fit `problem` up to `count` times with values that `sweep_config` gives, each a run, and return the sweep.
+        """Fit `problem` again and again with values drawn by `sweep_config`, each a run.
 
-        All here: no account, no network. `sweep_config` is in wandb's format, as `nmlab.sweep` reads it; `kwargs` are
-        the data function's in all trials. Afterwards the Problem holds the best trial's weights, `run` is its run.
-        Raises what `nmlab.sweep` does.
+        Runs locally, without an account. Afterwards the Problem holds the best trial's weights, and `run` is its run.
+
+        Parameters
+        ----------
+        problem : Problem
+            A NeuroMANCER `Problem`.
+        data_setup_function : callable
+            Returns train, dev and test datasets and the batch size.
+        sweep_config : Mapping[str, Any]
+            What to try, in wandb's format; see `nmlab.sweep`.
+        count : int or None, default 10
+            Maximum number of trials.
+        project_name : str, default "run_sweep"
+            The sweep's name if the configuration has none.
+        **kwargs : Any
+            Keywords of the data function.
+
+        Returns
+        -------
+        Sweep
+            The trials.
         """
         options, user_hooks = self._begin(problem)
 
@@ -233,10 +270,28 @@ class LitTrainer:
         num_training: int = 100,
         **kwargs: Any,
     ) -> FoundLR:
-        """Train a few steps with a rising learning rate and return the losses and the rate at which they fell fastest.
+        """Find a learning rate: train a few steps with a rising rate and see where the loss falls fastest.
 
-        With the steps and hooks of this LitTrainer; all is as before afterwards, and the next fit is the one it would
-        have been. Parameters and what it raises as for `nmlab.find_lr`; `kwargs` are the data function's.
+        Uses the steps and hooks of this LitTrainer. Everything is restored afterwards, and the next fit is the one that
+        it would have been.
+
+        Parameters
+        ----------
+        problem : Problem
+            A NeuroMANCER `Problem`.
+        data_setup_function : callable
+            Returns train, dev and test datasets and the batch size.
+        min_lr, max_lr : float, default 1e-6, 1.0
+            The first and the last rate.
+        num_training : int, default 100
+            Number of steps, at least 15.
+        **kwargs : Any
+            Keywords of the data function.
+
+        Returns
+        -------
+        FoundLR
+            The rates, the losses, and a `suggestion`.
         """
         request = self._request_of_search(problem, data_setup_function, kwargs)
         with _in_our_words(kwargs):
@@ -251,11 +306,28 @@ class LitTrainer:
         max_trials: int = 6,
         **kwargs: Any,
     ) -> int:
-        """Train a few steps with ever larger batches and return the largest size that fits into memory.
+        """Find the largest batch size that fits into memory, by training a few steps with ever larger batches.
 
-        With the steps and hooks of this LitTrainer, from the batch size of `hparam_config` if there is one; all is as
-        before afterwards. Parameters and what it raises as for `nmlab.find_batch_size`; `kwargs` are the data
-        function's.
+        Uses the steps and hooks of this LitTrainer, and starts from the batch size of `hparam_config` if there is one.
+        Everything is restored afterwards.
+
+        Parameters
+        ----------
+        problem : Problem
+            A NeuroMANCER `Problem`.
+        data_setup_function : callable
+            Returns train, dev and test datasets and the batch size.
+        mode : {"power", "binsearch"}, default "power"
+            As for `nmlab.find_batch_size`.
+        max_trials : int, default 6
+            Number of sizes to try.
+        **kwargs : Any
+            Keywords of the data function.
+
+        Returns
+        -------
+        int
+            The batch size.
         """
         request = self._request_of_search(problem, data_setup_function, kwargs)
         with _in_our_words(kwargs):
@@ -264,7 +336,13 @@ class LitTrainer:
     # --- what a fit leaves ---
 
     def get_weights(self) -> dict[str, torch.Tensor]:
-        """Return the state of the Problem that was fitted last: the best weights by `eval_metric`."""
+        """Return the state of the Problem that was fitted last: the best weights by `eval_metric`.
+
+        Returns
+        -------
+        dict[str, torch.Tensor]
+            The Problem's state dict.
+        """
         if self._problem is None:
             raise RunError(_NOTHING_YET)
         return dict(self._problem.state_dict())

@@ -268,8 +268,10 @@ class Lab:
 
         Parameters
         ----------
-        min_lr, max_lr, num_training
-            As for `nmlab.find_lr`.
+        min_lr, max_lr : float, default 1e-6, 1.0
+            The first and the last rate.
+        num_training : int, default 100
+            Number of steps, at least 15.
         **kwargs : Any
             As for `fit`.
 
@@ -291,9 +293,11 @@ class Lab:
 
         Parameters
         ----------
-        mode, max_trials
+        mode : {"power", "binsearch"}, default "power"
             As for `nmlab.find_batch_size`. The option that is called `mode` too is given by
             ``options=TrainerOptions(mode=…)``.
+        max_trials : int, default 6
+            Number of sizes to try.
         **kwargs : Any
             As for `fit`.
 
@@ -422,7 +426,7 @@ class Lab:
         keep_weights : bool, default False
             False: the next runs start from the Lab's own start weights. True: from the weights that the Problem holds
             now, or at the end of the running fit.
-        data_kwargs, choices
+        data_kwargs, choices : Mapping[str, Any], optional
             As for `Lab`.
 
         Raises

@@ -31,6 +31,16 @@ class Sweep:
         The folder of its runs.
     runs : Iterable[Run], default ()
         One per trial, in their order.
+
+    Examples
+    --------
+    >>> import nmlab
+    >>> example = nmlab.gallery.get("rosenbrock")
+    >>> config = {"method": "grid", "parameters": {"nsim": {"values": [20, 40]}}}
+    >>> options = nmlab.TrainerOptions(max_epochs=1, seed=0)
+    >>> done = nmlab.sweep(example.problem, example.data_function(), config, options=options, quiet=True)
+    >>> list(done.to_pandas()["nsim"])
+    [20, 40]
     """
 
     def __init__(self, name: str, store: RunStore, runs: Iterable[Run] = ()) -> None:
