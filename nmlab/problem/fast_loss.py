@@ -5,8 +5,8 @@ every intermediate value is kept under a key of its own, and constraints are gat
 read. On small problems that is most of a step. Here the expressions are read once, as lists of operations; the same
 operations on the same values in the same order, so that losses and gradients are the same to the last bit.
 
-That repeats what another package does, which may do otherwise some day. So the first batch of each Problem is evaluated
-both ways, and where the values or gradients differ the Problem itself is called from then on.
+That repeats what another package does, which may do otherwise some day. So each Problem is evaluated both ways once,
+before a fit or on its first batch, and where values or gradients differ the Problem itself is called from then on.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ class FastProblem:
     """Calls a Problem for its loss and terms; as `problem(batch)`, without the intermediate values.
 
     What is not NeuroMANCER's own (a loss of another kind, a term or Problem with another forward, a module with hooks)
-    is left to the Problem itself, and so is what the first batch shows to differ from the Problem's own values.
+    is left to the Problem itself, and so is what has been seen to differ from the Problem's own values.
 
     Parameters: `problem`; `tell`, called with a text where the Problem itself is used, and whether that is a fault.
     """
@@ -192,21 +192,23 @@ class FastProblem:
         else:
             self._untried = program
 
+    def compare(self, batch: dict[str, Any]) -> None:
+        """Evaluate a batch both ways, unless that was done for this Problem as it is."""
+        self.look()
+        if (program := self._untried) is not None and self._signature is not None:
+            evaluated = functools.partial(program.of, self._problem)
+            verdict = _Verdict(self._signature, program, difference(self._problem, evaluated, batch))
+            _verdicts[self._problem] = verdict
+            self._untried = None
+            self._heed(verdict)
+
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         if self._program is None:
             if self._untried is None:
                 return self._problem(batch)  # type: ignore[no-any-return]
-            self._try(self._untried, batch)
+            self.compare(batch)  # nobody has before, or it was changed since
             return self(batch)
         return self._program.of(self._problem, batch)
-
-    def _try(self, program: _Program, batch: dict[str, Any]) -> None:
-        assert self._signature is not None
-        self._untried = None
-        evaluated = functools.partial(program.of, self._problem)
-        verdict = _Verdict(self._signature, program, difference(self._problem, evaluated, batch))
-        _verdicts[self._problem] = verdict
-        self._heed(verdict)
 
     def _heed(self, verdict: _Verdict) -> None:
         if verdict.differs is None:
