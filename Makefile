@@ -56,9 +56,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(BIN)/jupyter labextension disable '@jupyterlab/apputils-extension:announcements'  # asks about news at every start
 	@touch $@
 
-.venv-lowest/installed: pyproject.toml constraints.txt tests/lowest.py $(INSTALLED)
-	$(BIN)/python -m venv --clear .venv-lowest
-	$(BIN)/python -m tests.lowest > .venv-lowest/constraints.txt
+.venv-lowest/installed: pyproject.toml constraints.txt tests/lowest.py
+	$(PYTHON) -m venv --clear .venv-lowest
+	$(PYTHON) -m tests.lowest > .venv-lowest/constraints.txt
 	.venv-lowest/bin/python -m pip install -c .venv-lowest/constraints.txt \
 		$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -e '.[test]'
 	@touch $@

@@ -1,8 +1,12 @@
-"""One forward pass of a few samples before the first step, so that what does not fit is said in the user's words."""
+"""A trial on a few samples before the first step, so that what does not fit is said in the user's words.
+
+The fast loss, if it has not been before, is compared with the Problem's own on the same occasion.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Container
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -12,6 +16,7 @@ from neuromancer.problem import Problem
 from nmlab.data.loader import first_batch
 from nmlab.data.splits import Batch, Splits
 from nmlab.errors import DataError
+from nmlab.problem.fast_loss import FastProblem
 from nmlab.problem.state import preserving_state
 from nmlab.problem.terms import terms_of
 
@@ -45,8 +50,23 @@ def dry_run(
                     batch[key] = value.to(like.device, like.dtype if floats else value.dtype)
             if fault := _fault(problem, batch):
                 faults.append(f"{name}: {fault}{'' if gradients else _hint(problem, batch)}")
+                continue
+        if name == "train":
+            _compare(problem, batch)
     if faults:
         raise DataError(faults, subject=f"The Problem cannot take what {source} returned")
+
+
+def _compare(problem: Problem, batch: Batch) -> None:
+    """Have the fast loss compared with the Problem's own before the first step, in the mode of a training."""
+    for training in (True, False):  # in training a BatchNorm may not take so few samples
+        with suppress(Exception), preserving_state(problem):
+            if not training:
+                problem.eval()
+            elif not problem.training:
+                problem.train()
+            FastProblem(problem).compare(batch)
+            return
 
 
 def _hint(problem: Problem, batch: Batch) -> str:

@@ -5,8 +5,8 @@ networkx graph, stores each intermediate value under its own key, and collects c
 losses use. On small problems this is most of a step. Here the expressions are read once, as lists of operations. The
 same operations are applied to the same values in the same order, so that losses and gradients are bitwise the same.
 
-This repeats what another package does, which may change. So the first batch of each Problem is evaluated both ways, and
-where values or gradients differ the Problem itself is called from then on.
+This repeats what another package does, which may change. So each Problem is evaluated both ways once, before a fit or on
+its first batch, and where values or gradients differ the Problem itself is called from then on.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ class FastProblem:
     """Callable that returns the loss and terms of a Problem as `problem(batch)` does, without intermediate values.
 
     The Problem itself is called if a part is not NeuroMANCER's own: another loss, a term or Problem with another
-    forward, a module with hooks; and if the first batch shows that its values differ.
+    forward, a module with hooks; and if the comparison has shown that its values differ.
 
     Parameters
     ----------
@@ -197,22 +197,24 @@ class FastProblem:
         else:
             self._untried = program
 
+    def compare(self, batch: dict[str, Any]) -> None:
+        """Evaluate a batch both ways, unless that was done for this Problem as it is."""
+        self.look()
+        if (program := self._untried) is not None and self._signature is not None:
+            evaluated = functools.partial(program.of, self._problem)
+            verdict = _Verdict(self._signature, program, difference(self._problem, evaluated, batch))
+            _verdicts[self._problem] = verdict
+            self._untried = None
+            self._heed(verdict)
+
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Return the loss and terms of a batch, with the keys of the Problem's output."""
         if self._program is None:
             if self._untried is None:
                 return self._problem(batch)  # type: ignore[no-any-return]
-            self._try(self._untried, batch)
+            self.compare(batch)  # nobody has before, or it was changed since
             return self(batch)
         return self._program.of(self._problem, batch)
-
-    def _try(self, program: _Program, batch: dict[str, Any]) -> None:
-        assert self._signature is not None
-        self._untried = None
-        evaluated = functools.partial(program.of, self._problem)
-        verdict = _Verdict(self._signature, program, difference(self._problem, evaluated, batch))
-        _verdicts[self._problem] = verdict
-        self._heed(verdict)
 
     def _heed(self, verdict: _Verdict) -> None:
         if verdict.differs is None:
