@@ -42,14 +42,39 @@ def train(
     events: EventWriter | None = None,
     make_module: Callable[..., ProblemModule] = ProblemModule,
 ) -> None:
-    """Train `problem`, leave its best weights in it, and score the test split with them.
+    """Train a Problem, load its best weights, and score the test split with them.
 
-    Parameters: `streams`, the random numbers that the training draws; `writer`, which keeps the record; `control`,
-    which is asked at every batch whether to stop; `resume`, whether to go on from the run's last checkpoint;
-    `events`, which take the metrics in too; `make_module`, called for the module to train.
+    The best weights are loaded even if an exception is raised.
 
-    Raises `FieldError` for a monitor that is no metric, `NonFiniteLossError`, `StopRequested`, and whatever the
-    Problem's own functions raise; the best weights are in place then too.
+    Parameters
+    ----------
+    problem : Problem
+        The Problem.
+    splits : Splits
+        Train, dev and test data.
+    options : TrainerOptions
+        Options of the training.
+    streams : RandomStreams
+        Random numbers of the training.
+    writer : RunWriter
+        Records the run.
+    control : Control
+        May stop or pause the training before each batch.
+    resume : bool, default False
+        Whether to continue from the last checkpoint of the run.
+    events : EventWriter, optional
+        Writes the metrics as TensorBoard events.
+    make_module : callable, default ProblemModule
+        Creates the module to train.
+
+    Raises
+    ------
+    FieldError
+        If the monitored metric does not exist.
+    NonFiniteLossError
+        If a loss is not finite.
+    StopRequested
+        If the training was stopped.
     """
     dev = splits.dev is not None
     monitor = options.monitor or ("dev_loss" if dev else "train_loss")

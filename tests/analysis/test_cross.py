@@ -229,7 +229,7 @@ def test_a_cell_that_cannot_be_scored_says_why_and_hides_no_other(
     eval_mode = found.frame.notna()
     assert eval_mode.loc[good.id].to_list() == [True, False, False, True] == eval_mode.loc[fails.id].to_list()
     assert not eval_mode.loc[shaped.id].any()
-    told = found.told()
+    told = found.reason_lines()
     assert f"run {good.id}, {fails.id} on broken: ZeroDivisionError: mine" in told
     assert f"run {shaped.id}: made for another Problem: other keys, terms or shapes" in told
 

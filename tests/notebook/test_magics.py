@@ -68,20 +68,20 @@ def completions(text: str) -> list[str]:
         ("%nmlab tensorbord", "did you mean 'tensorboard'. Known are: tensorboard, runs, fit, code, cross"),
         ("%nmlab fit lr = 3", "NAME=VALUE without spaces around the =, not lr, =, 3"),
         ("%nmlab fit lr=1 lr=2", "more than one value for lr"),
-        ("%nmlab runs 3", "%nmlab runs takes no more words, not '3'"),
-        ("%nmlab fit --stop", "%nmlab fit knows no --stop"),
+        ("%nmlab runs 3", "%nmlab runs takes no arguments, not '3'"),
+        ("%nmlab fit --stop", "%nmlab fit does not take --stop"),
         ("%nmlab runs --lba b", "--lba: unknown name; did you mean '--lab'"),
         ("%nmlab runs --lab", "--lab needs the name"),
         ("%nmlab runs --lab b", "--lab b: unknown name; known are: lab"),
         ("%nmlab code 7", "There is no run '7'.*there are: none"),
         ("%nmlab code", "There is no run yet"),
-        ("%nmlab fit nsmi=3", "nsmi: neither a parameter of the data function"),
+        ("%nmlab fit nsmi=3", "nsmi: .* neither a parameter of the data function"),
         ("%nmlab fit nsim=few", "nsim: 'few' is not an integer"),
         ("%nmlab fit lr=fast", "lr: 'fast' is not a number"),
         ("%%data_setup\nx = 1", "this cell defines no function"),
         ("%%data_setup\n# to be written", "this cell defines no function"),
         ("%%data_setup --keep\nx = 1", "did you mean '--keep-weights'"),
-        (f"%%data_setup\n{CORNERS}def other(): ...", "this cell defines corner_data, other; say which"),
+        (f"%%data_setup\n{CORNERS}def other(): ...", "this cell defines corner_data, other; choose one"),
         (f"%%data_setup corner\n{CORNERS}", "did you mean 'corner_data'"),
     ],
 )
@@ -222,7 +222,7 @@ def test_while_a_run_goes_data_can_be_swapped_and_no_other_begun(make: Callable[
     Screen(lab).edit("options", max_epochs="100000")
     fit = lab._session.start()
     try:
-        with pytest.raises(UsageError, match="is still running"):
+        with pytest.raises(UsageError, match="is running"):
             notebook("%nmlab fit")
         notebook(f"%%data_setup\n{CORNERS}")
     finally:
