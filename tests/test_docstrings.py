@@ -19,9 +19,6 @@ import nmlab
 from tests.helpers.processes import ROOT
 
 PENDING = {
-    "look": "analysis",
-    "preview": "analysis",
-    "score": "analysis",
     "gallery": "gallery",
 }
 """Public names whose docstrings do not have this form yet, and their room."""

@@ -1,4 +1,4 @@
-"""What came of scoring runs across data sets: a table of numbers, a heat map, and why cells are empty."""
+"""The scores of runs across data sets: a table, a heat map, and the reasons for missing scores."""
 
 from __future__ import annotations
 
@@ -18,10 +18,39 @@ if TYPE_CHECKING:
 
 
 class Cross:
-    """Scores of runs across data sets; shows itself in a notebook as a heat map, a table and what could not be scored.
+    """Scores of runs across data sets, as returned by `lab.cross`.
 
-    Parameters: `runs`, ids; `data`, the data sets' names; `cells`, by run and data set a score or why there is none;
-    `own`, which of them are a run on the data that it was trained on; `split`, `metric`, what was scored.
+    A notebook shows it as a heat map, a table and the reasons for missing scores; `print` shows the table and the
+    reasons as text.
+
+    Parameters
+    ----------
+    runs : sequence of str
+        Ids of the runs.
+    data : sequence of str
+        Names of the data sets.
+    cells : mapping of (str, str) to float or str
+        For each run and data set the score, or the reason why there is none.
+    own : set of (str, str)
+        Runs and the data sets that they were trained on.
+    split : str
+        Name of the split that was scored.
+    metric : str
+        Name of the metric.
+
+    Examples
+    --------
+    >>> from nmlab.analysis.cross_result import Cross
+    >>> scores = {("0001", "full"): 0.1, ("0001", "corner"): 0.5, ("0002", "full"): 0.3, ("0002", "corner"): 0.2}
+    >>> cross = Cross(["0001", "0002"], ["full", "corner"], scores, {("0001", "full")}, "dev", "loss")
+    >>> cross
+    run \\ dev loss on  full   corner
+    0001               ★ 0.1  0.5
+    0002               0.3    ★ 0.2
+    >>> cross.best
+    {'full': '0001', 'corner': '0002'}
+    >>> float(cross.frame.loc["0002", "corner"])
+    0.2
     """
 
     def __init__(
@@ -38,7 +67,7 @@ class Cross:
 
     @cached_property
     def frame(self) -> pd.DataFrame:
-        """The scores: one row a run, one column a data set, NaN where there is none."""
+        """The scores, one row per run and one column per data set; NaN where there is no score."""
         import pandas as pd
 
         scores = [[self._score(run, data) for data in self._data] for run in self._runs]
@@ -47,12 +76,12 @@ class Cross:
 
     @property
     def reasons(self) -> dict[tuple[str, str], str]:
-        """Why a run was not scored on a data set, by both."""
-        return {cell: told for cell, told in self._cells.items() if isinstance(told, str)}
+        """The reason why there is no score, by run and data set."""
+        return {cell: reason for cell, reason in self._cells.items() if isinstance(reason, str)}
 
     @cached_property
     def best(self) -> dict[str, str]:
-        """The run that scores least, and so best, on each data set, where any has a score; of equal ones the first."""
+        """The run with the lowest score on each data set that has a score; of equal ones the first."""
         found = {}
         for data in self._data:
             scores = {run: value for run in self._runs if math.isfinite(value := self._score(run, data))}
@@ -61,8 +90,8 @@ class Cross:
         return found
 
     def _score(self, run: str, data: str) -> float:
-        told = self._cells[run, data]
-        return math.nan if isinstance(told, str) else told
+        cell = self._cells[run, data]
+        return math.nan if isinstance(cell, str) else cell
 
     @property
     def _heat(self) -> HeatMap:
@@ -81,31 +110,46 @@ class Cross:
 
     @property
     def what(self) -> str:
-        """What was scored, in words."""
+        """Split and metric, such as 'dev loss'."""
         return f"{self.split} {self.metric.replace('_', ' ')}"
 
     def plot(self) -> PaperFigure:
-        """Return the scores as a heat map, a figure of its own."""
+        """Return the scores as a heat map, a figure on white."""
         return heat_figure(self._heat)
 
     def png(self, scale: float = 1.5, theme: Theme = EITHER) -> tuple[bytes, int, int]:
-        """Return the heat map as a PNG, and its width and height in CSS pixels; `scale`, its pixels for each."""
+        """Return the heat map as a PNG.
+
+        Parameters
+        ----------
+        scale : float, default 1.5
+            Pixels of the PNG per CSS pixel.
+        theme : Theme, default EITHER
+            Colours and sizes.
+
+        Returns
+        -------
+        png : bytes
+            Content of the PNG file.
+        width, height : int
+            Size in CSS pixels.
+        """
         picture = Picture(300, 100)
         png = picture.png(lambda figure: draw_heat(figure, self._heat, theme=theme), scale=scale)
         return png, picture.width, picture.height
 
     def alt(self) -> str:
-        """Return what the picture shows as a sentence."""
-        told = "; ".join(
+        """Return a description of the heat map, for use as alternative text."""
+        best = "; ".join(
             f"on {data} run {run} is best with {typeset_number(self._score(run, data))}"
             for data, run in list(self.best.items())[:5]
         )
         return (
-            f"{self.what} of {len(self._runs)} runs on {len(self._data)} data sets: {told or 'none could be scored'}."
+            f"{self.what} of {len(self._runs)} runs on {len(self._data)} data sets: {best or 'none could be scored'}."
         )
 
-    def told(self) -> list[str]:
-        """Return why cells could not be scored, each reason once, with the runs and data sets it holds for."""
+    def reason_lines(self) -> list[str]:
+        """Return each reason for missing scores once, with the runs and data sets that it applies to."""
         holds: dict[str, list[tuple[str, str]]] = {}
         for cell, reason in self.reasons.items():
             holds.setdefault(reason, []).append(cell)
@@ -131,11 +175,11 @@ class Cross:
 
     def __repr__(self) -> str:
         head, rows = self._table()
-        return "\n".join([text_table([head, *rows]), *self.told()])
+        return "\n".join([text_table([head, *rows]), *self.reason_lines()])
 
     def _repr_html_(self) -> str:
         png, width, _ = self.png()
         image = picture_html(png, width, self.alt())
         head, rows = self._table()
         table = html_table(head, [[escape(cell) for cell in row] for row in rows])
-        return image + table + "".join(f"<p>{escape(line)}</p>" for line in self.told())
+        return image + table + "".join(f"<p>{escape(line)}</p>" for line in self.reason_lines())

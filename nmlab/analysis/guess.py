@@ -1,4 +1,4 @@
-"""A guess of a run's loss, made before the curve is seen: read, kept as points, compared with what came."""
+"""A guess of the loss of a run, made before its curve is seen: read, stored as points, compared with the outcome."""
 
 from __future__ import annotations
 
@@ -17,16 +17,36 @@ from nmlab.runtime.text import number_text, typeset_number
 Points = list[tuple[float, float]]
 
 MOST = 200
-"""Points of a guess at most."""
+"""Maximum number of points of a guess."""
 
 _EXPECTED = "give a final loss, such as 0.05, or points 'epoch: loss', such as 0: 2, 20: 0.3, 60: 0.05"
 
 
 def read_guess(given: Any, epochs: int) -> Points:
-    """Return a guess as points of epoch and loss, in order; a final loss alone is one point at the last epoch.
+    """Return a guess as points of epoch and loss, ordered by epoch.
 
-    Parameters: `given`, a number, text such as '0.05' or '0: 2, 60: 0.05', or losses by epoch (a dict or pairs);
-    `epochs`, how many the run will have. Raises `FieldError` with all that is wrong.
+    Parameters
+    ----------
+    given : float or str or mapping or iterable of pairs
+        A final loss, text such as '0.05' or '0: 2, 60: 0.05', or losses by epoch.
+    epochs : int
+        Number of epochs of the run; a final loss becomes a point at the last one.
+
+    Returns
+    -------
+    list of (float, float)
+        Epochs and losses.
+
+    Raises
+    ------
+    FieldError
+        If the guess is invalid; the error names all faults.
+
+    Examples
+    --------
+    >>> from nmlab.analysis.guess import read_guess
+    >>> read_guess("60: 0.05, 0: 2", epochs=61)
+    [(0.0, 2.0), (60.0, 0.05)]
     """
     if isinstance(given, str):
         parts = [part.strip() for part in re.split(r"[,;\n]", given) if part.strip()]
@@ -68,27 +88,27 @@ def _finite(value: Any) -> float | None:
 
 
 def guess_text(points: Iterable[tuple[float, float]]) -> str:
-    """Return a guess as text that `read_guess` reads."""
+    """Return a guess as text that `read_guess` accepts."""
     return ", ".join(f"{number_text(epoch, 6)}: {number_text(loss, 4)}" for epoch, loss in points)
 
 
 def decades(losses: Iterable[float]) -> tuple[float, float]:
-    """Return powers of ten between which a guess may be drawn: around the losses of the run before, with room."""
+    """Return the powers of ten between which a guess can be drawn, around the losses of the previous run."""
     seen = [min(max(loss, 1 / HUGE), HUGE) for loss in losses if math.isfinite(loss) and loss > 0] or [1e-3, 1e1]
     low, high = math.floor(math.log10(min(seen)) - 0.5), math.ceil(math.log10(max(seen)) + 0.5)
     return 10.0**low, 10.0**high
 
 
-def guess_told(run: Run) -> str:
-    """Say how a guess of a run compares with its newest loss; '' where there is no guess or no epoch yet."""
+def guess_outcome(run: Run) -> str:
+    """Return how the guess for a run compares with its last loss; '' without a guess or an epoch."""
     points, which = run.guess, "dev loss" if "dev_loss" in run.columns else "train loss"
     epochs, losses = run.curve(which.replace(" ", "_"))
     if not points or not epochs:
         return ""
     guessed, came = float(np.interp(epochs[-1], *np.array(points).T)), losses[-1]
-    told = f"{which} in epoch {epochs[-1]:.0f}: guessed {typeset_number(guessed)}, it is {typeset_number(came)}"
+    outcome = f"{which} in epoch {epochs[-1]:.0f}: guessed {typeset_number(guessed)}, it is {typeset_number(came)}"
     if guessed <= 0 or not came > 0:
-        return told
+        return outcome
     times = max(guessed / came, came / guessed)
     way = "high" if guessed > came else "low"
-    return f"{told}: " + ("close" if times < 1.1 else f"{typeset_number(times, 2)} times too {way}")
+    return f"{outcome}: " + ("close" if times < 1.1 else f"{typeset_number(times, 2)} times too {way}")

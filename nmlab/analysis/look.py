@@ -1,4 +1,4 @@
-"""`look()`: a Problem looked at: its graph as a picture, its nodes and terms as tables."""
+"""`look()`: a Problem as a graph, with its nodes and terms as tables."""
 
 from __future__ import annotations
 
@@ -27,30 +27,52 @@ _TERMS = ["term", "kind", "expression", "weight"]
 
 
 class HasProblem(Protocol):
-    """What a Problem can be looked up in: a `Lab`, a `Run`."""
+    """An object that has a Problem, such as a `Lab` or a `Run`."""
 
     @property
     def problem(self) -> Any:
-        """A Problem, or a function without arguments that builds one; None where there is none here."""
+        """A Problem, or a function without arguments that builds one; None if it is not available."""
         ...
 
 
 def look(problem: Problem | Callable[[], Problem] | HasProblem) -> Look:
-    """Return a Problem's graph, nodes, terms and parameter counts; shows itself in a notebook and as text.
+    """Show the graph, nodes, terms and parameter counts of a Problem.
 
-    Terms are shown as what they compute, with a warning where this is not what was written, and by the names that a
-    run's metrics have. The Problem is read, not run, and no `dot` is needed on the system.
+    Terms are shown as the expressions that they compute, under the names that metrics of a run have. There is a warning
+    where NeuroMANCER computes something else than was written. The Problem is not evaluated.
 
     Parameters
     ----------
     problem : Problem or callable or Lab or Run
-        What to look at: a NeuroMANCER `Problem`, a function without arguments that builds one, or a `Lab` or `Run`
-        that has one.
+        A NeuroMANCER Problem, a function without arguments that builds one, or a `Lab` or `Run` that has one.
+
+    Returns
+    -------
+    Look
+        The description. A notebook shows it as a graph with two tables; `print` shows it as text.
 
     Raises
     ------
     FieldError
-        Where `problem` is none of these.
+        If `problem` is none of these.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neuromancer.constraint import variable
+    >>> from neuromancer.loss import PenaltyLoss
+    >>> from neuromancer.problem import Problem
+    >>> from neuromancer.system import Node
+    >>> model = Node(torch.nn.Linear(1, 1), ["p"], ["x"], name="model")
+    >>> problem = Problem([model], PenaltyLoss([variable("x").minimize(name="size")], []))
+    >>> nmlab.look(problem)
+    1 node, 1 term (PenaltyLoss); 2 trainable parameters
+    <BLANKLINE>
+    node   what        reads  gives  parameters
+    model  Linear 1→1  p      x      2
+    <BLANKLINE>
+    term  kind       expression  weight
+    size  objective  mean(x)     1
     """
     found = problem if isinstance(problem, Problem) or callable(problem) else getattr(problem, "problem", None)
     if isinstance(found, Problem):
@@ -63,24 +85,40 @@ def look(problem: Problem | Callable[[], Problem] | HasProblem) -> Look:
 
 
 class Look:
-    """What `look` returns."""
+    """Graph, nodes, terms and parameter counts of a Problem, as returned by `look`.
+
+    Parameters
+    ----------
+    problem : Problem
+        The NeuroMANCER Problem.
+
+    Attributes
+    ----------
+    graph : ProblemGraph
+        The parts of the Problem and the variables that connect them.
+    parameters : int
+        Number of trainable parameters.
+    fixed : int
+        Number of parameters that are not trainable.
+    nodes, terms : DataFrame
+        One row per node, and one row per term of the loss.
+    warnings : list of str
+        Terms for which NeuroMANCER computes something else than was written.
+    """
 
     def __init__(self, problem: Problem) -> None:
         self.graph = graph_of(problem)
-        """The Problem as data: parts, and the variables between them."""
         self.parameters = sum(each.numel() for each in problem.parameters() if each.requires_grad)
-        """How many numbers are learnt."""
         self.fixed = sum(each.numel() for each in problem.parameters() if not each.requires_grad)
-        """How many parameters are not."""
         terms = [*problem.loss.objectives, *problem.loss.constraints]
         named = zip(terms_of(problem), terms, strict=True)
         self._formulas = {term.name: (expression_of(own), swapped_in(own)) for term, own in named}
 
     @cached_property
     def nodes(self) -> pd.DataFrame:
-        """One row a node: what it calls, the variables that it reads and gives, how many numbers it may learn.
+        """One row per node: what it calls, the variables that it reads and returns, its number of parameters.
 
-        A System's nodes come after it, as 'system › node'; its parameters are theirs.
+        The nodes of a System follow it, named 'system › node'; its parameters are those of its nodes.
         """
         import pandas as pd
 
@@ -93,7 +131,7 @@ class Look:
 
     @cached_property
     def terms(self) -> pd.DataFrame:
-        """One row a term of the loss: name, kind, expression as far as it can be read, weight."""
+        """One row per term of the loss: name, kind, expression as far as it can be read, weight."""
         import pandas as pd
 
         rows = [
@@ -108,32 +146,51 @@ class Look:
         return outer + part.name
 
     def png(self, width: int = 720, scale: float = 1.5, theme: Theme = EITHER) -> tuple[bytes, int, int]:
-        """Return the graph as a PNG, and its width and height in CSS pixels; `scale`, its pixels for each."""
+        """Return the graph as a PNG.
+
+        Parameters
+        ----------
+        width : int, default 720
+            Width in CSS pixels; the picture is wider if the graph needs more space.
+        scale : float, default 1.5
+            Pixels of the PNG per CSS pixel.
+        theme : Theme, default EITHER
+            Colours and sizes.
+
+        Returns
+        -------
+        png : bytes
+            Content of the PNG file.
+        width, height : int
+            Size in CSS pixels.
+        """
         picture = Picture(width)
         png = picture.png(partial(draw_graph, graph=self.graph, theme=theme), scale=scale)
         return png, picture.width, picture.height
 
     @property
     def head(self) -> str:
-        """The Problem in a line."""
+        """The counts of nodes, terms and parameters in one line."""
         fixed = f", {self.fixed} fixed" if self.fixed else ""
         count = len(self.nodes), len(self.terms)
-        told = [f"{n} {what}{'' if n == 1 else 's'}" for n, what in zip(count, ("node", "term"), strict=True)]
-        return f"{', '.join(told)} ({self.graph.loss}); {self.parameters} trainable parameters{fixed}"
+        counts = [f"{n} {what}{'' if n == 1 else 's'}" for n, what in zip(count, ("node", "term"), strict=True)]
+        return f"{', '.join(counts)} ({self.graph.loss}); {self.parameters} trainable parameters{fixed}"
 
     def alt(self) -> str:
-        """Return what the picture shows as a sentence."""
+        """Return a description of the graph, for use as alternative text."""
         names = {index: self._title(part) for index, part in enumerate(self.graph.parts)}
         ways = dict.fromkeys((edge.source, edge.target, edge.variable) for edge in self.graph.edges)
-        told = "; ".join(f"{variable} from {names[a]} to {names[b]}" for a, b, variable in [*ways][:12])
-        return f"The Problem as a graph: {told}{'; and more' if len(ways) > 12 else ''}."
+        edges = "; ".join(f"{variable} from {names[a]} to {names[b]}" for a, b, variable in [*ways][:12])
+        return f"The Problem as a graph: {edges}{'; and more' if len(ways) > 12 else ''}."
 
     @property
     def warnings(self) -> list[str]:
-        """Where NeuroMANCER computes something else than was written, as a subtraction with its sides swapped."""
-        remedy = "NeuroMANCER loses the order when it composes expressions; write it in another way"
+        """Terms for which NeuroMANCER computes something else than was written, such as a subtraction in reverse."""
+        remedy = "NeuroMANCER loses the order of operands when it composes expressions; rewrite the expression"
         return [
-            f"{name} computes {told}: {remedy}" for name, (_, swapped) in self._formulas.items() for told in swapped
+            f"{name} computes {computed}: {remedy}"
+            for name, (_, swapped) in self._formulas.items()
+            for computed in swapped
         ]
 
     def _tables(self) -> list[tuple[list[str], list[list[str]]]]:
@@ -145,11 +202,11 @@ class Look:
         return [(_NODES, nodes), (_TERMS, terms)]
 
     def tables_html(self) -> str:
-        """Return nodes and terms as HTML."""
+        """Return the tables of nodes and terms as HTML."""
         return "".join(html_table(head, [[*map(escape, row)] for row in rows]) for head, rows in self._tables())
 
     def to_html(self, width: int = 720, scale: float = 1.5, theme: Theme = EITHER) -> str:
-        """Return all as HTML; parameters as for `png`."""
+        """Return graph and tables as HTML; the parameters are those of `png`."""
         png, wide, _ = self.png(width, scale, theme)
         image = picture_html(png, wide, self.alt())
         warnings = "".join(f"<p>⚠ {escape(warning)}</p>" for warning in self.warnings)

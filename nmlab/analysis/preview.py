@@ -1,7 +1,7 @@
-"""`preview()`: data looked at before a fit: shapes, ranges, samples by split, and where dev or test lie outside train.
+"""`preview()`: shapes, ranges and samples of data before a fit, with warnings where dev or test exceed train.
 
-A network is only asked about what it has seen: where dev or test reach further than train, a good or bad score says
-little of the fit. A preview keeps numbers about the data and a few samples, never the data.
+A network cannot be expected to extrapolate: where dev or test exceed the range of train, a score says little about the
+fit. A preview stores statistics and a few samples, not the data.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from nmlab.runtime.rng import RandomStreams
 from nmlab.runtime.text import number_text, typeset_number
 
 WINDOWS, POINTS = 5, 300
-"""Samples of a split that are drawn: of windows, and of numbers."""
+"""Samples drawn of each split, for windows of several steps and for single numbers."""
 
 COLUMNS = ["key", "column", "split", "shape", "dtype", "min", "max", "mean", "missing"]
 
 ROWS = 60
-"""Rows of the table that are shown; all are in `Preview.table`."""
+"""Maximum number of table rows that are shown; `Preview.table` has all."""
 
 
 class HasData(Protocol):
-    """What holds a data function with its keywords: a `Lab`."""
+    """An object that has a data function with its keywords, such as a `Lab`."""
 
     @property
     def data_setup_function(self) -> Callable[..., Any]:
@@ -46,12 +46,12 @@ class HasData(Protocol):
 
     @property
     def data_kwargs(self) -> Mapping[str, Any]:
-        """Its keywords as they stand."""
+        """Its current keywords."""
         ...
 
     @property
     def choices(self) -> Mapping[str, Any] | None:
-        """Values that a keyword takes by name."""
+        """Named values of keywords, as for `nmlab.fit`."""
         ...
 
 
@@ -63,20 +63,48 @@ def preview(
     choices: Mapping[str, Any] | None = None,
     **more_data_kwargs: Any,
 ) -> Preview:
-    """Look at data before a fit; shows itself in a notebook as warnings, a picture and a table.
+    """Show shapes, ranges and some samples of data before a fit.
 
     Parameters
     ----------
-    data : a `data_setup_function`, called with its keywords; a `Lab`, whose data function is called with the values
-        that its form holds, and these keywords over them; what a data function returned; or `lab.splits`
-    data_kwargs, **more_data_kwargs : keywords of the data function
-    seed : the random numbers that a data function draws are those of a fit with this seed; yours stay as they are
-    choices : values that a keyword takes by name, as for `nmlab.fit`
+    data : callable or Lab or Splits or tuple
+        A `data_setup_function`, which is called with the keywords below; a `Lab`, whose data function is called with
+        the values of its form, overridden by the keywords below; the values returned by a data function; or
+        `lab.splits`.
+    data_kwargs : mapping, optional
+        Keywords of the data function.
+    seed : int, default 0
+        Seed of the random numbers that the data function draws, as in a fit. Your own random state is not changed.
+    choices : mapping, optional
+        Named values of keywords, as for `nmlab.fit`.
+    **more_data_kwargs
+        Further keywords of the data function.
+
+    Returns
+    -------
+    Preview
+        The description. A notebook shows it as warnings, a picture and a table; `print` shows it as text.
 
     Raises
     ------
-    FieldError : a keyword is wrong
-    DataError : what the function returned are no data sets. Numbers that a fit would refuse are told of as warnings
+    FieldError
+        If a keyword is invalid.
+    DataError
+        If the function does not return data sets. Values that a fit would refuse only cause warnings.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neuromancer.dataset import DictDataset
+    >>> def data(nsim: int = 4):
+    ...     p = torch.linspace(0, 1, nsim).reshape(-1, 1)
+    ...     return DictDataset({"p": p}, name="train"), DictDataset({"p": 2 * p}, name="dev"), None, nsim
+    >>> nmlab.preview(data, nsim=3)
+    data: train 3, dev 3 samples; batch size 3
+    ⚠ dev: p is up to 1 above train's maximum of 1 (100% of its range), in 1 of 3 samples
+    key  column  split  shape  dtype    min  max  mean  missing
+    p    0       train  3×1    float32  0    1    0.5   0
+    p    0       dev    3×1    float32  0    2    1     0
     """
     if not callable(data) and hasattr(data, "data_setup_function"):  # a Lab
         lab: Any = data
@@ -84,31 +112,31 @@ def preview(
         data_kwargs = {**lab.data_kwargs, **(data_kwargs or {})}
     if isinstance(data, Splits):
         data = [data.train, data.dev, data.test, data.batch_size]
-    function = data if callable(data) else functools.partial(_the_same, data)
+    function = data if callable(data) else functools.partial(_returned, data)
     kwargs = {**(data_kwargs or {}), **more_data_kwargs}
     fields, extra = fields_of(function, choices), takes_any_keyword(function)
     kwargs = check(fields, kwargs, subject=f"{place_of(function)} cannot be called", extra=extra)
-    kept: list[Any] = []
+    results: list[Any] = []
 
-    def keeping(**given: Any) -> Any:
-        kept.append(function(**given))
-        return kept[0]
+    def recorded(**given: Any) -> Any:
+        results.append(function(**given))
+        return results[0]
 
     faults: list[str] = []
     with RandomStreams(seed):
         try:
-            splits = make_splits(functools.wraps(function)(keeping) if callable(data) else keeping, kwargs)
-        except DataError as error:  # what cannot be trained on may still be looked at
-            if not kept or not _are_datasets(kept[0]):
+            splits = make_splits(functools.wraps(function)(recorded) if callable(data) else recorded, kwargs)
+        except DataError as error:  # data that cannot be trained on can still be shown
+            if not results or not _are_datasets(results[0]):
                 raise
-            splits, faults = Splits(*kept[0]), error.faults
+            splits, faults = Splits(*results[0]), error.faults
         whole = {split: _whole(dataset) for split, dataset in splits.items()}
     name = str(getattr(data, "__name__", "data"))
-    return _looked_at(name, whole, splits.batch_size, faults)
+    return _described(name, whole, splits.batch_size, faults)
 
 
-def _the_same(returned: Any) -> Any:
-    return returned
+def _returned(data: Any) -> Any:
+    return data
 
 
 def _are_datasets(returned: Any) -> bool:
@@ -123,7 +151,7 @@ def _are_datasets(returned: Any) -> bool:
 
 
 def _whole(dataset: Any) -> dict[str, torch.Tensor]:
-    """All samples of a data set, as a batch would hold them."""
+    """Return all samples of a data set as one batch."""
     if type(dataset) is DictDataset:
         batch = dict(dataset.datadict)
     else:
@@ -134,11 +162,23 @@ def _whole(dataset: Any) -> dict[str, torch.Tensor]:
 
 @dataclass(frozen=True)
 class Preview:
-    """What data look like; shows itself in a notebook.
+    """Statistics and some samples of data, as returned by `preview`.
 
-    Parameters: `name`, of the data; `samples`, in each split; `table`, a DataFrame with a row for each key, column and
-    split: shape, dtype, min, max, mean, and how many values are missing (nan or infinite); `warnings`, what a fit would
-    refuse, and where dev or test lie outside train; `columns`, some samples to draw.
+    Parameters
+    ----------
+    name : str
+        Name of the data function.
+    samples : mapping of str to int
+        Number of samples in each split.
+    batch_size : int
+        Number of samples per batch.
+    table : DataFrame
+        One row for each key, column and split, with shape, dtype, min, max, mean and the number of missing values
+        (NaN or infinite).
+    warnings : tuple of str
+        What a fit would refuse, and where dev or test exceed the range of train.
+    columns : tuple of SampleColumn
+        Samples to draw.
     """
 
     name: str
@@ -149,23 +189,40 @@ class Preview:
     columns: tuple[SampleColumn, ...]
 
     def plot(self) -> PaperFigure:
-        """Return a figure of some samples of each split."""
+        """Return some samples of each split as a figure on white."""
         return samples_figure(self.columns)
 
     def png(self, width: int = 720, scale: float = 1.5, theme: Theme = EITHER) -> tuple[bytes, int, int]:
-        """Return some samples as a PNG, and its width and height in CSS pixels; `scale`, its pixels for each."""
+        """Return some samples of each split as a PNG.
+
+        Parameters
+        ----------
+        width : int, default 720
+            Width in CSS pixels.
+        scale : float, default 1.5
+            Pixels of the PNG per CSS pixel.
+        theme : Theme, default EITHER
+            Colours and sizes.
+
+        Returns
+        -------
+        png : bytes
+            Content of the PNG file.
+        width, height : int
+            Size in CSS pixels.
+        """
         picture = Picture(width, 200)
         png = picture.png(lambda figure: draw_samples(figure, self.columns, theme=theme), scale=scale)
         return png, picture.width, picture.height
 
     @property
     def head(self) -> str:
-        """The data in a line."""
+        """Name, numbers of samples and batch size in one line."""
         splits = ", ".join(f"{split} {count}" for split, count in self.samples.items())
         return f"{self.name}: {splits} samples; batch size {self.batch_size}"
 
     def alt(self) -> str:
-        """Return what the picture shows as a sentence."""
+        """Return a description of the picture, for use as alternative text."""
         spans = self.table[self.table["split"] == "train"].head(5)
         ranges = (
             f"{row.key}[{row.column}] {typeset_number(row.min)} to {typeset_number(row.max)}"
@@ -180,7 +237,7 @@ class Preview:
         return html_table(titles, [[*map(escape, row)] for row in rows]) + more
 
     def warnings_html(self) -> str:
-        """Return the warnings as HTML; '' for none."""
+        """Return the warnings as HTML."""
         return "".join(f"<p>⚠ {escape(warning)}</p>" for warning in self.warnings)
 
     def _rows(self) -> tuple[list[str], list[list[str]]]:
@@ -200,7 +257,7 @@ class Preview:
         return f"<p>{escape(self.head)}</p>{self.warnings_html()}{image}{self.table_html()}"
 
 
-def _looked_at(
+def _described(
     title: str, whole: Mapping[str, Mapping[str, torch.Tensor]], batch_size: Any, faults: Sequence[str]
 ) -> Preview:
     samples = {split: max((len(v) for v in tensors.values() if v.ndim), default=0) for split, tensors in whole.items()}
@@ -228,13 +285,13 @@ def _looked_at(
 
 
 def _columns(tensor: torch.Tensor) -> np.ndarray:
-    """A tensor as numbers, samples along its first axis and columns along its last."""
+    """Return a tensor as an array of float64, samples along its first axis and columns along its last."""
     values = tensor.cpu().to(torch.float64).numpy()
     return values.reshape(-1, 1) if values.ndim < 2 else values
 
 
 def _span(values: np.ndarray) -> tuple[float, float, float, int]:
-    """The least, the greatest, the mean of the finite values, and how many are not finite."""
+    """Return minimum, maximum and mean of the finite values, and the number of others."""
     finite = values[np.isfinite(values)]
     if not finite.size:
         return np.nan, np.nan, np.nan, values.size
@@ -242,7 +299,7 @@ def _span(values: np.ndarray) -> tuple[float, float, float, int]:
 
 
 def _outside(what: str, parts: Mapping[str, np.ndarray]) -> Iterator[str]:
-    """Say how far dev and test lie outside train, and how many of their samples."""
+    """Yield a warning for each split that exceeds the range of train."""
     if "train" not in parts or not np.isfinite(parts["train"]).any():
         return
     low, high, *_ = _span(parts["train"])
@@ -264,7 +321,7 @@ def _outside(what: str, parts: Mapping[str, np.ndarray]) -> Iterator[str]:
 
 
 def _drawn(name: str, parts: Mapping[str, np.ndarray], first: Mapping[str, int]) -> SampleColumn:
-    """Some samples of a column; `first`, the number of each split's first sample, where all are counted on."""
+    """Return some samples of a column, numbered consecutively over the splits from `first` on."""
     points = all(values.ndim == 1 or values.shape[1] == 1 for values in parts.values())
     curves: list[tuple[str, Any]] = []
     for split, values in parts.items():

@@ -1,4 +1,4 @@
-"""A Problem's metrics on data, outside any fit."""
+"""`score()`: the metrics of a Problem on data, outside a fit."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from nmlab.runtime import one_fit
 from nmlab.runtime.control import StopRequested
 
 BATCH = 1024
-"""Samples at a time of a data set that comes without a batch size."""
+"""Default batch size for a single data set."""
 
 REFUSED = "The Problem cannot take these data"
 
@@ -31,26 +31,50 @@ REFUSED = "The Problem cannot take these data"
 def score(
     problem: Problem, dataset_or_splits: Any, split: str | None = None, batch_size: int | None = None
 ) -> dict[str, float]:
-    """Return the metrics of `problem` on data, with the weights that it holds; nothing is changed by it.
+    """Return the metrics of a Problem on data, computed with its current weights.
 
-    They are called as a run's, without a split's name before them: 'loss', each term as weighted in the loss, each
-    constraint's '…_violation' and '…_violation_max'; weighted by samples. The Problem is in eval mode meanwhile, and a
-    split called 'train' is passed with gradients, as in a fit. Weights, modes, gradients and random states are as
-    before afterwards.
+    The Problem is evaluated in eval mode. A split named 'train' is evaluated with gradients enabled, as in a fit.
+    Weights, train and eval modes, gradients and random states are restored afterwards.
 
     Parameters
     ----------
-    problem : a NeuroMANCER `Problem`
-    dataset_or_splits : a data set, under whatever name, or a dict of tensors; or `lab.splits`, or all that a
-        `data_setup_function` returned
-    split : which of the splits, default 'dev'; of a single data set what to call it, default its own name
-    batch_size : samples at a time; default the splits' own, 1024 for a single data set
+    problem : Problem
+        The NeuroMANCER Problem to evaluate.
+    dataset_or_splits : Dataset or dict of str to Tensor or Splits or tuple
+        A single data set with any name, a dict of tensors, `lab.splits`, or everything that a `data_setup_function`
+        returned.
+    split : str, optional
+        Which of the splits to use, 'dev' by default. For a single data set, the name under which it is passed to the
+        Problem; by default its own name.
+    batch_size : int, optional
+        Number of samples per batch. By default the batch size of the splits, or 1024 for a single data set.
+
+    Returns
+    -------
+    dict of str to float
+        The metrics of a run, named without the prefix of the split: 'loss', each term as weighted in the loss, and
+        '<name>_violation' and '<name>_violation_max' for each constraint. Means are weighted by samples.
 
     Raises
     ------
-    FieldError : there is no such split
-    DataError : the Problem cannot take the data; with node or term, what it lacks, and the shapes of what it got
-    BusyError : a fit runs in this process; its own view and callbacks may score all the same
+    FieldError
+        If there is no such split.
+    DataError
+        If the Problem cannot be evaluated on the data. The message names the node or term, missing keys and shapes.
+    BusyError
+        If a fit is running in this process. The view and the callbacks of that fit may call `score` all the same.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neuromancer.constraint import variable
+    >>> from neuromancer.loss import PenaltyLoss
+    >>> from neuromancer.problem import Problem
+    >>> from neuromancer.system import Node
+    >>> model = Node(torch.nn.Identity(), ["p"], ["x"], name="model")
+    >>> problem = Problem([model], PenaltyLoss([variable("x").minimize(name="size")], []))
+    >>> nmlab.score(problem, {"p": torch.tensor([[1.0], [2.0]])})
+    {'loss': 1.5, 'size': 1.5}
     """
     running = one_fit.current()
     if running is not None and threading.current_thread() is threading.main_thread():
@@ -61,7 +85,7 @@ def score(
 
 
 def _chosen(data: Any, split: str | None) -> tuple[Any, str, int]:
-    """The data set to score, what it is called, and its batch size."""
+    """Return the data set to score, its name, and its batch size."""
     if isinstance(data, (tuple, list)):
         try:
             data = make_splits(lambda: data, {})
@@ -69,14 +93,14 @@ def _chosen(data: Any, split: str | None) -> tuple[Any, str, int]:
             raise DataError(error.faults, subject="These data cannot be scored") from None
     if isinstance(data, Splits):
         return split_of(data, split or "dev"), split or "dev", data.batch_size
-    if isinstance(data, dict):  # as NeuroMANCER's examples often have for test
+    if isinstance(data, dict):  # NeuroMANCER's examples often use a dict as test data
         data = DictDataset({key: torch.as_tensor(value) for key, value in data.items()}, name="test")
     name = getattr(data, "name", None)
     return data, split or (name if isinstance(name, str) else "data"), BATCH
 
 
 def split_of(splits: Splits, split: str) -> Any:
-    """Return one of the splits by its name; raises `FieldError` naming those there are."""
+    """Return a split by its name; raise `FieldError` if there is no such split."""
     there = dict(splits.items())
     if split not in there:
         raise FieldError({"split": f"there is no split {split!r}; the splits are: {', '.join(there)}"})
@@ -86,23 +110,45 @@ def split_of(splits: Splits, split: str) -> Any:
 def metrics_of(
     problem: Problem, dataset: Any, split: str, batch_size: int, check: Callable[[], object] = lambda: None
 ) -> dict[str, float]:
-    """Return the metrics of `problem` on a data set; to be called within `preserving_state`, since modes change.
+    """Return the metrics of a Problem on a data set.
 
-    Parameters: `split`, what the data set is called, whatever its own name; `check`, called before each batch. Raises
-    `DataError` where the Problem cannot take the data.
+    This changes train and eval modes: call it within `preserving_state`.
+
+    Parameters
+    ----------
+    problem : Problem
+        The Problem to evaluate.
+    dataset : Dataset
+        The data set.
+    split : str
+        The name under which the data set is passed to the Problem, whatever its own name is.
+    batch_size : int
+        Number of samples per batch.
+    check : callable, optional
+        Called before each batch; it may raise to stop the evaluation.
+
+    Returns
+    -------
+    dict of str to float
+        Metrics as in `score`.
+
+    Raises
+    ------
+    DataError
+        If the Problem cannot be evaluated on the data, or there are no samples.
     """
-    totals, straight = MetricAccumulator(terms_of(problem)), FastProblem(problem)
+    totals, fast = MetricAccumulator(terms_of(problem)), FastProblem(problem)
     problem.eval()
-    straight.look()
+    fast.look()
     device = next(problem.parameters(), torch.empty(0, device="cpu")).device
     loader = Loader(dataset, batch_size, lambda: 0)
     try:
-        # a pass for training has gradients, another one where the Problem asks for them
+        # gradients are enabled for training data, and where the Problem needs them (grad_inference)
         with torch.set_grad_enabled(split == "train" or bool(problem.grad_inference)):
             for batch in loader:
                 check()
                 moved = {key: v.to(device) if isinstance(v, torch.Tensor) else v for key, v in batch.items()}
-                totals.add(straight({**moved, "name": split}), split, len(batch["index"]))
+                totals.add(fast({**moved, "name": split}), split, len(batch["index"]))
     except StopRequested:
         raise
     except Exception as error:
@@ -115,13 +161,13 @@ def metrics_of(
 
 
 def _faults(problem: Problem, dataset: Any, split: str, error: Exception) -> list[str]:
-    """Say what is wrong in the words of a trial pass, where that fails too."""
+    """Return what is wrong, as a dry run reports it if that fails too."""
     role = "train" if split == "train" else "test"
-    if not isinstance(problem.loss, AugmentedLagrangeLoss):  # a trial would look at its training samples
+    if not isinstance(problem.loss, AugmentedLagrangeLoss):  # which reads the training samples
         try:
             dry_run(problem, Splits(**{"train": None, "dev": None, "test": None, role: dataset}, batch_size=1), split)
-        except DataError as told:
-            return [f"{split}: {fault.removeprefix(f'{role}: ')}" for fault in told.faults]
+        except DataError as found:
+            return [f"{split}: {fault.removeprefix(f'{role}: ')}" for fault in found.faults]
         except Exception:
-            pass  # whatever is odd about the data, the first error says it
+            pass  # the first error is reported instead
     return [f"{split}: {type(error).__name__}: {error}"]

@@ -1,4 +1,4 @@
-"""What is asked for on the panel, done: each message of the page by its name."""
+"""Carries out what a user does on the panel: one function for each message of the page."""
 
 from __future__ import annotations
 
@@ -19,14 +19,20 @@ from nmlab.runtime import one_fit
 Message = dict[str, Any]
 
 DOWNLOAD = 30_000_000
-"""Bytes of a file that is sent to the browser."""
+"""Maximum size in bytes of a file that is sent to the browser."""
 
 
 class Actions:
-    """Does what a user asks for on the panel of a bench.
+    """Carries out what a user does on the panel of a bench.
 
-    Parameters: `session`; `bench`, over the same session; `export`, called without arguments to write the archive,
-    returns its path.
+    Parameters
+    ----------
+    session : Session
+        The session.
+    bench : Bench
+        The bench of the session.
+    export : callable
+        Called without arguments to write the archive; returns its path.
     """
 
     def __init__(self, session: Session, bench: Bench, export: Callable[[], Path]) -> None:
@@ -38,10 +44,10 @@ class Actions:
         bench.panel.on_msg(lambda _panel, message, buffers: self.handle({**message, "buffers": buffers}))
 
     def handle(self, message: Message) -> None:
-        """Do what a message asks for; what goes wrong is shown and kills nothing."""
+        """Carry out a message; errors are shown on the panel."""
         what = str(message.get("do"))
         if what in OF_THIS_TURN and message.get("turn") != self._bench.panel.controls["turn"]:
-            return  # a click of a run that has ended, or the second of a double one
+            return  # a click that was meant for a run that has ended, or the second click of a double click
         try:
             _DO[what](self, message)
         except NmlabError as error:
@@ -62,7 +68,7 @@ class Actions:
         self._bench.refresh()
 
     def _of(self, what: str) -> None:
-        """Stop, pause, resume or step the running fit; a step without one begins a run."""
+        """Stop, pause, resume or step the running fit; a step without a fit starts a run."""
         if self._session.running and self._session.fit is not None:
             getattr(self._session.fit.control, what)()
             self._bench.refresh()
@@ -94,10 +100,10 @@ class Actions:
         if "name" in message:
             self._form(message).reset(str(message["name"]))
         else:
-            undone = [form.reset_all() for form in self._session.forms.values()]
+            undo = [form.reset_all() for form in self._session.forms.values()]
 
             def back() -> None:
-                for each in undone:
+                for each in undo:
                     each()
                 self._bench.show_entries()
 
@@ -190,9 +196,9 @@ class Actions:
         path = self._export()
         self._send(path, path.name, f"Saved as {path}. Read it with nmlab.load({path.name!r}).")
 
-    def _send(self, path: Path, name: str, told: str) -> None:
-        """Send a file to the browser, for those whose machine goes away, if it is not too large for the page."""
-        self._bench.say(told)
+    def _send(self, path: Path, name: str, message: str) -> None:
+        """Show a message, and send a file to the browser as a download unless it is too large."""
+        self._bench.say(message)
         if path.stat().st_size <= DOWNLOAD:
             self._bench.panel.send({"file": name}, [path.read_bytes()])
 
@@ -207,7 +213,7 @@ class Actions:
     # --- TensorBoard ---
 
     def _tensorboard(self, message: Message) -> None:
-        self._bench.board.open_soon([self._asked(id) for id in message.get("runs") or []])
+        self._bench.tensorboard.open_soon([self._asked(id) for id in message.get("runs") or []])
 
     # --- presets ---
 
@@ -253,8 +259,8 @@ _DO: dict[str, Callable[[Actions, Message], None]] = {
     "take file": Actions._take_file,
     "preview": lambda me, _message: me._own_file.preview(),
     "tensorboard": Actions._tensorboard,
-    "close tensorboard": lambda me, _message: me._bench.board.close(),
-    "no tensorboard": lambda me, message: me._bench.board.unreachable(message.get("tried") or []),
+    "close tensorboard": lambda me, _message: me._bench.tensorboard.close(),
+    "no tensorboard": lambda me, message: me._bench.tensorboard.unreachable(message.get("tried") or []),
     "save preset": Actions._preset,
     "load preset": Actions._preset,
     "delete preset": Actions._preset,

@@ -1,4 +1,4 @@
-"""The bench: keeps the panel as the session stands."""
+"""The bench: shows the state of a session on its panel."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from nmlab.runs import Run, rows
 from nmlab.runtime import one_fit
 
 STARTS = 20
-"""How many runs are offered to start from."""
+"""Maximum number of runs that are offered as start weights."""
 
 UPLOAD = 8_000_000
-"""Bytes of a file that the page sends; a Jupyter server drops a message of 10 MB."""
+"""Maximum size of an uploaded file in bytes; a Jupyter server drops messages of 10 MB."""
 
 
 GUESS_FIRST = "Guess the dev loss first, or skip it."
 
 
 class Bench:
-    """The panel of one session; what is asked for on it is `Actions`' to do."""
+    """Shows one session on a panel; `Actions` carries out what a user does there."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -50,51 +50,51 @@ class Bench:
         self.panel = Panel()
         self.panel.tabs = [[tab, label] for tab, label in TABS.items() if tab != "view" or session.view is not None]
         self.panel.takes = {"endings": [*SUFFIXES], "most": UPLOAD}
-        self._stage = Tabs(self.panel.change)
+        self._tabs = Tabs(self.panel.change)
         self.painter = Painter(self._look)
         self._memory = MemoryLine(self.panel.change)
-        self.kept = SavedOutput(self.panel.key, self.save)
-        self.board = TensorBoardView(session.store.folder, self.panel.change)
+        self.saved_output = SavedOutput(self.panel.key, self.save)
+        self.tensorboard = TensorBoardView(session.store.folder, self.panel.change)
         self.panel.observe(lambda _change: self.painter.wake(), names=["tab", "scales", "screen", "ticked"])
         self.show_forms()
         self.show_presets()
         one_fit.watch(self)
 
-    # --- what stands on screen ---
+    # --- the panel ---
 
     def show_forms(self) -> None:
-        """Show the forms anew, as after other data were taken."""
+        """Rebuild the forms, as after a change of the data function."""
         forms = self._session.forms
         with self._changing:
             self.panel.change(
                 entries={which: form.state() for which, form in forms.items()},
                 form={which: form.describe() for which, form in forms.items()},
             )
-        self.show_runs()  # other data may leave other weights to start from
+        self.show_runs()  # other weights may be available to start from
         self.show_controls()
 
     def show_entries(self) -> None:
-        """Show what the forms hold."""
+        """Update the values in the forms."""
         forms = self._session.forms
         self.panel.change(entries={which: form.state() for which, form in forms.items()})
         self.show_controls()
 
     def show_presets(self) -> None:
-        """Show the presets' names, as after one was saved."""
+        """Update the list of presets."""
         self.panel.change(presets=self._session.presets.names())
 
     def refresh(self) -> None:
-        """Show what can be done now, and how the run stands."""
+        """Update the buttons, and soon the state of the run."""
         self.show_controls()
         self.painter.wake()
 
     def answer(self) -> None:
-        """Let pressed buttons know that they were heard, also where nothing changed."""
+        """Acknowledge a pressed button, even if nothing changed."""
         self._answers += 1
         self.show_controls()
 
     def show_controls(self) -> None:
-        """Show what can be done now."""
+        """Update the buttons and the hint."""
         with self._changing:
             session, faults = self._session, self._session.faults
             fit = session.fit
@@ -138,7 +138,7 @@ class Bench:
             )
 
     def _guess(self, open: bool) -> dict[str, Any]:
-        """What the page needs to ask for a guess; {} where none is asked for."""
+        """Return what the page needs to ask for a guess; {} if the session does not ask for one."""
         session = self._session
         if not session.asks_guess:
             return {}
@@ -148,8 +148,8 @@ class Bench:
         return {"open": open and session.guess != [], "kept": guess_text(session.guess or []), **axes}
 
     def show_runs(self) -> None:
-        """Show the table of runs, and those to start from."""
-        with self._changing:  # the looking too, so that none shows what another has overtaken
+        """Update the table of runs and the list of start weights."""
+        with self._changing:  # reading included, so that no older state is shown after a newer one
             runs, start = self._session.runs, self._session.start_weights.name
             able = [run.id for run in runs if run.checkpoint_path is not None]
             offered = [[id, f"run {id}"] for id in able if id in able[-STARTS:] or id == start]
@@ -164,71 +164,71 @@ class Bench:
             )
 
     def say(self, text: str, undo: bool = False) -> None:
-        """Show a message below the buttons, with a button to undo what it tells of; '' for none."""
+        """Show a message below the buttons, optionally with an Undo button; '' removes it."""
         self.show_message(f"<div class='nm-told' role='status'>{escape(text)}</div>" if text else "", undo)
 
     def say_of_runs(self, text: str) -> None:
-        """Show a message above the table of runs, with a button to undo what it tells of."""
+        """Show a message with an Undo button above the table of runs."""
         self.panel.change(message={"html": escape(text), "text": text, "undo": True, "at": "runs"})
 
     def show_message(self, html: str, undo: bool = False) -> None:
-        """Show HTML where messages stand; '' for none."""
+        """Show a message given as HTML below the buttons; '' removes it."""
         self.panel.change(message={"html": html, "undo": undo} if html else {})
 
     def say_error(self, title: str, text: str) -> None:
-        """Show an error where messages stand."""
+        """Show an error below the buttons."""
         self.panel.change(message={"html": error_html(title, text)})
 
     def save(self, key: str, bundle: dict[str, Any]) -> None:
-        """Let the page put into a saved notebook what a display shows, by its key.
+        """Let the page store in the notebook what the display with this key shows.
 
-        Besides the panel's own only the newest is held: earlier ones do not change any more.
+        Only the panel's own display and the newest other one are held: earlier ones do not change any more.
         """
         held = self.panel.saved if key == self.panel.key else {self.panel.key: self.panel.saved.get(self.panel.key)}
         self.panel.change(saved={**{k: each for k, each in held.items() if each}, key: bundle})
 
     def retire(self) -> None:
-        """Put a note in place of everything."""
+        """Replace the bench by a note."""
         self.panel.retired = "This bench was replaced by a newer one. Its run continues there."
 
     # --- the run ---
 
     def current_changed(self) -> None:
-        """Show what can be done now that a fit, of whichever Lab, holds the kernel or holds it no more."""
+        """Update the bench after a fit of any Lab began or ended."""
         self.painter.wake()
 
     def searches(self, search: Task[Any]) -> None:
-        """Follow a search that has begun."""
+        """Follow a search for a learning rate."""
         with self._changing:
             self.searching.begun(search)
         self.refresh()
 
     def changed_runs(self) -> None:
-        """Show runs that were renamed, deleted or brought back."""
+        """Update the bench after runs were renamed, deleted or restored."""
         self.show_runs()
         if (run := self.newest) is not None and not self._session.running:
-            self.kept.update(run, self._earlier, self._session.runs)
+            self.saved_output.update(run, self._earlier, self._session.runs)
         self.refresh()
 
     def settled(self) -> bool:
-        """Whether the end of the newest fit is on screen."""
+        """Whether the end of the newest fit is shown."""
         return bool(self.panel.retired) or self._fit is None or self._ended is self._fit
 
     @property
     def newest(self) -> Run | None:
-        """The newest run, of this process or an earlier one."""
+        """The newest run of this process or an earlier one."""
         if (fit := self._fit) is not None:
             return fit.run
         return next((run for run in reversed(self._session.runs) if run.damage is None), None)
 
     @property
     def _fit(self) -> Fit | None:
-        """The newest fit of this process, as long as its run was not deleted."""
+        """The newest fit of this process, unless its run was deleted."""
         fit = self._session.fit
         return None if fit is None or (fit.done and not fit.run.folder.exists()) else fit
 
     def _look(self) -> bool:
-        """Bring all up to date, in the painter's thread; returns whether a run goes on."""
+        """Update the whole bench, in the painter's thread; return whether a run or search is going on."""
         if self.panel.retired:
             return False
         self._memory.update()
@@ -237,7 +237,7 @@ class Bench:
         if found is not None:
             self.panel.change(message=found)
         searching = self.searching.going
-        newest = self._session.fit  # looked at before: a fit that begins meanwhile has not ended
+        newest = self._session.fit  # read first: a fit that begins meanwhile has not ended
         fit = self._fit
         if fit is None:
             with self._changing:
@@ -249,18 +249,18 @@ class Bench:
         done = fit.done
         try:
             self._show_run(fit, done)
-        except Exception:  # a drawing that fails must not keep the buttons off
+        except Exception:  # a failed drawing must not leave the buttons disabled
             logging.getLogger(__name__).exception("Run %s could not be drawn", fit.run.id)
         if done and self._ended is not fit:
             with self._changing:
                 self._ended = fit
         self.show_controls()
-        if not done and not fit.control.paused:  # a server may take a kernel whose fit is paused for idle
+        if not done and not fit.control.paused:  # a server may cull the kernel of a paused fit as idle
             self.panel.show_life()
         return searching or not done
 
     def _show_run(self, fit: Fit, done: bool) -> None:
-        if (fit, fit.problem) != self._shown:  # a Problem that is built now says whose runs are its fellows
+        if (fit, fit.problem) != self._shown:  # once the Problem is built, comparable runs are known
             self._shown = (fit, fit.problem)
             self._earlier = self._session.earlier(fit.run)
             self.show_runs()
@@ -276,24 +276,24 @@ class Bench:
             self.show_runs()
         self._draw(fit, done)
         if ending:
-            self.kept.update(fit.run, self._earlier, self._session.runs)
+            self.saved_output.update(fit.run, self._earlier, self._session.runs)
             self._memory.update(now=True)
 
     def _draw(self, fit: Fit | None, done: bool) -> None:
-        if (scene := self._scene(fit, done)) is not None:
-            self._stage.draw(scene, self.panel.tab, self.panel.scales, self.panel.screen)
+        if (context := self._context(fit, done)) is not None:
+            self._tabs.draw(context, self.panel.tab, self.panel.scales, self.panel.screen)
 
     @property
     def seen(self) -> Run | None:
         """The run that the tabs show."""
-        scene = self._scene(self._fit, not self._session.running)
-        return None if scene is None else scene.run
+        context = self._context(self._fit, not self._session.running)
+        return None if context is None else context.run
 
-    def _scene(self, fit: Fit | None, done: bool) -> TabContext | None:
-        """What the tabs are about: a single ticked run, else the newest one; None where there is none."""
+    def _context(self, fit: Fit | None, done: bool) -> TabContext | None:
+        """Return the run that the tabs show, a single ticked one or the newest; None if there is no run."""
         ticked = [run for id in self.panel.ticked if (run := self._run(id)) is not None]
         own = fit.run if fit is not None else None
-        if own is not None:  # read once, by whoever looks
+        if own is not None:  # the same object, so that its files are read once
             ticked = [own if run.id == own.id else run for run in ticked]
         run = ticked[0] if len(ticked) == 1 and done else own or self.newest
         if run is None:
@@ -303,6 +303,6 @@ class Bench:
         return TabContext(run, fit, done, self._earlier, ticked, self._session.newest_problem)
 
     def _run(self, id: str) -> Run | None:
-        """The run called `id`, kept between looks with what was read of its metrics; None once it is deleted."""
+        """Return the run with this id, cached with its metrics; None once it is deleted."""
         run = self._seen.setdefault(id, Run(self._session.store.folder / id))
         return run if run.folder.exists() else None

@@ -1,4 +1,4 @@
-"""A run in the output of the cell that fits it."""
+"""A run shown in the output of the cell that fits it."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from nmlab.runs import Run
 
 
 class CellView:
-    """A run in the output of the cell that fits it; it stays there for ever, in a saved notebook too.
+    """A run shown in the output of the cell that fits it, also in a saved notebook.
 
-    One display that is updated in place: a picture and words, which need no kernel to be seen again. It takes its place
-    when it is made, before all that the run prints.
+    One display that is updated in place with a picture and text, which need no kernel. It is created before anything
+    that the run prints.
     """
 
     def __init__(self) -> None:
         self.earlier: Sequence[Run] = ()
-        """The runs drawn faint behind it."""
+        """The runs drawn faintly behind it."""
         self.key = f"cell-{uuid4().hex}"
         self.bundle = kept_bundle(self.key, "", "")
-        """What it shows now."""
+        """The MIME bundle that it shows."""
         self._handle: Any = display(self.bundle, raw=True, display_id=True)
         self._picture = Picture(560, 260)
         self._pace = Pace()
@@ -70,7 +70,7 @@ class CellView:
         return thread
 
     def show(self, fit: Fit, last: bool = False) -> None:
-        """Bring the cell's output up to date, where it is time or the `last` look."""
+        """Update the output of the cell, if an update is due or this is the `last` one."""
         if not (last or self._pace.due()):
             return
         started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""A file that a user drops on the panel, or names, as the next runs' data; and data looked at before a run."""
+"""A file that a user uploads or names as data of the next runs, and the preview of data before a run."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from nmlab.runtime.files import atomic_write
 from nmlab.runtime.text import size_text
 
 FOLDER = ".data"
-"""Where, within the folder of runs, files lie that came from a browser: a run can be made again from there."""
+"""Folder for uploaded files within the folder of runs, so that runs can be repeated."""
 
 
 class DataFile:
-    """Takes files as data for a session, and shows on its bench what data look like."""
+    """Uses files as data of a session, and previews data on its bench."""
 
     def __init__(self, session: Session, bench: Bench) -> None:
         self._session = session
         self._bench = bench
 
     def take(self, name: str, content: bytes) -> Callable[[], None]:
-        """Take a file's bytes as the next runs' data; returns what takes the data back that were there before.
+        """Use an uploaded file as data of the next runs, and return a function that undoes this.
 
-        They are kept in the folder of runs, once they are known to be data. Raises `DataError` where they are none.
+        The file is stored in the folder of runs. Raises `DataError` if it cannot be read as data.
         """
         most = self._bench.panel.takes["most"]
         if len(content) > most:
@@ -51,7 +51,7 @@ class DataFile:
         return self.open(folder / name)
 
     def open(self, path: Path) -> Callable[[], None]:
-        """Take a file as the next runs' data; returns what takes the data back that were there before."""
+        """Use a file as data of the next runs, and return a function that undoes this."""
         session = self._session
         data = from_file(path)
         before = session.data_setup_function, session.data_kwargs, session.choices
@@ -81,7 +81,7 @@ class DataFile:
         return text
 
     def preview(self) -> None:
-        """Show what the chosen data look like where messages stand."""
+        """Show a preview of the current data below the buttons."""
         session, screen = self._session, self._bench.panel.screen
         if faults := session.data_form.faults:
             raise FieldError(faults, subject="The data cannot be made")

@@ -665,7 +665,7 @@ class Lab:
         data, metadata = panel._repr_mimebundle_()  # by the metadata Colab finds what shows it
         # the text stays in the saved notebook above the runs, so it names none
         display({**data, "text/plain": self._called}, metadata=metadata, raw=True)
-        self._bench.kept.show()
+        self._bench.saved_output.show()
         self._bench.painter.wake()
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""A search for a learning rate on the panel, or what else a cell waits for: how it goes, and what it found."""
+"""A search for a learning rate on the panel: its progress and its result."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from nmlab.tuning import FoundLR
 
 
 class LRSearchView:
-    """The search that goes on, if there is one."""
+    """Follows a search, if there is one."""
 
     def __init__(self) -> None:
         self._search: Task[Any] | None = None
 
     def begun(self, search: Task[Any]) -> None:
-        """Follow a search; where a cell waits for it, the cell tells what it found."""
+        """Follow a search. If a cell waits for it, the cell shows the result."""
         self._search = search
 
     @property
     def going(self) -> bool:
-        """Whether there is a search, or one whose end was not seen yet."""
+        """Whether a search is going on, or its end was not shown yet."""
         return self._search is not None
 
     @property
     def enabled(self) -> list[str]:
-        """The buttons that a search can hear."""
+        """The buttons that act on the search."""
         search = self._search
         heard = search is not None and not (search.control.blocking or search.done or search.control.stopping)
         return ["stop"] if heard else []
 
     @property
     def hint(self) -> str:
-        """How the search goes, in words."""
+        """The progress of the search."""
         if self._search is None:
             return ""
         control = self._search.control
@@ -50,12 +50,12 @@ class LRSearchView:
         return f"{control.phase}: step {steps.batch} of {steps.batches}" if steps.batch else control.phase
 
     def stop(self) -> None:
-        """Stop the search; harmless where there is none."""
+        """Stop the search, if there is one."""
         if self._search is not None:
             self._search.control.stop()
 
     def ended(self) -> dict[str, Any] | None:
-        """Return the message that tells what a search found once it has ended; None before, and where a cell tells."""
+        """Return a message with the result once a search has ended; None before, and if a cell shows it."""
         search = self._search
         if search is None or not search.done:
             return None
@@ -71,7 +71,7 @@ class LRSearchView:
 
 
 def message_of(found: FoundLR) -> dict[str, Any]:
-    """Return what a search found as a message of the panel: words, a picture, and the rate to use as text."""
+    """Return the result of a search as a message for the panel: text, a picture, and the suggested rate."""
     if found.suggestion is None:
         words, rate = "The loss never decreased, so no learning rate can be suggested.", ""
     else:

@@ -136,8 +136,8 @@ class Magics:
         with _in_short():
             lab: Lab = labs.find(asked.lab, self._shell.user_ns)
             lab.swap(self._shell.user_ns[name], keep_weights=keep)
-        told = f"lab {labs.called(lab, self._shell.user_ns)!r}: the next run uses {name}"
-        print(f"{told} and starts from the weights that the Problem holds" if keep else told)
+        message = f"lab {labs.called(lab, self._shell.user_ns)!r}: the next run uses {name}"
+        print(f"{message} and starts from the weights that the Problem holds" if keep else message)
 
     def _run(self, line: str, cell: str) -> list[str]:
         """Run a cell as without its first line, and return the names of the functions that it defines.

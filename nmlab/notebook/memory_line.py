@@ -1,4 +1,4 @@
-"""What the bench says of memory where there is a limit, and when it looks."""
+"""Memory in use, shown on the bench where memory is limited."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from IPython import get_ipython
 from nmlab.runtime.memory import memory_in_use, memory_limit
 
 EVERY = 2.0
-"""Seconds between two looks while a run goes."""
+"""Seconds between two measurements during a run."""
 
 HIGH = 0.85
-"""The share of the limit from which on the bench warns."""
+"""Share of the limit above which the bench shows a warning."""
 
 LOW = 0.80
-"""The share below which it stops: a use that goes up and down about one mark would have it warn again and again."""
+"""Share below which the warning is removed; lower than HIGH, so that it does not flicker."""
 
 WARNING = (
     "Memory is almost full. At the limit, the kernel is killed. Use fewer samples, stop TensorBoard or delete "
@@ -27,11 +27,12 @@ WARNING = (
 
 
 class MemoryLine:
-    """The line of one bench.
+    """Shows memory in use on one bench, after each cell and whenever `update` is called.
 
-    It looks by itself after each cell, and where `update` is called.
-
-    Parameters: `show`, called with the traits of the panel to change; never, where there is no limit.
+    Parameters
+    ----------
+    show : callable
+        Called with the traits of the panel to change, as keywords; never called if memory is not limited.
     """
 
     def __init__(self, show: Callable[..., None]) -> None:
@@ -43,12 +44,12 @@ class MemoryLine:
             _after_each_cell(shell, weakref.WeakMethod(self._ran))
 
     def update(self, now: bool = False) -> None:
-        """Bring the line up to date; every two seconds at most, but where it is asked for `now`."""
+        """Measure and show memory, at most every two seconds unless `now`."""
         if not self._limited or (not now and time.monotonic() < self._next):
             return
         used, limit = memory_in_use()
         self._next = time.monotonic() + EVERY
-        if limit is None:  # taken away meanwhile
+        if limit is None:  # the limit was removed meanwhile
             self._show(memory={})
             return
         self._high = used >= (LOW if self._high else HIGH) * limit
@@ -66,7 +67,7 @@ def in_words(used: int, limit: int) -> str:
 
 
 def _after_each_cell(shell: Any, call: weakref.WeakMethod[Callable[[], None]]) -> None:
-    """Make a call after each cell of the notebook, for as long as there is something to call."""
+    """Call a method after each cell of the notebook, as long as its object exists."""
 
     def ran(_result: object) -> None:
         if (living := call()) is not None:

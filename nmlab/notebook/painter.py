@@ -1,4 +1,4 @@
-"""A thread that draws, so that no drawing keeps the kernel's main thread from answering."""
+"""A thread for drawing, so that drawing does not block the main thread of the kernel."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ import threading
 from collections.abc import Callable
 
 EVERY = 0.2
-"""Seconds between two looks at a running fit."""
+"""Seconds between two updates during a fit."""
 
 IDLE = 5.0
-"""Seconds after which a painter with nothing to do ends its thread; the next `wake` begins another."""
+"""Seconds after which an idle painter ends its thread; the next `wake` starts a new one."""
 
 
 class Painter:
     """Calls `look` soon after each `wake`, and every 0.2 s for as long as it returns True.
 
-    Parameters: `look`, called in the painter's thread alone; what it raises is logged, and it is called again
-    at the next `wake`.
+    Parameters
+    ----------
+    look : callable
+        Called in the painter's thread only. Returns whether to call it again; exceptions are logged.
     """
 
     def __init__(self, look: Callable[[], bool]) -> None:
@@ -27,7 +29,7 @@ class Painter:
         self._thread: threading.Thread | None = None
 
     def wake(self) -> None:
-        """Have a look soon; safe to call from any thread."""
+        """Request a call of `look`, from any thread."""
         with self._starting:
             self._woken.set()
             if self._thread is None:

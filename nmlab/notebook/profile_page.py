@@ -40,9 +40,16 @@ _REMARKS = {
 
 
 def profile_html(run: Run, called: str, ended: bool) -> str:
-    """Return where the time of a run's training went as HTML, or in a line why there is nothing to show.
+    """Return the profile of a run as HTML, or a line that says why there is none.
 
-    Parameters: `called`, what the run is called; `ended`, whether it has ended.
+    Parameters
+    ----------
+    run : Run
+        The run.
+    called : str
+        Name of the run to show.
+    ended : bool
+        Whether the run has ended.
     """
     details = run.profile_details
     if "steps" not in details:
@@ -54,8 +61,8 @@ def profile_html(run: Run, called: str, ended: bool) -> str:
     steps = details["steps"]
     first, last = details.get("epochs", (0, run.epochs))
     part = f" in epochs {first} to {last}" if first > 0 or last + 1 < run.epochs else ""  # of a resumed run
-    told = f"{called}: {number_text(details['seconds'], 3)} s of training{part}, by step of its loop"
-    parts = [f"<p class='nm-soft'>{escape(told)}</p>", _steps(steps, details["seconds"])]
+    caption = f"{called}: {number_text(details['seconds'], 3)} s of training{part}, by step of the loop"
+    parts = [f"<p class='nm-soft'>{escape(caption)}</p>", _steps(steps, details["seconds"])]
     if details.get("functions"):
         parts += ["<h4>Python functions by own time</h4>", _functions(details["functions"])]
     if details.get("operators"):
@@ -121,8 +128,8 @@ def _table(caption: str, titles: Sequence[str], rows: Sequence[Sequence[str]], f
         for place, title in enumerate(titles)
     )
     body = "".join(f"<tr>{''.join(row)}</tr>" for row in rows)
-    told = f"<caption class='nm-hidden'>{caption}</caption>"
-    return f"<table class='nm-sortable'>{told}<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
+    title = f"<caption class='nm-hidden'>{caption}</caption>"
+    return f"<table class='nm-sortable'>{title}<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _head(html: str, value: str = "") -> str:

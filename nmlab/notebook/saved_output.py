@@ -1,4 +1,4 @@
-"""What a saved notebook keeps of a panel: the last picture and the table of runs, seen again without a kernel."""
+"""The output of a panel in a saved notebook: the last picture and the table of runs, visible without a kernel."""
 
 from __future__ import annotations
 
@@ -13,14 +13,19 @@ from nmlab.plots import Picture, alt_text, draw_losses, panel, picture_html
 from nmlab.runs import Run, Runs
 
 RUNS = 50
-"""How many of the newest runs the table keeps."""
+"""Maximum number of runs in the table, the newest ones."""
 
 
 class SavedOutput:
-    """A display beside the panel that the living panel hides.
+    """A display next to the panel that the page hides as long as the panel works.
 
-    Parameters: `key`, the panel's; `save`, called with the key and what it shows now, for a page that was loaded anew
-    and does not know the display any more.
+    Parameters
+    ----------
+    key : str
+        Key of the panel.
+    save : callable
+        Called with the key and the MIME bundle of the display after each update, for a page that was reloaded and
+        does not know the display.
     """
 
     def __init__(self, key: str, save: Callable[[str, dict[str, Any]], None]) -> None:
@@ -29,16 +34,16 @@ class SavedOutput:
         self._picture = Picture(640, 280)
         self._bundle: dict[str, Any] = {}
         self._shown = False
-        self._updating = threading.Lock()  # a run's end and a rename may come at once
+        self._updating = threading.Lock()  # the end of a run and a rename may coincide
 
     def show(self) -> None:
-        """Put it into the output of the cell that runs; all of them are kept alike."""
+        """Add it to the output of the running cell; `update` updates all of these outputs."""
         bundle = self._bundle or self._made("", "No run yet.")
         display(bundle, raw=True, display_id=self._key)
         self._shown = True
 
     def update(self, run: Run, earlier: Sequence[Run], runs: Runs) -> None:
-        """Keep the picture of `run`, with `earlier` ones behind it, and the table of `runs`."""
+        """Show the picture of `run`, with `earlier` runs behind it, and the table of `runs`."""
         with self._updating:
             self._update(run, earlier, runs)
 
@@ -59,5 +64,5 @@ class SavedOutput:
 
 
 def kept_bundle(key: str, html: str, text: str) -> dict[str, Any]:
-    """Return what a cell's output shows, so that the page finds it again by its key."""
+    """Return a MIME bundle for an output that the page can find by its key."""
     return {"text/html": f"<div class='nmlab-kept-{key}'>{html}</div>", "text/plain": text}

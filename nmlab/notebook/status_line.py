@@ -1,4 +1,4 @@
-"""A run in words while it goes and after, and how often it is drawn."""
+"""The state of a run as text, and how often the bench is drawn."""
 
 from __future__ import annotations
 
@@ -42,9 +42,16 @@ class Pace:
         return time.perf_counter() >= self._next
 
     def drew(self, seconds: float, size: int = 0, hurry: bool = True) -> None:
-        """Note that a drawing took so long and became so many bytes.
+        """Record the duration and the size of a drawing.
 
-        Parameters: `hurry`, whether it is drawn every two seconds at least in a short run, however slow it is.
+        Parameters
+        ----------
+        seconds : float
+            Duration of the drawing.
+        size : int, default 0
+            Number of bytes to send.
+        hurry : bool, default True
+            Whether to draw at least every two seconds in a short run, even if drawing is slow.
         """
         now = time.perf_counter()
         wait = max(seconds / SHARE, 0.2)

@@ -1,4 +1,4 @@
-"""What the bench's tabs show of a run; only the tab that is seen is filled."""
+"""The content of the bench's tabs; only the visible tab is filled."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from neuromancer.problem import Problem
 
-from nmlab.analysis.guess import guess_told
+from nmlab.analysis.guess import guess_outcome
 from nmlab.analysis.look import look
 from nmlab.launch.fit import Fit
 from nmlab.notebook.profile_page import profile_html
@@ -39,22 +39,22 @@ VALUE_ROWS = 50
 
 @dataclass(frozen=True)
 class TabContext:
-    """What there is to show: a run, and what belongs to it."""
+    """The run that the tabs show, with what belongs to it."""
 
     run: Run
     fit: Fit | None = None
-    """The fit that makes or made the run in this process."""
+    """The fit of the run, if it was started in this process."""
     ended: bool = True
     earlier: Sequence[Run] = ()
-    """Runs drawn faint behind it."""
+    """Runs drawn faintly behind it."""
     ticked: Sequence[Run] = ()
     problem: Problem | None = None
-    """The Problem of the runs, once one is built."""
+    """The Problem of the runs, once it is built."""
 
 
 @dataclass
 class TabContent:
-    """What a tab shows: HTML, a picture, or both."""
+    """The content of a tab: HTML, a picture, or both."""
 
     html: str = ""
     png: bytes = b""
@@ -64,9 +64,12 @@ class TabContent:
 
 
 class Tabs:
-    """Fills the tabs, one at a time and at a pace.
+    """Fills the visible tab, at a limited rate.
 
-    Parameters: `show`, called with the traits of the panel to change.
+    Parameters
+    ----------
+    show : callable
+        Called with the traits of the panel to change, as keywords.
     """
 
     def __init__(self, show: Callable[..., None]) -> None:
@@ -76,63 +79,63 @@ class Tabs:
         self._drawn: tuple[Any, ...] = ()
         self._number = 0
 
-    def draw(self, scene: TabContext, tab: str, scales: dict[str, Any], screen: dict[str, Any]) -> None:
-        """Bring the tab that is seen up to date, where something changed and it is time."""
-        chosen = (sorted(scales.items()), sorted(screen.items()), [run.id for run in scene.ticked])
-        look = (tab, scene.run.id, scene.ended, len(scene.earlier), repr(chosen))
-        state = (look, _news_of(scene, tab))
-        live = scene.fit.view if scene.fit is not None and tab == "view" and not scene.ended else None
+    def draw(self, context: TabContext, tab: str, scales: dict[str, Any], screen: dict[str, Any]) -> None:
+        """Update the visible tab if something changed and an update is due."""
+        chosen = (sorted(scales.items()), sorted(screen.items()), [run.id for run in context.ticked])
+        look = (tab, context.run.id, context.ended, len(context.earlier), repr(chosen))
+        state = (look, _news_of(context, tab))
+        live = context.fit.view if context.fit is not None and tab == "view" and not context.ended else None
         if live is not None and state == self._drawn and self._pace.due():
             live.scale = _scale(screen)
-            live.request()  # it comes with a later look
-        # of a run that goes there will be a later look; after it this may be the last
-        early = live is None and not scene.ended and self._drawn[:1] == (look,) and not self._pace.due()
+            live.request()  # it is shown by a later call
+        # while the run is going there will be a later call; after its end, this may be the last one
+        early = live is None and not context.ended and self._drawn[:1] == (look,) and not self._pace.due()
         if state == self._drawn or early:
             return
-        if self._drawn[:1] != (look,) and self._drawn and self._drawn[0][1] != scene.run.id:
+        if self._drawn[:1] != (look,) and self._drawn and self._drawn[0][1] != context.run.id:
             self._pace.restart()
         started = time.perf_counter()
         try:
-            page = self._page(scene, tab, scales, screen)
+            content = self._content(context, tab, scales, screen)
         except Exception as error:  # a damaged run, say
-            page = TabContent(html=error_html("This could not be shown", f"{type(error).__name__}: {error}"))
+            content = TabContent(html=error_html("This could not be shown", f"{type(error).__name__}: {error}"))
         self._number += 1
-        shown: dict[str, Any] = {"tab": tab, "html": page.html}
-        if page.png:
-            shown |= {"picture": True, "width": page.width, "height": page.height, "alt": page.alt}
+        shown: dict[str, Any] = {"tab": tab, "html": content.html}
+        if content.png:
+            shown |= {"picture": True, "width": content.width, "height": content.height, "alt": content.alt}
             shown |= {"number": self._number}
-        self._show(picture=page.png, page=shown)
+        self._show(picture=content.png, page=shown)
         self._drawn = state
         seconds = live.seconds if live is not None else time.perf_counter() - started
-        if scene.fit is not None and not scene.ended:
-            scene.fit.control.progress.drawn_beside.append(time.perf_counter() - started)
-        # the steps wait for the user's own picture: a slow one may come less often
-        self._pace.drew(seconds, len(page.png) + len(page.html), hurry=live is None)
+        if context.fit is not None and not context.ended:
+            context.fit.control.progress.drawn_beside.append(time.perf_counter() - started)
+        # training waits for the user's view: a slow one is drawn less often
+        self._pace.drew(seconds, len(content.png) + len(content.html), hurry=live is None)
 
-    def _page(self, scene: TabContext, tab: str, scales: dict[str, Any], screen: dict[str, Any]) -> TabContent:
+    def _content(self, context: TabContext, tab: str, scales: dict[str, Any], screen: dict[str, Any]) -> TabContent:
         if tab in ("losses", "terms", "rate"):
-            return self._curves(scene, tab, scales, screen)
+            return self._curves(context, tab, scales, screen)
         if tab == "details":
-            return TabContent(_details(scene) + _problem(scene, screen))
-        return {"view": _view, "values": _values, "log": _log, "profile": _profile, "code": _code}[tab](scene)
+            return TabContent(_details(context) + _problem(context, screen))
+        return {"view": _view, "values": _values, "log": _log, "profile": _profile, "code": _code}[tab](context)
 
-    def _curves(self, scene: TabContext, tab: str, scales: dict[str, Any], screen: dict[str, Any]) -> TabContent:
-        run, theme = scene.run, Theme(dark=bool(screen.get("dark")))
+    def _curves(self, context: TabContext, tab: str, scales: dict[str, Any], screen: dict[str, Any]) -> TabContent:
+        run, theme = context.run, Theme(dark=bool(screen.get("dark")))
         log, last = bool(scales.get("log")), _last(scales.get("zoom"), run.epochs)
-        over = list(scene.ticked) if scene.ended or run in scene.ticked else [*scene.ticked, run]
-        if not run.epochs and not scene.ticked and not scene.earlier:
+        over = list(context.ticked) if context.ended or run in context.ticked else [*context.ticked, run]
+        if not run.epochs and not context.ticked and not context.earlier:
             return TabContent(html="<p class='nm-soft'>Curves appear after the first epoch.</p>")
 
         def draw(figure: Figure) -> None:
             if tab == "terms":
-                draw_terms(figure, run, scene.earlier[-1:], theme=theme, log=log, last=last)
+                draw_terms(figure, run, context.earlier[-1:], theme=theme, log=log, last=last)
             elif tab == "rate":
                 draw_rate(panel(figure), run, theme=theme, log=log, last=last)
             elif len(over) > 1:
                 longest = _last(scales.get("zoom"), max(each.epochs for each in over))
                 draw_overlay(panel(figure), over, theme=theme, log=log, last=longest)
             else:
-                draw_losses(panel(figure), run, scene.earlier, theme=theme, log=log, last=last)
+                draw_losses(panel(figure), run, context.earlier, theme=theme, log=log, last=last)
 
         width = _width(screen)
         png = self._picture.png(draw, width, 300 if width > 420 else 230, _scale(screen))
@@ -140,14 +143,14 @@ class Tabs:
         if tab == "losses" and len(over) > 1:
             title = "<p class='nm-soft'>dev loss of the ticked runs</p>"
             return TabContent(title, png, *size, alt_text(over, "dev_loss"))
-        title = f"<p class='nm-soft'>{escape(_called(run))}</p>" if scene.ended or scene.ticked else ""
-        if tab == "losses" and scene.ended and (told := guess_told(run)):
-            title += f"<p>{escape(told[0].upper() + told[1:])}.</p>"
+        title = f"<p class='nm-soft'>{escape(_called(run))}</p>" if context.ended or context.ticked else ""
+        if tab == "losses" and context.ended and (outcome := guess_outcome(run)):
+            title += f"<p>{escape(outcome[0].upper() + outcome[1:])}.</p>"
         return TabContent(title, png, *size, alt_text(run, tab))
 
 
 def _scale(screen: dict[str, Any]) -> float:
-    """Pixels of the screen to one CSS pixel, within reason."""
+    """Return the pixels of the screen per CSS pixel, limited to a sensible range."""
     return min(max(float(screen.get("ratio") or 1.5), 1.0), 3.0)
 
 
@@ -160,39 +163,39 @@ def _called(run: Run) -> str:
 
 
 def _last(zoom: Any, epochs: int) -> int | None:
-    """How many of the newest epochs are shown; None for all."""
+    """Return how many of the last epochs are shown; None for all."""
     return {"half": max(2, epochs // 2), "tenth": max(2, epochs // 10), "20": 20}.get(str(zoom or ""))
 
 
-def _news_of(scene: TabContext, tab: str) -> Any:
-    """What changes while a tab is seen."""
+def _news_of(context: TabContext, tab: str) -> Any:
+    """Return a value that changes when the content of a tab does."""
     if tab == "log":
-        return scene.run.log_path.stat().st_size if scene.run.log_path.exists() else 0
+        return context.run.log_path.stat().st_size if context.run.log_path.exists() else 0
     if tab == "view":
-        view = scene.fit.view if scene.fit is not None else None
+        view = context.fit.view if context.fit is not None else None
         return None if view is None else view.tries
     if tab == "profile":
-        return (scene.run.status, len(scene.run.profile_details))
+        return (context.run.status, len(context.run.profile_details))
     if tab in ("details", "code"):
-        return (id(scene.problem), scene.run.status, scene.run.note, scene.run.name)
-    return [(run.epochs, run.name) for run in (scene.run, *scene.ticked)]
+        return (id(context.problem), context.run.status, context.run.note, context.run.name)
+    return [(run.epochs, run.name) for run in (context.run, *context.ticked)]
 
 
-def _view(scene: TabContext) -> TabContent:
-    view = scene.fit.view if scene.fit is not None else None
+def _view(context: TabContext) -> TabContent:
+    view = context.fit.view if context.fit is not None else None
     error = error_html("The view failed. The run continues.", view.error) if view is not None and view.error else ""
     png, width = (view.png, view.width) if view is not None else (None, 0)
-    if png is None and scene.run.view_path is not None:
-        png = scene.run.view_path.read_bytes()
+    if png is None and context.run.view_path is not None:
+        png = context.run.view_path.read_bytes()
     if png is None:
         return TabContent(error or "<p class='nm-soft'>No picture yet.</p>")
     across, down = png_size(png)
     width = width or round(min(across / 1.5, 900))
-    return TabContent(error, png, width, round(width * down / across), f"The view of run {scene.run.id}")
+    return TabContent(error, png, width, round(width * down / across), f"The view of run {context.run.id}")
 
 
-def _values(scene: TabContext) -> TabContent:
-    run = scene.run
+def _values(context: TabContext) -> TabContent:
+    run = context.run
     columns = run.columns
     if not columns:
         return TabContent("<p class='nm-soft'>Values appear after the first epoch.</p>")
@@ -205,28 +208,28 @@ def _values(scene: TabContext) -> TabContent:
         for row in rows.itertuples(index=False)
     )
     more = f", the last {VALUE_ROWS} shown" if run.epochs > VALUE_ROWS else ""
-    told = f"<p class='nm-soft'>{escape(_called(run))}: {run.epochs} epochs{more}. All epochs: lab.run.metrics</p>"
-    return TabContent(f"{told}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
+    caption = f"<p class='nm-soft'>{escape(_called(run))}: {run.epochs} epochs{more}. All epochs: lab.run.metrics</p>"
+    return TabContent(f"{caption}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
 
 
-def _log(scene: TabContext) -> TabContent:
-    path = scene.run.log_path
+def _log(context: TabContext) -> TabContent:
+    path = context.run.log_path
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
     if not lines:
         return TabContent("<p class='nm-soft'>The log is empty.</p>")
     cut = f", the last {LOG_LINES} shown" if len(lines) > LOG_LINES else ""
-    told = f"<p class='nm-soft'>{len(lines)} lines{cut}; all in {escape(str(path))}</p>"
-    return TabContent(f"{told}<pre>{escape(chr(10).join(lines[-LOG_LINES:]))}</pre>")
+    caption = f"<p class='nm-soft'>{len(lines)} lines{cut}; all in {escape(str(path))}</p>"
+    return TabContent(f"{caption}<pre>{escape(chr(10).join(lines[-LOG_LINES:]))}</pre>")
 
 
-def _profile(scene: TabContext) -> TabContent:
-    return TabContent(profile_html(scene.run, _called(scene.run), scene.ended))
+def _profile(context: TabContext) -> TabContent:
+    return TabContent(profile_html(context.run, _called(context.run), context.ended))
 
 
-def _details(scene: TabContext) -> str:
-    if len(scene.ticked) == 2:
-        return Comparison(*scene.ticked)._repr_html_()
-    run = scene.run
+def _details(context: TabContext) -> str:
+    if len(context.ticked) == 2:
+        return Comparison(*context.ticked)._repr_html_()
+    run = context.run
     settings = run.settings
     rows = {
         "run": _called(run),
@@ -242,8 +245,8 @@ def _details(scene: TabContext) -> str:
         "versions": ", ".join(f"{name} {version}" for name, version in (settings.get("versions") or {}).items()),
         "folder": run.folder,
     }
-    told = {name: value for name, value in rows.items() if value not in (None, "", [], {})}
-    body = "".join(f"<tr><th scope='row'>{escape(n)}</th><td>{escape(str(v))}</td></tr>" for n, v in told.items())
+    given = {name: value for name, value in rows.items() if value not in (None, "", [], {})}
+    body = "".join(f"<tr><th scope='row'>{escape(n)}</th><td>{escape(str(v))}</td></tr>" for n, v in given.items())
     source = (
         f"<p><b>{escape(run.data_name or 'data')}</b>, as recorded:</p><pre>{escape(run.source)}</pre>"
         if run.source
@@ -252,14 +255,14 @@ def _details(scene: TabContext) -> str:
     return f"{source}<table><tbody>{body}</tbody></table>"
 
 
-def _problem(scene: TabContext, screen: dict[str, Any]) -> str:
-    """The Problem's graph, nodes and terms; '' where two runs are compared or no Problem is built yet."""
-    if scene.problem is None or len(scene.ticked) == 2:
+def _problem(context: TabContext, screen: dict[str, Any]) -> str:
+    """Return graph, nodes and terms of the Problem as HTML; '' if two runs are compared or no Problem is built yet."""
+    if context.problem is None or len(context.ticked) == 2:
         return ""
-    told = look(scene.problem).to_html(_width(screen), _scale(screen), Theme(dark=bool(screen.get("dark"))))
-    return f"<p><b>The Problem</b> (in code: nmlab.look(problem))</p>{told}"
+    html = look(context.problem).to_html(_width(screen), _scale(screen), Theme(dark=bool(screen.get("dark"))))
+    return f"<p><b>The Problem</b> (in code: nmlab.look(problem))</p>{html}"
 
 
-def _code(scene: TabContext) -> TabContent:
-    told = f"<p class='nm-soft'>{escape(_called(scene.run))} as a script. In code: lab.code()</p>"
-    return TabContent(f"{told}<pre>{escape(script(scene.run))}</pre>")
+def _code(context: TabContext) -> TabContent:
+    caption = f"<p class='nm-soft'>{escape(_called(context.run))} as a script. In code: lab.code()</p>"
+    return TabContent(f"{caption}<pre>{escape(script(context.run))}</pre>")

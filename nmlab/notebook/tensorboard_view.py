@@ -44,9 +44,16 @@ class Frame(Widget):
 
 
 class TensorBoardView:
-    """Opens TensorBoard in a widget that has a trait `board`, and says there what goes wrong.
+    """Shows TensorBoard, or why it cannot be shown, in a widget with the trait `board`.
 
-    Parameters: `folder`, of all runs; `change`, sets the widget's traits; `closable`, whether it may be closed there.
+    Parameters
+    ----------
+    folder : Path
+        Folder of runs.
+    change : callable
+        Sets traits of the widget, given as keywords.
+    closable : bool, default True
+        Whether there is a button to close it.
     """
 
     def __init__(self, folder: Path, change: Callable[..., None], closable: bool = True) -> None:
@@ -118,13 +125,25 @@ class TensorBoardView:
 
 
 def show(folder: Path, runs: Sequence[Run] = (), height: int = HEIGHT) -> None:
-    """Show TensorBoard over the runs in `folder` in the output of the cell that runs; elsewhere print its address.
+    """Show TensorBoard in the output of the running cell; outside a notebook print its address.
 
-    Returns when it answers. In a notebook what keeps it from coming up is shown, with its log and curves that nmlab
-    draws itself.
+    Returns when the server responds. If it does not start, a notebook shows its log and the curves of the runs instead.
 
-    Parameters: `runs`, those to show, by default all; `height`, the frame's, in pixels.
-    Raises `RunError` for a run that is not in `folder`, and, without a notebook, `TensorBoardError`.
+    Parameters
+    ----------
+    folder : Path
+        Folder of runs.
+    runs : sequence of Run, optional
+        Runs to show, by default all.
+    height : int, default 700
+        Height in CSS pixels.
+
+    Raises
+    ------
+    RunError
+        If a run is not in `folder`.
+    TensorBoardError
+        If the server does not start, outside a notebook.
     """
     if strange := [run.id for run in runs if run.folder.parent != folder]:
         raise RunError(f"These runs are not in {folder}: {', '.join(strange)}.")
@@ -143,15 +162,15 @@ def show(folder: Path, runs: Sequence[Run] = (), height: int = HEIGHT) -> None:
         for name, value in traits.items():
             setattr(frame, name, value)
 
-    board = TensorBoardView(folder, change, closable=False)
-    frame.on_msg(lambda _frame, message, _buffers: board.unreachable(message.get("tried") or ()))
+    view = TensorBoardView(folder, change, closable=False)
+    frame.on_msg(lambda _frame, message, _buffers: view.unreachable(message.get("tried") or ()))
     data, metadata = frame._repr_mimebundle_()
     display({**data, "text/plain": LEFT}, metadata=metadata, raw=True)
     note = f"<div class='nmlab-kept-{frame.key}'><em>{{}}</em></div>"
-    kept: Any = display({"text/html": note.format(escape(LEFT)), "text/plain": LEFT}, raw=True, display_id=True)
-    board.open(runs, height)
+    placeholder: Any = display({"text/html": note.format(escape(LEFT)), "text/plain": LEFT}, raw=True, display_id=True)
+    view.open(runs, height)
     if frame.board.get("phase") == "failed":  # worth more than the note in a saved notebook
-        kept.update({"text/html": note.format(frame.board["html"]), "text/plain": LEFT}, raw=True)
+        placeholder.update({"text/html": note.format(frame.board["html"]), "text/plain": LEFT}, raw=True)
 
 
 def stop() -> int:

@@ -41,11 +41,24 @@ def split(line: str) -> list[str]:
 
 
 def read(line: str, flags: Sequence[str] = ()) -> Asked:
-    """Return what a line asks for; `--lab NAME` may stand anywhere.
+    """Parse the line of a magic; `--lab NAME` may appear anywhere.
 
-    Parameters: `flags`, the other words with two dashes that it may hold.
+    Parameters
+    ----------
+    line : str
+        The line.
+    flags : sequence of str, optional
+        Other options that the line may contain, such as '--stop'.
 
-    Raises `UsageError` naming the right ones for any else.
+    Returns
+    -------
+    Asked
+        Words, Lab and options.
+
+    Raises
+    ------
+    UsageError
+        If there is any other option; the message names the valid ones.
     """
     words, lab, found = [], None, set()
     parts = iter(split(line))

@@ -1,7 +1,7 @@
-"""Runs as pictures: drawn by matplotlib onto what is given, never by pyplot.
+"""Pictures of runs, Problems and data, drawn with matplotlib onto given figures, without pyplot.
 
-A picture must not depend on what the user's other cells did to matplotlib, nor change it: all that `rcParams` would
-decide is said here, and `rcParams` is never set while a run is drawn.
+A picture neither depends on the user's `rcParams` nor changes them: every property that they could set is given
+explicitly.
 
 Imports `runtime`, `problem`, `runs`.
 """

@@ -1,4 +1,4 @@
-"""Pictures in a sentence, for those who do not see them."""
+"""Descriptions of pictures, for readers who do not see them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,18 @@ if TYPE_CHECKING:
     from nmlab.runs import Run
 
 _NAMED = 5
-"""Runs and terms that are named; a sentence that is heard should end."""
+"""Maximum number of runs or terms that are named; a description should be short."""
 
 
 def alt_text(run: Run | Sequence[Run], what: str = "losses") -> str:
-    """Return what a picture shows as a sentence, such as 'Losses by epoch: train 0.12, dev 0.15 after 60 epochs, …'.
+    """Return a description of a picture, such as 'Losses by epoch: train 0.12, dev 0.15 after 60 epochs, falling.'.
 
-    Parameters: `run`, or several that are drawn over each other; `what`, 'losses', 'terms' or 'rate', or for several
-    runs their metric.
+    Parameters
+    ----------
+    run : Run or sequence of Run
+        The run, or several runs that are drawn over each other.
+    what : str, default 'losses'
+        'losses', 'terms' or 'rate'; for several runs the name of the metric.
     """
     if isinstance(run, Sequence):
         return _overlay(run, "dev_loss" if what == "losses" else what)
@@ -46,8 +50,8 @@ def _losses(run: Run) -> str:
 def _terms(run: Run) -> str:
     states = term_states(run)
     more = f"; and {len(states) - _NAMED} more" if len(states) > _NAMED else ""
-    told = "; ".join(f"{state.name}: {state.words}" for state in states[:_NAMED])
-    return f"Terms by epoch {_after(run)}, the worst first: {told}{more}."
+    terms = "; ".join(f"{state.name}: {state.words}" for state in states[:_NAMED])
+    return f"Terms by epoch {_after(run)}, the worst first: {terms}{more}."
 
 
 def _rate(run: Run) -> str:
@@ -59,13 +63,13 @@ def _rate(run: Run) -> str:
 
 def _overlay(runs: Sequence[Run], metric: str) -> str:
     more = f"; and {len(runs) - _NAMED} more" if len(runs) > _NAMED else ""
-    told = [
+    parts = [
         f"{run_label(run)}: {typeset_number(values[-1])} {_after(run)}"
         if (values := run.column(metric))
         else run_label(run)
         for run in runs[:_NAMED]
     ]
-    return f"{metric.replace('_', ' ')} of {len(runs)} runs by epoch. {'; '.join(told)}{more}."
+    return f"{metric.replace('_', ' ')} of {len(runs)} runs by epoch. {'; '.join(parts)}{more}."
 
 
 def _after(run: Run) -> str:
@@ -73,7 +77,7 @@ def _after(run: Run) -> str:
 
 
 def _trend(values: Sequence[float]) -> str:
-    """Return ', falling' or the like, by the medians of the last tenth of the epochs and of the tenth before it."""
+    """Return ', falling', ', rising' or ', level' by the medians of the last two tenths of the epochs."""
     count = max(len(values) // 10, 2)
     if len(values) < 2 * count or not all(map(math.isfinite, values[-2 * count :])):
         return ""

@@ -1,7 +1,7 @@
-"""Axes that look the same whatever `rcParams` say: their place, limits, ticks.
+"""Position, limits and ticks of axes, independent of `rcParams`.
 
-Making axes takes longer than drawing a curve. So those of a figure are kept from one drawing to the next and only what
-was drawn onto them is taken away; ticks are few and placed here, and no layout engine measures anything.
+Creating axes takes longer than drawing a curve. The axes of a figure are therefore reused, and only their artists are
+removed; ticks are placed here, and no layout engine is used.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _OURS = "nmlab"
-"""The gid of axes whose place is ours to choose."""
+"""The gid of axes that nmlab created and may move."""
 
 HUGE = 1e150
-"""Beyond it a value is not shown: limits and margins would overflow."""
+"""Larger values are not shown: limits and margins would overflow."""
 
 
 def size_of(axes: Axes) -> tuple[float, float]:
@@ -36,7 +36,7 @@ def size_of(axes: Axes) -> tuple[float, float]:
 
 
 def panels(figure: Figure, count: int) -> list[Axes]:
-    """Return `count` empty axes of `figure`: those it has, and new ones; nothing else stays in it."""
+    """Return `count` empty axes of `figure`, reusing those it has; everything else in the figure is removed."""
     for artist in [*figure.axes[count:], *figure.texts, *figure.legends]:
         artist.remove()
     for _ in range(count - len(figure.axes)):
@@ -47,12 +47,12 @@ def panels(figure: Figure, count: int) -> list[Axes]:
 
 
 def panel(figure: Figure) -> Axes:
-    """Return the only axes of `figure`; what is drawn onto them fills it."""
+    """Return empty axes, the only ones of `figure`."""
     return panels(figure, 1)[0]
 
 
 def wipe(axes: Axes) -> None:
-    """Take away what was drawn onto `axes`, and their words."""
+    """Remove all artists and labels of `axes`."""
     for artist in [*axes.lines, *axes.collections, *axes.patches, *axes.texts, *axes.images]:
         artist.remove()
     if legend := axes.get_legend():
@@ -62,7 +62,7 @@ def wipe(axes: Axes) -> None:
 
 
 def place(axes: Axes, left: float, top: float, width: float, height: float) -> None:
-    """Put axes of ours at CSS pixels from the figure's upper left corner; others stay where their maker put them."""
+    """Move axes to a position in CSS pixels from the upper left corner, unless nmlab did not create them."""
     if axes.get_gid() == _OURS:
         whole_width, whole_height = size_of(axes)
         width, height = max(width, 1.0), max(height, 1.0)
@@ -84,7 +84,7 @@ def ticks(low: float, high: float, log: bool, count: int) -> list[float]:
 
 
 def limits(values: np.ndarray, log: bool) -> tuple[float, float]:
-    """Return limits around the finite ones of `values` with a little room, never of no width."""
+    """Return limits around the finite values with a margin; their width is never zero."""
     seen = values[np.isfinite(values)].clip(-HUGE, HUGE)
     if not len(seen):
         return (0.1, 10.0) if log else (0.0, 1.0)
@@ -115,9 +115,27 @@ def frame(
     counts: tuple[int, int],
     zero: float | None = None,
 ) -> float:
-    """Set scale, limits and ticks of `axes`; return how wide the numbers left of them are, in CSS pixels.
+    """Set scale, limits and ticks of axes.
 
-    Parameters: `counts`, about how many ticks there are along x and y; `zero`, where on a logarithmic axis zeros lie.
+    Parameters
+    ----------
+    axes : Axes
+        The axes.
+    theme : Theme
+        Colours and sizes.
+    xlim, ylim : (float, float)
+        Limits.
+    log : bool
+        Whether the y axis is logarithmic.
+    counts : (int, int)
+        Approximate number of ticks along x and y.
+    zero : float, optional
+        Position on a logarithmic y axis at which zeros are drawn, labelled '0'.
+
+    Returns
+    -------
+    float
+        Width of the tick labels of the y axis in CSS pixels.
     """
     axes.set_frame_on(False)
     axes.set_axisbelow(True)
@@ -150,7 +168,7 @@ def frame(
 
 
 def plain(figure: Figure) -> None:
-    """Undo in all of `figure` what `rcParams` put into it unasked: sketched lines, TeX, mathematics in names."""
+    """Undo what `rcParams` may set for all artists of `figure`: sketched lines, TeX, mathematics in names."""
     for artist in figure.findobj():
         artist.set_sketch_params(None)
         artist.set_path_effects([])

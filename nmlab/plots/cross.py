@@ -1,4 +1,4 @@
-"""Scores as a heat map: a row a run, a column a data set."""
+"""Scores as a heat map, one row per run and one column per data set."""
 
 from __future__ import annotations
 
@@ -21,23 +21,31 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _PALE, _DEEP = np.array([0.890, 0.933, 0.969]), np.array([0.031, 0.251, 0.443])
-"""Colours of the least and of the greatest; the cells are opaque, so that they look the same on white and on dark."""
+"""Colours of the lowest and the highest score; opaque, so that cells look the same on white and on dark."""
 
 _CELL = (72.0, 150.0)
-"""Least and greatest width of a cell in CSS pixels."""
+"""Minimum and maximum width of a cell in CSS pixels."""
 
 _NAME = 220.0
-"""Greatest width of a row's name; a longer one is elided."""
+"""Maximum width of a row's name in CSS pixels; longer names are shortened."""
 
 _GAP = 3.0
 
 
 @dataclass(frozen=True)
 class HeatMap:
-    """What is drawn; less is better.
+    """The content of a heat map; lower values are better.
 
-    Parameters: `values`, by row, None where there is none; `starred`, the cells that are best; `framed`, those to be
-    told from the others, as (row, column).
+    Parameters
+    ----------
+    rows, columns : tuple of str
+        Names.
+    values : tuple of tuples of float or None
+        Scores by row; None where there is no score.
+    starred, framed : frozenset of (int, int)
+        Row and column of the cells that get a star or a frame.
+    title : str
+        Title of the picture.
     """
 
     rows: tuple[str, ...]
@@ -49,9 +57,9 @@ class HeatMap:
 
 
 def draw_heat(figure: Figure, heat: HeatMap, *, theme: Theme = EITHER) -> tuple[int, int]:
-    """Draw a heat map into `figure`, set the figure's size and return it; what was drawn before goes.
+    """Draw a heat map into a figure, set the size of the figure and return it in CSS pixels.
 
-    The colours tell how far a value is from the best of its column, by ratio where all of it are positive.
+    The colours show how far a value is from the best of its column, by ratio if all values of the column are positive.
     """
     font, small = theme.text(), theme.text(0.9)
     row = 2.2 * theme.size
@@ -93,26 +101,26 @@ def draw_heat(figure: Figure, heat: HeatMap, *, theme: Theme = EITHER) -> tuple[
             box = left + at * cell + _GAP / 2, y + _GAP / 2, cell - _GAP, row - _GAP
             _draw_cell(axes, box, shade, theme, (index, at) in heat.framed)
             value = heat.values[index][at]
-            told = "–" if value is None else ("★ " if (index, at) in heat.starred else "") + typeset_number(value)
+            text = "–" if value is None else ("★ " if (index, at) in heat.starred else "") + typeset_number(value)
             color = theme.ink if shade is None else _on(_color(shade))
-            _text(axes, left + (at + 0.5) * cell, y + row / 2, told, font, color, "center")
+            _text(axes, left + (at + 0.5) * cell, y + row / 2, text, font, color, "center")
     _text(axes, 12, height - 1.1 * theme.size, note, small, theme.faint)
     return round(width), round(height)
 
 
 def _shades(heat: HeatMap) -> list[list[float | None]]:
-    """Return for each column how far its values are from its least (0): 1 is the furthest; None where is no number.
+    """Return for each column the distance of its values from the lowest, from 0 to 1; None for a missing score.
 
-    Where all of a column are positive, by ratio and on one scale with other such columns.
+    Columns with positive values only are compared by ratio, on a common scale.
     """
     columns = [np.array([math.nan if v is None else v for v in column]) for column in zip(*heat.values, strict=True)]
     ratios = [_ends(column)[1] / _ends(column)[0] for column in columns if _positive(column)]
-    widest = math.log(max([2.0, *ratios]))  # twice the best is to be seen, some percent are not to look like much
+    widest = math.log(max([2.0, *ratios]))  # a factor of two is visible, a few percent are not exaggerated
     return [_far(column, widest) for column in columns]
 
 
 def _ends(column: np.ndarray) -> tuple[float, float]:
-    """The least and the greatest finite number of a column."""
+    """Return the lowest and the highest finite value of a column."""
     seen = column[np.isfinite(column)]
     return (float(seen.min()), float(seen.max())) if len(seen) else (0.0, 0.0)
 
@@ -132,7 +140,7 @@ def _color(shade: float) -> Any:
 
 
 def _on(color: Sequence[float]) -> str:
-    """Return black or white, whichever is read better on a colour."""
+    """Return black or white, whichever has more contrast to a colour."""
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in color]
     light = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
     return "#000000" if (light + 0.05) / 0.05 > 1.05 / (light + 0.05) else "#FFFFFF"
@@ -155,5 +163,5 @@ def _text(axes: Axes, x: float, y: float, text: str, font: Any, color: str, ha: 
 
 
 def heat_figure(heat: HeatMap) -> PaperFigure:
-    """Return what `draw_heat` draws as a figure of its own on white, which shows itself in a notebook."""
+    """Return a heat map as a new figure on white."""
     return white_figure(lambda figure: draw_heat(figure, heat, theme=Theme(dark=False)), 4.0, 2.0)

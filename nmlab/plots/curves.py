@@ -1,4 +1,4 @@
-"""Curves of runs drawn onto one `Axes`."""
+"""Curves of runs on one `Axes`."""
 
 from __future__ import annotations
 
@@ -33,16 +33,25 @@ def draw_losses(
     log: bool = True,
     last: int | None = None,
 ) -> None:
-    """Draw train and dev loss of `run` by epoch onto `axes`, its best epoch marked, earlier runs faint behind.
+    """Draw the train and dev loss of a run by epoch, with its best epoch marked and earlier runs faintly behind.
 
-    A guess that is kept with the run is drawn dashed beside them. What was drawn onto `axes` before goes. The limits
-    follow what is seen of `run`, and where earlier runs end.
+    A guess that is stored with the run is drawn dashed. The limits follow the visible part of the run and the last
+    values of earlier runs.
 
     Parameters
     ----------
-    theme : colours and sizes; default: readable on white and on dark
-    log : whether the losses' axis is logarithmic; it is linear anyway where a loss that is seen is not positive
-    last : how many of the newest epochs are seen; all by default
+    axes : Axes
+        The axes; their artists are removed first.
+    run : Run or None
+        The run.
+    earlier : sequence of Run, optional
+        Runs to compare with.
+    theme : Theme, default EITHER
+        Colours and sizes, by default readable on white and on dark.
+    log : bool, default True
+        Whether the y axis is logarithmic. It is linear if a visible loss is not positive.
+    last : int, optional
+        Number of epochs that are shown, the last ones; all by default.
     """
     wipe(axes)
     curves: dict[str, Curve] = {}
@@ -60,7 +69,7 @@ def draw_losses(
         if run.monitor in curves:
             best = at, np.array([run.best_value])
             line(axes, best, theme.best, "none", marker="*", markersize=12, zorder=5, label=f"best: {what}")
-        else:  # its value is not on this axis
+        else:  # the y axis does not show this metric
             ends = np.repeat(at, 2), np.array([0.0, 1.0])
             label = f"best {run.monitor}: {what}"
             line(axes, ends, theme.best, width=1, label=label, transform=axes.get_xaxis_transform())
@@ -86,10 +95,22 @@ def draw_overlay(
     last: int | None = None,
     labels: Sequence[str] | None = None,
 ) -> None:
-    """Draw one metric of several runs over each other onto `axes`, each by its number and name.
+    """Draw one metric of several runs by epoch.
 
-    Parameters: `metric`, a column of `run.metrics`; the others as in `draw_losses`, where the newest epochs are those
-    of the longest run; `labels`, other names for the runs.
+    Parameters
+    ----------
+    axes : Axes
+        The axes; their artists are removed first.
+    runs : sequence of Run
+        The runs.
+    metric : str, default 'dev_loss'
+        A column of `run.metrics`.
+    theme, log
+        As in `draw_losses`.
+    last : int, optional
+        Number of epochs that are shown, the last ones of the longest run; all by default.
+    labels : sequence of str, optional
+        Names of the runs in the legend; by default their numbers and names.
     """
     wipe(axes)
     curves = [curve_of(run, metric) for run in runs]
@@ -105,7 +126,7 @@ def draw_overlay(
 
 
 def draw_rate(axes: Axes, run: Run | None, *, theme: Theme = EITHER, log: bool = True, last: int | None = None) -> None:
-    """Draw the learning rate of `run` by epoch onto `axes`; parameters as in `draw_losses`."""
+    """Draw the learning rate of a run by epoch; the parameters are those of `draw_losses`."""
     wipe(axes)
     curve = newest(run, "lr", last) if run is not None else (np.empty(0), np.empty(0))
     line(axes, curve, theme.curves[0], label="_")
@@ -113,13 +134,13 @@ def draw_rate(axes: Axes, run: Run | None, *, theme: Theme = EITHER, log: bool =
 
 
 def curve_of(run: Run, name: str) -> Curve:
-    """Return a metric of `run` over its epochs, NaN where it is not finite; empty where there is no such metric."""
+    """Return epochs and values of a metric, NaN where a value is not finite; empty if there is no such metric."""
     x, y = run.arrays(name)
     return x, np.where(np.isfinite(y), y, np.nan)
 
 
 def newest(run: Run, name: str, last: int | None) -> Curve:
-    """Return a metric over the newest `last` epochs of `run`, over all without `last`."""
+    """Return a metric over the last `last` epochs, or over all epochs if `last` is None."""
     curve = curve_of(run, name)
     return between(curve, (curve[0][-1] - last + 0.5, math.inf)) if last and len(curve[0]) else curve
 
@@ -142,9 +163,9 @@ def line(
     markersize: float = 6,
     **more: Any,
 ) -> None:
-    """Draw a curve, thinned to what can be seen; sizes in CSS pixels.
+    """Draw a curve, thinned to the resolution of the picture; sizes are in CSS pixels.
 
-    A single point gets a marker, else it could not be seen. Every property that `rcParams` would choose is given.
+    A single point gets a marker. Every property that `rcParams` could set is given.
     """
     if not marker and np.isfinite(curve[1]).sum() == 1:
         marker = "o"
@@ -158,7 +179,7 @@ def line(
 
 
 def draw_behind(axes: Axes, curves: Sequence[Curve], theme: Theme) -> None:
-    """Draw curves that others are compared with, under one label."""
+    """Draw curves to compare with, under one label."""
     label = "earlier"
     for curve in curves:
         line(axes, curve, theme.faint, label=label, width=1, zorder=2)
@@ -166,21 +187,21 @@ def draw_behind(axes: Axes, curves: Sequence[Curve], theme: Theme) -> None:
 
 
 def _columns(axes: Axes) -> int:
-    """Return into how many stretches a curve is thinned: one for every second CSS pixel."""
+    """Return the number of intervals for `thin`: one for every second CSS pixel."""
     return max(int(axes.get_position().width * size_of(axes)[0]) // 2, 50)
 
 
 def _finish(
     axes: Axes, theme: Theme, xlim: tuple[float, float], seen: Sequence[np.ndarray], log: bool, what: str
 ) -> None:
-    """Give `axes` limits, ticks, words and a place."""
+    """Set limits, ticks, labels, legend and position of axes."""
     values = np.concatenate([np.empty(0), *seen])
     log = log and bool((values > 0).any() and not (values <= 0).any())
     width, height = size_of(axes)
     row = theme.size * 1.5
     counts = int(min(max((width - 80) // (4.5 * theme.size), 2), 8)), int(min(max(height // (4 * theme.size), 2), 6))
     numbers = frame(axes, theme, xlim, limits(values, log), log, counts)
-    left = 8 * math.ceil((numbers + 12 + row) / 8)  # in steps, so that it stays while the numbers change
+    left = 8 * math.ceil((numbers + 12 + row) / 8)  # in steps, so that it does not move with every new tick label
     inside = width - left - theme.size
     lines = [item for item in axes.lines if not str(item.get_label()).startswith("_")]
     top = add_legend(axes, lines, theme, (width - 16, 0.45 * height), ((8 - left) / inside, 1.0))

@@ -1,4 +1,4 @@
-"""A Problem as a picture: data on the left, nodes right of what they read, terms at the end."""
+"""The graph of a Problem: data on the left, each node to the right of what it reads, terms at the end."""
 
 from __future__ import annotations
 
@@ -25,12 +25,24 @@ _CORNER = 6.0
 
 
 def draw_graph(figure: Figure, graph: ProblemGraph, *, theme: Theme = EITHER) -> tuple[int, int]:
-    """Draw a Problem's graph into `figure`; set the figure's height, and its width if it is too narrow; return both.
+    """Draw the graph of a Problem into a figure.
 
-    A variable has one colour, and its name stands where it is given; what nothing reads is left out. Dashed lines lead
-    to a System's next step.
+    Each variable has one colour and is labelled at its source; variables that nothing reads are omitted. Dashed lines
+    lead to the next step of a System.
 
-    Parameters: `theme`, colours and sizes; default: readable on white and on dark.
+    Parameters
+    ----------
+    figure : Figure
+        The figure; its height is set, and its width if it is too narrow.
+    graph : ProblemGraph
+        The graph.
+    theme : Theme, default EITHER
+        Colours and sizes, by default readable on white and on dark.
+
+    Returns
+    -------
+    width, height : int
+        Size of the figure in CSS pixels.
     """
     layout = Layout(graph, float(figure.get_size_inches()[0]) * 96, theme)
     figure.set_size_inches(layout.width / 96, layout.height / 96)
@@ -74,7 +86,7 @@ def _draw_boxes(axes: Axes, layout: Layout, theme: Theme) -> None:
 
 
 def _draw_flow(axes: Axes, layout: Layout, flow: Flow, color: str) -> None:
-    """Draw a variable's ways from where it is given to where it is read."""
+    """Draw the lines of a variable from its source to the parts that read it."""
     box, column = layout.boxes[flow[0]], layout.column[flow[0]]
     y = box.leave[flow[1]]
     _text(axes, box.right + 5, y - 7.5, layout.labels[flow], layout.small, color)
@@ -109,7 +121,7 @@ def _curve(axes: Axes, color: str, start: Point, end: Point) -> None:
 
 
 def _loop(axes: Axes, color: str, start: Point, goal: Point, y: float, aside: float) -> None:
-    """Draw a way down, back below the boxes, and up again; `aside`, how far from the boxes beside others."""
+    """Draw a line down, back below the boxes, and up again, at a distance `aside` from parallel lines."""
     right, left = start[0] + 6 + aside, goal[0] - 12 - aside
     way = [start, (right, start[1]), (right, y), (left, y), (left, goal[1]), goal]
     points, codes = [start], [Path.MOVETO]
@@ -137,7 +149,7 @@ def _rectangle(axes: Axes, left: float, top: float, width: float, height: float,
 
 
 def _styled(patch: Any, color: str, width: float, dashes: Any) -> Any:
-    """Give a patch every property that `rcParams` would choose, and return it."""
+    """Set every property of a patch that `rcParams` could set, and return it."""
     patch.set(facecolor="none", edgecolor=color, linewidth=width * PX, linestyle=dashes, fill=False, zorder=2)
     patch.set(antialiased=True, capstyle="butt", joinstyle="round", hatch=None, snap=False)
     return patch

@@ -1,7 +1,7 @@
-"""Where the parts of a Problem's picture stand, in CSS pixels from its upper left corner; y goes down.
+"""The layout of the graph of a Problem, in CSS pixels from the upper left corner; y points down.
 
-Each part stands right of all that it reads from. A variable goes straight to the next column, on a track above all
-boxes to one further on, and on one below them back to a System's next step; so nothing runs through a box.
+Each part is placed to the right of all parts that it reads from. A variable is connected directly to the next column,
+on a track above all boxes to later columns, and below them to the next step of a System. No line crosses a box.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ MARGIN, TRACK = 14.0, 9.0
 _BEND, _PORT, _ENTRY, _GAP, _TERM_GAP, _PAD = 46.0, 15.0, 11.0, 16.0, 6.0, 16.0
 
 _WIDEST = (170.0, 130.0, 95.0, 70.0)
-"""How wide a box may be: the first with which all columns fit."""
+"""Maximum widths of a box; the first with which all columns fit is used."""
 
 _MOST_ROOM = 90.0
-"""How much further apart than needed columns may be."""
+"""Maximum additional space between columns."""
 
 TERMS = ("objective", "constraint")
 
 Flow = tuple[int, str]
-"""A variable and the part that gives it."""
+"""A variable, with the index of the part that it comes from."""
 
 
 @dataclass
@@ -39,15 +39,15 @@ class Box:
 
     part: Part
     lines: list[tuple[str, bool]]
-    """Its words, and whether they are small."""
+    """Lines of text, and whether each is small."""
     width: float
     height: float
     left: float = 0.0
     top: float = 0.0
     enter: dict[str, float] = field(default_factory=dict)
-    """How far down the variables come in."""
+    """Vertical positions at which variables enter."""
     leave: dict[str, float] = field(default_factory=dict)
-    """How far down the variables go out."""
+    """Vertical positions at which variables leave."""
 
     @property
     def right(self) -> float:
@@ -64,9 +64,9 @@ class Box:
 
 
 def columns_of(graph: ProblemGraph) -> tuple[list[list[int]], dict[int, tuple[int, int]]]:
-    """Return which parts stand in which column, and from which column to which Systems reach.
+    """Return the parts in each column, and the first and last column of each System.
 
-    Systems have columns for themselves, so that a frame around their nodes holds nothing else.
+    The columns of a System contain no other parts, so that a frame can be drawn around its nodes.
     """
     home = [_home(graph, index) for index in range(len(graph.parts))]
     terms = [index for index, part in enumerate(graph.parts) if part.kind in TERMS]
@@ -101,9 +101,16 @@ def _home(graph: ProblemGraph, index: int) -> int:
 
 
 class Layout:
-    """The places of all that is drawn of a graph.
+    """The positions of everything that is drawn of a graph.
 
-    Parameters: `width`, that of the picture in CSS pixels, more where the columns need it; `theme`, for its text.
+    Parameters
+    ----------
+    graph : ProblemGraph
+        The graph.
+    width : float
+        Width of the picture in CSS pixels; it becomes larger if the columns need more space.
+    theme : Theme
+        Determines the font.
     """
 
     def __init__(self, graph: ProblemGraph, width: float, theme: Theme) -> None:
@@ -147,7 +154,7 @@ class Layout:
         return self.small if small else self.font
 
     def given(self, index: int) -> list[str]:
-        """Return what a part gives that something reads."""
+        """Return the variables of a part that other parts read."""
         return [name for source, name in self.flows if source == index]
 
     def _read(self, index: int) -> list[str]:
@@ -156,9 +163,9 @@ class Layout:
     def _side_by_side(self, room: float, left: float) -> float:
         """Place the columns, `room` further apart than lines and names need; return how wide they are."""
         self.bend = _BEND + room
-        """How wide a line's way up or down is."""
+        """Horizontal space for a line to go up or down."""
         self.named: list[float] = []
-        """How wide the names right of each column are."""
+        """Width of the variable names to the right of each column."""
         x = MARGIN + left
         for column in self.columns:
             width = max(self.boxes[index].width for index in column)

@@ -1,4 +1,4 @@
-"""Legends above what they explain, where they cover nothing."""
+"""Legends above the axes, where they cover nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every term of a run in a small picture of its own."""
+"""Every term of a run in a small panel."""
 
 from __future__ import annotations
 
@@ -23,41 +23,41 @@ if TYPE_CHECKING:
     from nmlab.runs import Run
 
 MOST = 12
-"""Terms drawn of a run; of more the worst."""
+"""Maximum number of terms that are drawn; of more, the worst ones."""
 
 PANEL = 280
-"""CSS pixels that a panel is wide at least."""
+"""Minimum width of a panel in CSS pixels."""
 
 _HEIGHT, _WORDS, _NUMBERS, _LEFT, _RIGHT = 178, 40, 22, 52, 14  # of a panel, and what is around its curves
 
 _RECENT = 5
-"""Epochs whose median orders the terms; by a single one they would change places all the time."""
+"""Number of epochs whose median orders the terms, so that their order does not change with every epoch."""
 
 
 @dataclass(frozen=True)
 class TermState:
-    """A term of a run and how it stands."""
+    """The current state of a term of a run."""
 
     name: str
     constraint: bool
     split: str
-    """The split by which it is judged: 'dev', or 'train' where there is none."""
+    """The split that the values are from: 'dev', or 'train' if there is no dev split."""
     value: float
-    """The newest value: of a constraint its violation as the mean over samples, of an objective as in the loss."""
+    """The last value: for a constraint its mean violation, for an objective its part of the loss."""
     worst: float
-    """A constraint's violation by its worst sample; of an objective NaN."""
+    """The violation of a constraint by its worst sample; NaN for an objective."""
     share: float
-    """How large a part of all terms an objective is, from 0 to 1."""
+    """The share of an objective in the sum of all terms, from 0 to 1."""
     rank: tuple[int, float]
 
     @property
     def column(self) -> str:
-        """What is drawn of it, without the split before it."""
+        """Name of the metric that is drawn, without the prefix of the split."""
         return f"{self.name}_violation" if self.constraint else self.name
 
     @property
     def words(self) -> str:
-        """How it stands."""
+        """The current state as text."""
         if not self.constraint:
             share = f" · {self.share:.0%} of the loss" if math.isfinite(self.share) else ""
             return f"{self.split} {typeset_number(self.value)}{share}"
@@ -67,10 +67,10 @@ class TermState:
 
 
 def term_states(run: Run) -> list[TermState]:
-    """Return the terms of `run`, the worst first.
+    """Return the terms of a run, ordered from worst to best.
 
-    First the violated constraints by their mean violation over the dev samples, then the objectives by their part of
-    the loss, then the constraints that hold. The median of the last epochs counts; a value that is not finite is worst.
+    Violated constraints come first, by mean violation over the dev samples, then objectives by their share of the loss,
+    then satisfied constraints. The order follows the median of the last epochs; values that are not finite come first.
     """
     columns = run.columns
     split = "dev" if any(name.startswith("dev_") for name in columns) else "train"
@@ -105,13 +105,23 @@ def draw_terms(
     log: bool = True,
     last: int | None = None,
 ) -> tuple[int, int]:
-    """Draw every term of `run` into `figure`, the worst first; set the figure's height and return its size.
+    """Draw every term of a run into a figure, the worst first; set the height of the figure and return its size.
 
-    Violations are means over a split's samples, with the worst dev sample dotted. On a logarithmic axis zeros lie on a
-    line marked 0 below the least positive value. Of more than 12 terms the 12 worst are drawn, and a line says so.
+    Violations are means over the samples of a split; the worst dev sample is dotted. On a logarithmic axis, zeros are
+    drawn at a tick labelled 0 below the lowest positive value. Of more than 12 terms, the 12 worst are drawn, with a
+    note.
 
-    Parameters: as in `draw_losses`. The figure's width decides how many panels stand side by side, each 280 CSS pixels
-    wide or more; its height follows.
+    Parameters
+    ----------
+    figure : Figure
+        The figure. Its width determines the number of panels side by side, each at least 280 CSS pixels wide.
+    run, earlier, theme, log, last
+        As in `draw_losses`.
+
+    Returns
+    -------
+    width, height : int
+        Size of the figure in CSS pixels.
     """
     states = term_states(run) if run is not None else []
     drawn = states[:MOST]
@@ -154,7 +164,7 @@ def draw_terms(
 def _draw_term(
     axes: Axes, run: Run, earlier: Sequence[Run], state: TermState, theme: Theme, log: bool, last: int | None
 ) -> float:
-    """Draw a term's curves; return how wide the numbers left of them are."""
+    """Draw the curves of a term; return the width of the tick labels of the y axis."""
     styles = {f"train_{state.column}": ("train", theme.train), f"dev_{state.column}": ("dev", theme.dev)}
     if state.constraint:
         styles[f"{state.split}_{state.column}_max"] = (f"{state.split}, worst sample", theme.worst)
@@ -177,12 +187,12 @@ def _draw_term(
 
 
 def _above(curve: Curve, zero: float | None) -> Curve:
-    """Return a curve with its zeros where an axis shows them."""
+    """Return a curve with its zeros at the position that stands for zero."""
     return curve if zero is None else (curve[0], np.where(curve[1] <= 0, zero, curve[1]))
 
 
 def _middle(values: Sequence[float]) -> float:
-    """Return the median of values; infinity where the newest is not finite."""
+    """Return the median of values; infinity if the last one is not finite."""
     if values and not math.isfinite(values[-1]):
         return math.inf
     return float(np.median([value for value in values if math.isfinite(value)] or [0.0]))

@@ -1,4 +1,4 @@
-"""Figures for papers."""
+"""Figures on white, for papers and for notebooks."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 class PaperFigure(Figure):
-    """A figure that shows itself in a notebook, is unknown to pyplot and saved with text that stays text."""
+    """A figure that a notebook displays, that pyplot does not know, and that is saved with text as text."""
 
     def savefig(self, fname: Any, **options: Any) -> None:
-        """Save to a file whose format its name says; the options are `matplotlib.figure.Figure.savefig`'s.
+        """Save the figure to a file; the parameters are those of `matplotlib.figure.Figure.savefig`.
 
-        In a PDF the text is TrueType, as publishers ask, in an SVG it can be searched.
+        Fonts in a PDF are TrueType, as publishers require; text in an SVG can be searched.
         """
         with rc_context({"pdf.fonttype": 42, "ps.fonttype": 42, "svg.fonttype": "none"}):
             super().savefig(fname, **options)
@@ -62,20 +62,36 @@ def paper_figure(
     serif: bool = False,
     labels: Sequence[str] | None = None,
 ) -> PaperFigure:
-    """Return one metric of runs by epoch as a figure for a paper: black text of 8 points on white.
+    """Return one metric of runs by epoch as a figure for a paper, with black text of 8 points on white.
 
-    The curves differ in colour, dashes and marker, so they are told apart by the colour-blind and in black and white.
+    The curves differ in colour, dashes and marker, so that they can be told apart by colour-blind readers and in print.
 
     Parameters
     ----------
-    runs : a run or several
-    metric : a column of `run.metrics`
-    width, height : in inches; by default a column's width of 3.4 and 0.62 times that
-    log : whether the metric's axis is logarithmic; it is linear anyway where a value is not positive
-    serif : whether the text is DejaVu Serif instead of DejaVu Sans
-    labels : names of the runs in the legend; by default their numbers and names
+    runs : Run or sequence of Run
+        The runs.
+    metric : str, default 'dev_loss'
+        A column of `run.metrics`.
+    width : float, default 3.4
+        Width in inches, by default that of a column.
+    height : float, optional
+        Height in inches, by default 0.62 times the width.
+    log : bool, default True
+        Whether the y axis is logarithmic. It is linear if a value is not positive.
+    serif : bool, default False
+        Whether the font is DejaVu Serif instead of DejaVu Sans.
+    labels : sequence of str, optional
+        Names of the runs in the legend; by default their numbers and names.
 
-    Raises `ValueError` where there are no runs, none has the metric, or the labels are not as many as the runs.
+    Returns
+    -------
+    PaperFigure
+        The figure, with `savefig` as usual.
+
+    Raises
+    ------
+    ValueError
+        If there are no runs, none has the metric, or the number of labels differs from the number of runs.
     """
     drawn = list(runs) if isinstance(runs, Sequence) else [runs]
     if not drawn:

@@ -1,4 +1,4 @@
-"""A figure that becomes a PNG, again and again."""
+"""Pictures as PNG files: drawn repeatedly on one figure, measured, and embedded in HTML."""
 
 from __future__ import annotations
 
@@ -16,13 +16,17 @@ from PIL import Image
 from nmlab.plots.axes import plain
 
 COLOURS = 256
-"""Colours of a PNG: one byte a pixel, and enough for the soft edges of lines and text."""
+"""Number of colours of a PNG: one byte per pixel, enough for anti-aliased lines and text."""
 
 
 class Picture:
-    """A figure of its own, kept between drawings and never known to pyplot, that becomes a PNG.
+    """A figure that is reused for many PNG files, and that pyplot does not know.
 
-    Parameters: `width`, `height` in CSS pixels, where `png` is not told others.
+    Parameters
+    ----------
+    width : int, default 640
+    height : int, default 300
+        Size of the first picture in CSS pixels, unless `png` is called with another one.
     """
 
     def __init__(self, width: int = 640, height: int = 300) -> None:
@@ -38,13 +42,22 @@ class Picture:
         height: int | None = None,
         scale: float = 1.0,
     ) -> bytes:
-        """Return what `draw` draws into the figure as a PNG file's bytes.
+        """Draw into the figure and return the content of a PNG file.
 
         Parameters
         ----------
-        draw : draws into the figure it is given, over or instead of what it drew before; may set the figure's height
-        width, height : in CSS pixels; those of the last drawing by default. Afterwards `self.width` and `self.height`
-        scale : device pixels of a CSS pixel, such as 2 on a dense screen
+        draw : callable
+            Called with the figure, which may contain an earlier drawing. It may change the size of the figure.
+        width, height : int, optional
+            Size in CSS pixels, by default that of the last drawing. `self.width` and `self.height` are set to the
+            resulting size.
+        scale : float, default 1.0
+            Pixels of the PNG per CSS pixel, such as 2 for a high-resolution screen.
+
+        Returns
+        -------
+        bytes
+            Content of the PNG file.
         """
         self._figure.set_dpi(96 * scale)
         self._figure.set_size_inches((width or self.width) / 96, (height or self.height) / 96)
@@ -73,8 +86,8 @@ def picture_html(png: bytes, width: int, alt: str) -> str:
     pixels, rows = png_size(png)
     source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
     return (
-        f"<img alt='{escape(alt, quote=True)}' width='{width}' height='{round(width * rows / pixels)}' "
-        f"style='max-width:100%;height:auto' src='{source}'>"
+        f'<img alt="{escape(alt)}" width="{width}" height="{round(width * rows / pixels)}" '
+        f'style="max-width:100%;height:auto" src="{source}">'
     )
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST = 12
-"""Columns drawn; a data set of more is told of by its table."""
+"""Maximum number of columns that are drawn."""
 
 _PANEL, _HEIGHT, _WORDS, _NUMBERS, _LEFT, _RIGHT = 240, 158, 24, 36, 52, 14  # of a panel, and around its curves
 
@@ -30,16 +30,16 @@ class SampleColumn:
 
     name: str
     curves: tuple[tuple[str, Curve], ...]
-    """Splits and curves: a curve for each sample that is a window, or one for all samples that are numbers."""
+    """Splits and curves: one curve per window, or one for all samples that are single numbers."""
     points: bool
-    """Whether samples are numbers, drawn as points by the sample's number; else windows, drawn by step."""
+    """Whether samples are single numbers, drawn as points by sample; otherwise windows, drawn by step."""
 
 
 def draw_samples(figure: Figure, columns: Sequence[SampleColumn], *, theme: Theme = EITHER) -> tuple[int, int]:
-    """Draw samples by split into `figure`, a panel a column; set the figure's height and return its size.
+    """Draw samples by split into a figure, one panel per column; set the height of the figure and return its size.
 
-    Of more than 12 columns the first 12 are drawn, and a line says so. The figure's width decides how many panels stand
-    side by side. What was drawn before goes.
+    Of more than 12 columns, the first 12 are drawn, with a note. The width of the figure determines how many panels are
+    side by side.
     """
     drawn = columns[:MOST]
     styles = {
@@ -79,8 +79,8 @@ def draw_samples(figure: Figure, columns: Sequence[SampleColumn], *, theme: Them
         if (more := numbers + 12 - _LEFT) > 0:
             place(axes, left + _LEFT + more, top + _WORDS, slot - _LEFT - more - _RIGHT, _HEIGHT - _WORDS - _NUMBERS)
     lines = {str(item.get_label()): item for axes in every for item in axes.lines}
-    told = [item for label, item in lines.items() if not label.startswith("_")]
-    add_legend(figure, told, theme, (width - 16, head), (8 / width, 1 - 2 / height), "upper left")
+    labelled = [item for label, item in lines.items() if not label.startswith("_")]
+    add_legend(figure, labelled, theme, (width - 16, head), (8 / width, 1 - 2 / height), "upper left")
     if len(columns) > MOST:
         note = f"The first {MOST} of {len(columns)} columns."
         figure.text(12 / width, 0.6 * theme.size / height, note, **words)
@@ -88,5 +88,5 @@ def draw_samples(figure: Figure, columns: Sequence[SampleColumn], *, theme: Them
 
 
 def samples_figure(columns: Sequence[SampleColumn]) -> PaperFigure:
-    """Return what `draw_samples` draws as a figure of its own on white, which shows itself in a notebook."""
+    """Return samples as a new figure on white."""
     return white_figure(lambda figure: draw_samples(figure, columns, theme=Theme(dark=False)), 7.5, 3.0)

@@ -23,15 +23,19 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 @dataclass(frozen=True)
 class Theme:
-    """How a picture looks; its ground is transparent.
+    """Colours and font of a picture; its background is transparent.
 
     Parameters
     ----------
-    dark : True where it is seen on a dark ground such as JupyterLab's #111, False on white; None (default) where either
-        may come, as in a saved notebook: greys then, whose contrast is 4.2:1 on both, near the most there can be
-    font : 'sans-serif' or 'serif', of the two that matplotlib brings along
-    size : height of the text in CSS pixels; numbers at the axes are a little smaller
-    black : whether text is black, as for print, where greys are made of dots
+    dark : bool, optional
+        True for a dark background such as JupyterLab's #111, False for white. By default None, for pictures that may
+        be seen on either, as in a saved notebook: text is then grey with a contrast of 4.2:1 on both.
+    font : {'sans-serif', 'serif'}, default 'sans-serif'
+        DejaVu Sans or DejaVu Serif, which matplotlib includes.
+    size : float, default 12.0
+        Size of the text in CSS pixels; tick labels are slightly smaller.
+    black : bool, default False
+        Whether text is black, as for print.
     """
 
     dark: bool | None = None
@@ -41,19 +45,19 @@ class Theme:
 
     @property
     def ink(self) -> str:
-        """The colour of text; its contrast to a known ground is 4.5:1 and more."""
+        """The colour of text; its contrast to a known background is at least 4.5:1."""
         if self.black:
             return "#000000"
         return {None: "#757A81", False: "#3B4048", True: "#C9CED6"}[self.dark]
 
     @property
     def grid(self) -> str:
-        """The colour of lines behind the curves."""
+        """The colour of the grid."""
         return {None: "#80808048", False: "#DDE0E4", True: "#363B41"}[self.dark]
 
     @property
     def faint(self) -> str:
-        """The colour of what is only compared with; its contrast is 3:1 and more, like that of the curves."""
+        """The colour of earlier runs and notes; its contrast is at least 3:1, like that of the curves."""
         return {None: "#7A7F87", False: "#8A9099", True: "#7C828B"}[self.dark]
 
     @property
@@ -63,12 +67,12 @@ class Theme:
 
     @property
     def train(self) -> dict[str, Any]:
-        """The style of what belongs to the train split."""
+        """The style of curves of the train split."""
         return {"color": self.curves[0], "linestyle": DASHES[0]}
 
     @property
     def dev(self) -> dict[str, Any]:
-        """The style of what belongs to the dev split."""
+        """The style of curves of the dev split."""
         return {"color": self.curves[1], "linestyle": DASHES[1]}
 
     @property
@@ -97,4 +101,4 @@ class Theme:
 
 
 EITHER = Theme()
-"""Of the functions that draw, where they are not given a theme."""
+"""The default theme of all drawing functions."""

@@ -1,4 +1,4 @@
-"""Long curves made short without a change that could be seen."""
+"""Long curves reduced to few points without a visible change."""
 
 from __future__ import annotations
 
@@ -10,11 +10,23 @@ import numpy as np
 def thin(
     x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray, columns: int = 320
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return a curve with at most 4 points a column, among them the extremes of every stretch.
+    """Return a curve reduced to at most 4 points per interval.
 
-    Of each of `columns` stretches the first, the last, the least and the greatest finite value stay: M4 (Jugel et al.
-    2014, https://doi.org/10.14778/2732951.2732953), whose picture is that of the whole curve where a column is a pixel.
-    A stretch without a finite value stays a gap.
+    The first, the last, the lowest and the highest finite value of each interval are kept. This is M4 (Jugel et al.
+    2014, https://doi.org/10.14778/2732951.2732953), which does not change the picture if an interval is one pixel wide.
+    An interval without a finite value remains a gap.
+
+    Parameters
+    ----------
+    x, y : sequence of float
+        The curve.
+    columns : int, default 320
+        Number of intervals.
+
+    Returns
+    -------
+    x, y : ndarray
+        The reduced curve; the whole curve if it has at most 4 points per interval.
     """
     xs, ys = np.asarray(x, float), np.asarray(y, float)
     if len(xs) <= 4 * columns:

@@ -1,4 +1,4 @@
-"""What a search for a learning rate measured, as a picture."""
+"""The losses that a search for a learning rate measured."""
 
 from __future__ import annotations
 
@@ -22,12 +22,21 @@ if TYPE_CHECKING:
 def draw_rates(
     axes: Axes, lrs: Sequence[float], losses: Sequence[float], suggestion: float | None, *, theme: Theme = EITHER
 ) -> None:
-    """Draw losses over the learning rates at which they were measured, the suggested one marked; both axes logarithmic.
+    """Draw losses by learning rate onto axes, with the suggested rate marked.
 
-    What was drawn onto `axes` before goes. The losses' axis is linear where one is not positive; those that are not
-    finite are left out.
+    Both axes are logarithmic; that of the losses is linear if a loss is not positive. Losses that are not finite are
+    omitted.
 
-    Parameters: `suggestion`, one of `lrs`, or None; `theme`, by default readable on white and on dark.
+    Parameters
+    ----------
+    axes : Axes
+        The axes; their artists are removed first.
+    lrs, losses : sequence of float
+        Learning rates, and the loss measured at each.
+    suggestion : float or None
+        The suggested rate, one of `lrs`.
+    theme : Theme, default EITHER
+        Colours and sizes.
     """
     wipe(axes)
     x, y = np.asarray(lrs, float), np.asarray(losses, float)
@@ -60,6 +69,6 @@ def draw_rates(
 
 
 def rates_figure(lrs: Sequence[float], losses: Sequence[float], suggestion: float | None) -> PaperFigure:
-    """Return what `draw_rates` draws as a figure of its own on white, which shows itself in a notebook."""
+    """Return losses by learning rate as a new figure on white."""
     theme = Theme(dark=False)
     return white_figure(lambda figure: draw_rates(panel(figure), lrs, losses, suggestion, theme=theme), 6.0, 3.2)

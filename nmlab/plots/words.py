@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def tick_labels(values: Sequence[float]) -> list[str]:
-    """Return numbers with as few digits as tell what they are."""
+    """Return numbers with as few digits as are needed to represent them."""
     for digits in range(1, 16):
         if all(math.isclose(value, float(f"{value:.{digits}g}"), rel_tol=1e-12) for value in values):
             break
@@ -25,7 +25,7 @@ def tick_labels(values: Sequence[float]) -> list[str]:
 
 @cache
 def _advance(family: str, character: str) -> float:
-    """Return a character's width in parts of the font's size; NaN where the font does not have it."""
+    """Return the width of a character relative to the font size; NaN if the font does not have it."""
     font = get_font(findfont(FontProperties(family=[family])))
     if not font.get_char_index(ord(character)):
         return math.nan
@@ -34,7 +34,7 @@ def _advance(family: str, character: str) -> float:
 
 
 def shown(text: str, font: FontProperties) -> str:
-    """Return `text` in one line, with a box for what the font does not have, of which matplotlib would warn."""
+    """Return `text` in one line, with a box for characters that the font does not have."""
     family = font.get_family()[0]
     return "".join("□" if math.isnan(_advance(family, each)) else each for each in " ".join(text.split()))
 
@@ -46,7 +46,7 @@ def width_of(text: str, font: FontProperties) -> float:
 
 
 def elide(text: str, font: FontProperties, width: float) -> str:
-    """Return `text` shortened in its middle to `width` points; names that start alike often differ at their end."""
+    """Return `text` shortened in the middle to a width in points, since similar names often differ at the end."""
     text = shown(text[:1000], font)
     if width_of(text, font) <= width:
         return text

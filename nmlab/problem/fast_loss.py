@@ -5,8 +5,8 @@ networkx graph, stores each intermediate value under its own key, and collects c
 losses use. On small problems this is most of a step. Here the expressions are read once, as lists of operations. The
 same operations are applied to the same values in the same order, so that losses and gradients are bitwise the same.
 
-This repeats what another package does, which may change. So each Problem is evaluated both ways once, before a fit or on
-its first batch, and where values or gradients differ the Problem itself is called from then on.
+This repeats what another package does, which may change. So each Problem is evaluated both ways once, before a fit or
+on its first batch, and where values or gradients differ the Problem itself is called from then on.
 """
 
 from __future__ import annotations

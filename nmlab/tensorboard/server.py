@@ -27,10 +27,17 @@ LOG = 4000
 
 
 class Server:
-    """A TensorBoard on a free port of 127.0.0.1, over all runs below a folder.
+    """A TensorBoard server on a free port of 127.0.0.1, for all runs in a folder.
 
-    Parameters: `folder`, made where it is missing, since the first run may come later. Raises `TensorBoardError` where
-    no process can be started.
+    Parameters
+    ----------
+    folder : Path
+        Folder of runs; it is created if it does not exist.
+
+    Raises
+    ------
+    TensorBoardError
+        If the process cannot be started.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Writes checkpoints whole or not at all, and not more often than it pays."""
+"""Writes checkpoints atomically, and at a limited rate."""
 
 from __future__ import annotations
 
@@ -17,10 +17,13 @@ from nmlab.runtime.files import atomic_write
 
 
 class CheckpointWriter(CheckpointIO):
-    """Lightning's way to checkpoint files: written aside, then moved into place; loaded with nothing executed.
+    """Checkpoint files for Lightning: written atomically, loaded without executing code.
 
-    Parameters: `every`, for some paths the seconds between two writes; the first is at once. In between the newest
-    checkpoint is held in memory, as a copy; `flush` writes what is held. Paths not named are written at once.
+    Parameters
+    ----------
+    every : mapping of Path to float
+        Minimum seconds between two writes of a path. In between, a copy of the newest checkpoint is held in memory
+        until `flush`. Other paths are written immediately.
     """
 
     def __init__(self, every: Mapping[Path, float]) -> None:
@@ -36,15 +39,15 @@ class CheckpointWriter(CheckpointIO):
         # a copy: the tensors in it go on being trained
         self._held[path] = _copy(checkpoint)
         now = time.perf_counter()
-        # one that is saved seldom is written when its time comes, not at its next save
+        # a rarely saved one is written when it is due, not at its next save
         due = [held for held in self._held if now - self._written.get(held, -math.inf) >= self._every[held]]
-        # and with one, all that are written more often: after a kill `best` is never older than `last`
+        # together with all that are written more often: after a kill, `best` is never older than `last`
         for held in sorted(self._held, key=self._every.__getitem__):
             if any(self._every[held] <= self._every[other] for other in due):
                 self.flush(held)
 
     def flush(self, path: Path | None = None) -> None:
-        """Write what is held for `path`, or for all paths."""
+        """Write the held checkpoint of `path`, or of all paths."""
         for held in [path] if path is not None else list(self._held):
             if held in self._held:
                 _write(self._held.pop(held), held)
@@ -86,6 +89,6 @@ def save_weights(weights: Mapping[str, torch.Tensor], path: Path, prefix: str) -
 
 
 def epochs_done(run: Run) -> int:
-    """Return after how many epochs `run` goes on; 0 where it has no last checkpoint and begins anew."""
+    """Return after how many epochs a run is resumed; 0 if it has no last checkpoint."""
     last = run.last_checkpoint_path
     return 0 if last is None else int(torch.load(last, weights_only=True)["epochs_done"])

@@ -24,7 +24,7 @@ from nmlab.runtime.rng import RandomStreams
 from nmlab.training.profile import section
 
 CHECK_EVERY = 50
-"""Steps between looks at the loss on a device that would have to be waited for."""
+"""Steps between two checks of the loss on a device that has to be synchronized."""
 
 _logger = logging.getLogger("nmlab")
 _logger.setLevel(logging.INFO)  # so that a run's log has it; on screen comes what is a warning at least
@@ -35,10 +35,20 @@ def _tell(text: str, fault: bool) -> None:
 
 
 class ProblemModule(LightningModule):
-    """A Problem as Lightning trains it.
+    """The LightningModule that trains a Problem.
 
-    Parameters: `problem`; `options`, for optimiser and scheduler; `streams`, the random numbers that forward passes
-    draw from; `control`, which hears how far the fit is.
+    Parameters
+    ----------
+    problem : Problem
+        The Problem.
+    options : TrainerOptions
+        Determines optimizer and scheduler.
+    streams : RandomStreams
+        Random numbers for forward passes.
+    control : Control
+        Receives the progress of the fit.
+    monitor : str
+        Name of the metric that determines the best epoch.
     """
 
     def __init__(

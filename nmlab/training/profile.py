@@ -73,17 +73,22 @@ def section(trainer: Trainer, name: str) -> AbstractContextManager[Any]:
 
 
 class LoopProfiler(Profiler):
-    """Times the steps of a fit's loop, and hands all that it hears on to the profiler that was asked for.
+    """Times the steps of the training loop, and forwards all calls to the profiler that was asked for.
 
-    It hears the fit alone, not the test pass after it. Pauses count in no step.
+    The test pass after training and pauses are not included.
 
     Parameters
     ----------
-    asked : 'simple', 'advanced', 'pytorch', or one of Lightning's Profiler objects, which works and reports as ever
-    progress : that of the fit, whose clock stands still in a pause
-    writer : the run's, which keeps the profile
-    device : what the fit computes on: 'cpu', 'cuda' or 'mps'
-    whole : whether a step, as Lightning sees it, is an epoch
+    asked : {'simple', 'advanced', 'pytorch'} or Profiler
+        The profiler; a Profiler object of Lightning works and reports as usual.
+    progress : Progress
+        Progress of the fit, whose clock stops during a pause.
+    writer : RunWriter
+        Stores the profile.
+    device : {'cpu', 'cuda', 'mps'}
+        Device of the fit.
+    whole : bool, default False
+        Whether one step of Lightning is a whole epoch.
     """
 
     def __init__(

@@ -113,7 +113,12 @@ class _Function:
 class OperatorProfiler(PassThroughProfiler):
     """Traces PyTorch's operators in a few steps of the fit's thread.
 
-    Parameters: `path`, the file for the trace; `device`, 'cpu', 'cuda' or 'mps'.
+    Parameters
+    ----------
+    path : Path
+        File for the trace.
+    device : {'cpu', 'cuda', 'mps'}
+        Device of the fit.
     """
 
     def __init__(self, path: Path, device: str) -> None:

@@ -1,4 +1,4 @@
-"""The callback that follows a Lightning fit from batch to batch: how far it is, whether to stop or to wait."""
+"""The callback that reports the progress of a Lightning fit and lets it stop or pause between batches."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from nmlab.runtime.control import Control
 
 
 class ProgressCallback(Callback):
-    """Tells the fit's `control` how far it is, and asks it at every batch boundary.
+    """Reports progress to the control of a fit, which may stop or pause it before each batch.
 
-    Parameters: `control`.
+    Parameters
+    ----------
+    control : Control
+        Control of the fit.
     """
 
     def __init__(self, control: Control) -> None:

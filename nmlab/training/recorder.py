@@ -1,4 +1,4 @@
-"""The callback that makes a Lightning fit a run: rows, best weights, checkpoints, events."""
+"""The callback that records a Lightning fit as a run: metrics, best weights, checkpoints, events."""
 
 from __future__ import annotations
 
@@ -23,10 +23,26 @@ SNAPSHOT_EVERY = 1.0
 
 
 class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything else of an epoch's end
-    """Records a fit as it goes.
+    """Records a fit.
 
-    Parameters: `module`; `writer`, the run's; `control`; `monitor` and `mode` choose the best epoch; `columns`, the
-    names of a row's values in order; `checkpoints`, or None for none on disk; `events`, or None for none.
+    Parameters
+    ----------
+    module : ProblemModule
+        The module that is trained.
+    writer : RunWriter
+        Writes the run.
+    control : Control
+        Control of the fit.
+    monitor : str
+        Name of the metric that determines the best epoch.
+    mode : {'min', 'max'}
+        Whether the lowest or the highest value is best.
+    columns : list of str
+        Names of the metrics, in the order in which they are stored.
+    checkpoints : CheckpointWriter or None
+        Writes checkpoints; None for none.
+    events : EventWriter or None
+        Writes TensorBoard events; None for none.
     """
 
     def __init__(
@@ -54,9 +70,9 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
         self.best_weights: dict[str, torch.Tensor] | None = None
 
     def go_on_from(self, value: float, weights: dict[str, torch.Tensor] | None, again: bool) -> None:
-        """Take over the best value and weights of a run that is resumed; `again`, whether their epoch is yet to come.
+        """Take over the best value and weights of a resumed run.
 
-        It is then the best once more, with the same value.
+        With `again`, their epoch will be trained again, and is then the best once more with the same value.
         """
         best = self._sign * value
         self.best_value, self.best_weights = math.nextafter(best, math.inf) if again else best, weights
@@ -125,9 +141,9 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
 
 
 class PatienceAfterWarmup(EarlyStopping):
-    """Stops after `patience` epochs without improvement, none of the first `warmup` counting.
+    """Stops after `patience` epochs without improvement, not counting the first `warmup` epochs.
 
-    The meaning of NeuroMANCER's LitTrainer, for metrics that are to fall or to rise.
+    This is the behaviour of NeuroMANCER's LitTrainer, for metrics to minimize or maximize.
     """
 
     def __init__(self, monitor: str, mode: str, patience: int, warmup: int) -> None:

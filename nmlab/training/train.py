@@ -66,7 +66,7 @@ def train(
     training: Training,
     make_module: Callable[..., ProblemModule] = ProblemModule,
 ) -> None:
-    """Train `problem`, leave its best weights in it, and score the test split with them.
+    """Train a Problem, load its best weights, and score the test split with them.
 
     Parameters
     ----------

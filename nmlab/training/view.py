@@ -1,7 +1,7 @@
-"""The user's own picture of a fit: `f(problem, splits) -> Figure`, drawn between steps and kept with the run.
+"""The user's view of a fit: `f(problem, splits) -> Figure`, drawn between steps and stored with the run.
 
-Whatever `f` does leaves no trace in the fit, in pyplot or in the random states; what it raises is told, and the fit
-goes on.
+The function affects neither the fit nor pyplot nor the random states. If it raises, its traceback is shown and the fit
+continues.
 """
 
 from __future__ import annotations
@@ -38,15 +38,20 @@ COLOURS = 1 << 14
 
 
 class View:
-    """Draws the picture of one fit.
+    """Draws the view of one fit.
 
     Parameters
     ----------
-    function : called with the Problem, in eval mode and where the user had put it, and the splits; returns a Figure,
-        or Axes. It draws from random numbers that begin alike each time
-    control : that of the fit
+    function : callable
+        Called with the Problem, in eval mode and on its original device, and the splits; returns a Figure or Axes.
+        Its random numbers are the same at each call.
+    control : Control
+        Control of the fit.
 
-    Raises `FieldError` where `function` cannot be called.
+    Raises
+    ------
+    FieldError
+        If `function` is not callable.
     """
 
     def __init__(self, function: Callable[[Problem, Splits], Any], control: Control) -> None:

@@ -31,9 +31,14 @@ def supports_whole_epochs(options: TrainerOptions) -> bool:
 
 
 class Passes:
-    """The batches of an epoch, in place of a batch; no tuple, whose parts Lightning would look through.
+    """All batches of an epoch, in place of a single batch; not a tuple, which Lightning would traverse.
 
-    Parameters: `train`; `dev`, or None.
+    Parameters
+    ----------
+    train : Loader
+        Batches of the train split.
+    dev : Loader or None
+        Batches of the dev split.
     """
 
     def __init__(self, train: Loader, dev: Loader | None) -> None:

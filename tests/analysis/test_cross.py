@@ -229,7 +229,7 @@ def test_a_cell_that_cannot_be_scored_says_why_and_hides_no_other(
     scored = found.frame.notna()
     assert scored.loc[good.id].to_list() == [True, False, False, True] == scored.loc[fails.id].to_list()
     assert not scored.loc[shaped.id].any()
-    told = found.told()
+    told = found.reason_lines()
     assert f"run {good.id}, {fails.id} on broken: ZeroDivisionError: mine" in told
     assert f"run {shaped.id}: made for another Problem: other keys, terms or shapes" in told
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nmlab import FieldError, Lab, RunStore, TrainerOptions
-from nmlab.analysis.guess import decades, guess_text, guess_told, read_guess
+from nmlab.analysis.guess import decades, guess_outcome, guess_text, read_guess
 from nmlab.plots import Picture, alt_text, draw_losses, panel
 from tests.helpers.problems import rosenbrock, rosenbrock_data
 from tests.helpers.screen import IDLE, Screen
@@ -166,7 +166,7 @@ def test_it_is_drawn_within_the_limits_of_the_curve(lab: Lab, guess: str) -> Non
 
 def test_words_say_how_far_off_it_was(lab: Lab) -> None:
     run = lab.fit()
-    assert guess_told(run) == ""
+    assert guess_outcome(run) == ""
     came = run.column("dev_loss")[-1]
     for points, words in (
         ([(3, 3 * came)], ": 3 times too high"),
@@ -175,7 +175,7 @@ def test_words_say_how_far_off_it_was(lab: Lab) -> None:
         ([(3, -1.0)], "it is"),
     ):
         lab.runs._store.keep_guess(run, points)
-        assert words in guess_told(run)
+        assert words in guess_outcome(run)
 
 
 def test_a_guess_that_is_damaged_is_none(lab: Lab) -> None:

@@ -206,7 +206,7 @@ def test_it_shows_itself_in_a_notebook_and_as_a_figure(tmp_path: Path) -> None:
     html = seen._repr_html_()
     assert html.count("<img ") == 1
     assert 'alt="Samples by split of drawing: train 30, dev 30, test 15 samples' in html
-    assert "⚠ dev: x[0] reaches" in html
+    assert "⚠ dev: x[0] is up to" in html
     assert repr(seen).startswith("drawing: train 30, dev 30, test 15 samples; batch size 4\n⚠ dev: x[0]")
     seen.plot().savefig(tmp_path / "samples.pdf")
     assert (tmp_path / "samples.pdf").stat().st_size > 1000

@@ -18,9 +18,18 @@ from nmlab.training.events.writer import EventWriter
 
 
 def begin_events(writer: RunWriter, problem: Problem, options: TrainerOptions, epochs: int = 0) -> EventWriter:
-    """Return what writes the run's events; whatever goes wrong with them is told in the run's log.
+    """Return the writer of a run's TensorBoard events; errors are reported in the log of the run.
 
-    Parameters: `writer`, the run's; `epochs`, how many are kept of what a resumed run wrote before.
+    Parameters
+    ----------
+    writer : RunWriter
+        The writer of the run.
+    problem : Problem
+        The Problem, of which a picture is written.
+    options : TrainerOptions
+        The options of the run.
+    epochs : int, default 0
+        For a resumed run, the number of epochs whose events are kept.
     """
     accelerator: str = options.accelerator
     with suppress(FieldError):  # the training says so

@@ -24,7 +24,12 @@ def hyperparameters(settings: Mapping[str, Any], accelerator: str) -> dict[str, 
     becomes `data.lr`, so that the option has the same column in runs of all data functions. None is left out, since one
     text would make a column of numbers one of texts.
 
-    Parameters: `settings`, a run's; `accelerator`, what it computes on.
+    Parameters
+    ----------
+    settings : mapping
+        The settings of a run.
+    accelerator : str
+        The accelerator of the run.
     """
     options = {**settings.get("options", {}), "accelerator": accelerator, "seed": settings.get("seed")}
     options["data_setup_function"] = (settings.get("data_function") or {}).get("name")

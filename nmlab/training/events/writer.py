@@ -42,12 +42,18 @@ class EventWriter:
 
     Parameters
     ----------
-    folder : where the file goes
-    hparams : the hyperparameters; none by default
-    epochs : how many epochs are kept of what the run wrote before, where it is resumed
-    every : seconds between two rows where epochs are faster; by default rows come at least twice a second
-    views_every : seconds between two pictures of the user's view
-    tell : told in a sentence, once, when the file cannot be written; from then on nothing is
+    folder : Path
+        Folder of the run.
+    hparams : mapping, optional
+        Hyperparameters.
+    epochs : int, default 0
+        For a resumed run, the number of epochs whose earlier events are kept.
+    every : float, default 0.25
+        Minimum seconds between two writes of metrics.
+    views_every : float, default 5.0
+        Minimum seconds between two pictures of the user's view.
+    tell : callable, default print
+        Called once with a message if the file cannot be written; nothing is written afterwards.
     """
 
     def __init__(

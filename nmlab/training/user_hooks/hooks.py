@@ -92,10 +92,16 @@ class Hook:
 
 @dataclass(frozen=True)
 class UserHooks:
-    """What a user sets of the training beyond options.
+    """Custom training step and hooks.
 
-    `metrics` are the keys of the Problem's output that count as loss, by split; `automatic_optimization`, whether
-    Lightning steps the optimizer or the training step does.
+    Parameters
+    ----------
+    hooks : mapping of str to Hook
+        Functions by name of the hook.
+    metrics : mapping of str to str
+        For each split, the key of the Problem's output that is used as loss.
+    automatic_optimization : bool, default True
+        Whether Lightning steps the optimizer; otherwise the training step does.
     """
 
     hooks: Mapping[str, Hook] = field(default_factory=dict)
@@ -125,12 +131,26 @@ def customs_of(
     metrics: Mapping[str, str] | None = None,
     automatic_optimization: bool = True,
 ) -> UserHooks:
-    """Check a user's own training step and hooks.
+    """Check a custom training step and custom hooks.
 
-    Parameters: `training_step`, called with the module and a batch; `hooks`, functions by Lightning's names, whose
-    first argument is the module; `metrics` and `automatic_optimization` as in `UserHooks`.
+    Parameters
+    ----------
+    training_step : callable, optional
+        Called with the module and a batch.
+    hooks : mapping of str to callable, optional
+        Functions by Lightning's names of hooks; their first argument is the module.
+    metrics, automatic_optimization
+        As in `UserHooks`.
 
-    Raises `FieldError` with all faults at once, each with the signatures that are right.
+    Returns
+    -------
+    UserHooks
+        The checked functions.
+
+    Raises
+    ------
+    FieldError
+        If a hook is unknown or has a wrong signature; the error names all faults and the expected signatures.
     """
     faults: dict[str, str] = {}
     checked: dict[str, Hook] = {}

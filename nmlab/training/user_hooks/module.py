@@ -44,9 +44,14 @@ class StepOutputs(list[Any]):
 
 
 class HookedModule(ProblemModule):
-    """A Problem as Lightning trains it, with what a user sets beyond options.
+    """The LightningModule that trains a Problem with a custom training step and hooks.
 
-    Parameters: as `ProblemModule`, and `user_hooks`.
+    Parameters
+    ----------
+    problem, options, streams, control, monitor
+        As in `ProblemModule`.
+    user_hooks : UserHooks
+        The custom functions.
     """
 
     def __init__(
