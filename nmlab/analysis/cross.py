@@ -113,7 +113,7 @@ class DataSet:
 
 
 def _of_data(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a run's settings by which `helpers_of` finds what the data function alone leans on."""
+    """Return the part of a run's settings by which `helpers_of` finds what the data function alone leans on."""
     sources = settings.get("sources")
     definitions = sources.get("definitions") if isinstance(sources, dict) else None
     return {"data_function": settings.get("data_function"), "sources": {"definitions": definitions}}
@@ -181,7 +181,7 @@ class CrossScoring(Task[Cross]):
             return Cross([titles[run] for run in self._runs], labels, cells, own, self._split, self._metric)
 
     def _column(self, data: DataSet, unfit: Mapping[Run, str]) -> tuple[dict[Run, float | str], bool]:
-        """What each run scores on these data, or why it does not, and whether random numbers were drawn for them.
+        """Return each run's score on these data, or why it has none, and whether random numbers were drawn for them.
 
         The data are let go of with the return.
         """
@@ -225,7 +225,7 @@ def _row_fault(run: Run, fits: str) -> str | None:
 
 
 def _words(error: Exception) -> str:
-    """An error in a line."""
+    """Return an error in a line."""
     if isinstance(error, DataError):
         return "; ".join(" ".join(fault.split()) for fault in error.faults)
     if isinstance(error, FieldError):

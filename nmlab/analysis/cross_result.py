@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Cross:
-    """Scores of runs across data sets, as returned by `lab.cross`.
+    r"""Scores of runs across data sets, as returned by `lab.cross`.
 
     A notebook shows it as a heat map, a table and the reasons for missing scores; `print` shows the table and the
     reasons as text.

@@ -58,6 +58,7 @@ def look(problem: Problem | Callable[[], Problem] | HasProblem) -> Look:
 
     Examples
     --------
+    >>> import nmlab
     >>> import torch
     >>> from neuromancer.constraint import variable
     >>> from neuromancer.loss import PenaltyLoss

@@ -77,7 +77,7 @@ def preview(
         Seed of the random numbers that the data function draws, as in a fit. Your own random state is not changed.
     choices : mapping, optional
         Named values of keywords, as for `nmlab.fit`.
-    **more_data_kwargs
+    **more_data_kwargs : Any
         Further keywords of the data function.
 
     Returns
@@ -94,6 +94,7 @@ def preview(
 
     Examples
     --------
+    >>> import nmlab
     >>> import torch
     >>> from neuromancer.dataset import DictDataset
     >>> def data(nsim: int = 4):

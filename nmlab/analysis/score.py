@@ -66,6 +66,7 @@ def score(
 
     Examples
     --------
+    >>> import nmlab
     >>> import torch
     >>> from neuromancer.constraint import variable
     >>> from neuromancer.loss import PenaltyLoss

@@ -42,7 +42,7 @@ class Completing:
         matchers.append(context_matcher(identifier=_ID, priority=100)(match))
 
     def _offered(self, context: CompletionContext) -> Iterable[str]:
-        """The words that may stand at the cursor."""
+        """Return the words that may stand at the cursor."""
         line = _LINE.fullmatch(context.text_until_cursor)
         if line is None:
             return ()
@@ -77,7 +77,7 @@ class Completing:
         return ()
 
     def _runs(self, name: str | None) -> list[str]:
-        """The ids of runs, the newest first."""
+        """Return the ids of runs, the newest first."""
         from nmlab.runs import RunStore
 
         known = name is not None or labs.known()
@@ -86,7 +86,7 @@ class Completing:
 
 
 def _keywords(lab: Lab) -> list[str]:
-    """What `lab.fit` takes."""
+    """Return what `lab.fit` takes."""
     from nmlab.options import TrainerOptions
 
     return [*(field.name for field in lab._session.data_fields), *TrainerOptions.model_fields]

@@ -502,7 +502,7 @@ class Lab:
 
     @property
     def runs(self) -> Runs:
-        """This Lab's runs over this Problem, oldest first, from earlier sessions too; `.all()` for the whole folder."""
+        """Runs of this Lab over this Problem, oldest first, also of earlier kernels; `.all()` for the whole folder."""
         return self._session.runs
 
     def _chosen(self, run: Run | str | None) -> Run:

@@ -159,7 +159,7 @@ class Magics:
         return defined
 
     def _lab(self, asked: Asked) -> Lab:
-        """The Lab that is asked for; says which it is where there are several."""
+        """Return the Lab that is asked for; says which it is where there are several."""
         lab: Lab = labs.find(asked.lab, self._shell.user_ns)
         if len(set(map(id, labs.by_name(self._shell.user_ns).values()))) > 1:
             print(f"on lab {labs.called(lab, self._shell.user_ns)!r}")
@@ -188,7 +188,7 @@ def _at_most(count: int, words: list[str], what: str) -> None:
 
 
 def _defined(node: ast.AST) -> Iterator[str]:
-    """The names of functions defined at the top of a module, also under an `if` or a `with`."""
+    """Return the names of functions defined at the top of a module, also under an `if` or a `with`."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
             yield child.name
@@ -197,7 +197,7 @@ def _defined(node: ast.AST) -> Iterator[str]:
 
 
 def _chosen(words: list[str], defined: list[str]) -> str:
-    """The function to take, of those that a cell defined."""
+    """Return the function to take, of those that a cell defined."""
     if not defined:
         raise UsageError(
             "%%data_setup: this cell defines no function; lab.swap(f) takes one that is defined or imported elsewhere"

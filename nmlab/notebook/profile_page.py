@@ -122,7 +122,7 @@ def _trace(path: Path) -> str:
 
 
 def _table(caption: str, titles: Sequence[str], rows: Sequence[Sequence[str]], first: int) -> str:
-    """A table that the bench makes sortable; `first`, where the columns of numbers begin."""
+    """Return a table that the bench makes sortable; `first`, where the columns of numbers begin."""
     heads = "".join(
         f"<th scope='col'{' class=nm-right' if place >= first and title != 'share' else ''}>{title}</th>"
         for place, title in enumerate(titles)
@@ -143,12 +143,12 @@ def _cell(value: float | None, form: str) -> str:
 
 
 def _share(share: float, most: float) -> str:
-    """A share in per cent with a bar, the largest as wide as there is room."""
+    """Return a share in per cent with a bar, the largest as wide as there is room."""
     bar = f"<span class='nm-bar' style='width:{100 * share / most:.1f}%'></span>"
     return f"<td class='nm-share' data-value='{share!r}'><div><span>{share:.1f} %</span><div>{bar}</div></div></td>"
 
 
 def _more(seconds: float, total: float) -> str:
-    """What comes on top of the 100 %."""
+    """Return what comes on top of the 100 %."""
     more = f"+{100 * seconds / (total or 1.0):.1f} %"
     return f"<td class='nm-share nm-soft' data-value=''><div><span>{more}</span></div></td>"

@@ -205,17 +205,17 @@ class Session:
 
     @property
     def runs(self) -> Runs:
-        """This Lab's runs over this Problem, oldest first."""
+        """Runs of this Lab over this Problem, oldest first."""
         return self.store.runs(lab=self.name, problem=self._known_fingerprint())
 
     def _known_fingerprint(self) -> str | None:
-        """That of the Problem; while a builder is at work, of the one that it built before."""
+        """Return that of the Problem; while a builder is at work, of the one that it built before."""
         if (known := self.newest_problem) is not None:
             self._fingerprint = fingerprint(known)
         return self._fingerprint
 
     def earlier(self, run: Run) -> list[Run]:
-        """The newest runs beside `run` that have curves, to be drawn faint behind it."""
+        """Return the newest runs beside `run` that have curves, to be drawn faint behind it."""
         others = [other for other in self.runs if other.id != run.id]
         return [other for other in others if other.damage is None and other.epochs][-EARLIER:]
 
@@ -379,5 +379,5 @@ class Session:
 
 
 def _known_by(described: Mapping[str, Any]) -> tuple[Any, Any]:
-    """What tells one data function from another, in this kernel and in a run's settings."""
+    """Return what tells one data function from another, in this kernel and in a run's settings."""
     return described.get("name"), described.get("source")

@@ -112,7 +112,7 @@ class TensorBoardView:
         self._change(board={})
 
     def _instead(self) -> str:
-        """The runs' losses, drawn without TensorBoard."""
+        """Return the runs' losses, drawn without TensorBoard."""
         chosen = self._runs or RunStore(self._folder).runs()
         runs = [run for run in chosen if run.damage is None and run.epochs][-RUNS:]
         if not runs:

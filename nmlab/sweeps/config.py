@@ -97,8 +97,8 @@ def _config(
     run_cap: Annotated[int, Ge(1)] | None = None,
     early_terminate: Any = None,
 ) -> None:
-    """The keys that a configuration takes."""
+    """Return the keys that a configuration takes."""
 
 
 def _metric(name: str, goal: Literal["minimize", "maximize"] = "minimize", target: float | None = None) -> None:
-    """The keys that its metric takes."""
+    """Return the keys that its metric takes."""

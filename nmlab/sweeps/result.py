@@ -190,7 +190,7 @@ class Sweep:
 
 
 def _sweep_of(run: Run) -> dict[str, Any]:
-    """What a run's settings say of the sweep that it belongs to; {} where it belongs to none."""
+    """Return what a run's settings say of the sweep that it belongs to; {} where it belongs to none."""
     told = run.settings.get("sweep")
     return told if isinstance(told, dict) else {}
 

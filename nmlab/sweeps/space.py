@@ -75,7 +75,7 @@ def read_parameter(name: str, given: Any) -> Parameter:
 
 
 def _kind_of(keys: Mapping[str, Any]) -> str | None:
-    """The distribution that wandb takes where none is named."""
+    """Return the distribution that wandb takes where none is named."""
     if "values" in keys:
         return "categorical"
     if "value" in keys:
@@ -162,12 +162,12 @@ def _multiples(min: float, max: float, q: float, log: bool = False) -> Parameter
 
 
 def _multiple(factor: int, q: float) -> float:
-    """A multiple as people write it: 3 · 0.1 is 0.3, and whole where q is."""
+    """Return a multiple as people write it: 3 · 0.1 is 0.3, and whole where q is."""
     return factor * int(q) if q.is_integer() else float(factor * Decimal(repr(q)))
 
 
 def _by_probability(value: Callable[[float], float]) -> Parameter:
-    """What has no ends to look at: its middle alone says whether it is well."""
+    """Return what has no ends to look at: its middle alone says whether it is well."""
     least = sys.float_info.epsilon
     return Parameter(FloatDistribution(least, 1 - least), value, (0.5,))
 

@@ -121,6 +121,7 @@ class Probe(ProblemModule):
     """Called after each training that Lightning's tuner makes, unless it failed."""
 
     def on_train_start(self) -> None:
+        """Begin, and quieten what Lightning's tuner adds."""
         self.on_fit_start()  # in place of which Lightning calls its tuner
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]  # it is a Trainer's
             if hasattr(callback, "progress_bar_refresh_rate"):  # the tuner's own, which would print
@@ -130,10 +131,12 @@ class Probe(ProblemModule):
             schedulers[:] = [one for one in schedulers if not one.reduce_on_plateau]  # which wait for a metric
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Stop here where that was asked for."""
         self._control.check()
         self._control.progress.batch += 1
 
     def on_validation_batch_start(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Stop here where that was asked for."""
         self._control.check()
 
     def _look_at(self, loss: torch.Tensor, output: dict[str, Any], batch: Batch) -> None:
@@ -147,6 +150,7 @@ class Probe(ProblemModule):
         """Tell nobody, and take a loss that is not finite as an answer."""
 
     def on_train_end(self) -> None:
+        """Tell that a training of the tuner has ended."""
         self.after_trial()
 
 
