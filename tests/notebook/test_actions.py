@@ -320,7 +320,7 @@ def test_a_profile_comes_when_its_run_has_ended(lab: Lab, screen: Screen) -> Non
     assert profiled.profile is not None
     assert set(profiled.profile["step"]) - {BESIDE} == set(STEPS)
     fitted(lab, profiler=None)
-    until(lambda: "No profile" in screen.panel.page["html"])
+    until(lambda: "not profiled" in screen.panel.page["html"])
     screen.choose(ticked=[profiled.id])
     until(lambda: "the optimizer" in screen.panel.page["html"])
 

@@ -129,7 +129,7 @@ def test_the_preview_shows_the_chosen_data_and_leaves_random_states_alone(lab: L
     assert users_states() == before
     assert "rosenbrock_data: train 30, dev 30, test 30 samples" in screen.message
     assert screen.message.count("<img ") == 1
-    assert "alt='Samples by split of rosenbrock_data" in screen.message
+    assert 'alt="Samples by split of rosenbrock_data' in screen.message
     values = np.arange(40.0)
     drop(screen, "a.csv", points(a=values))
     screen.send("preview")

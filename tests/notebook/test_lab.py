@@ -325,7 +325,7 @@ def test_faults_turn_run_off_until_all_are_put_right(lab: Lab) -> None:
     screen.edit("data", nsim="many", p_low="0.5")
     screen.edit("options", lr="-1")
     assert screen.can()
-    assert "2 values" in screen.panel.controls["hint"]
+    assert "2 invalid values" in screen.panel.controls["hint"]
     assert (screen.faults("data"), screen.faults("options")) == ({"nsim"}, {"lr"})
     screen.edit("data", nsim="30")
     assert screen.can()

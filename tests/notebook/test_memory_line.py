@@ -114,7 +114,7 @@ def test_it_warns_in_time_says_what_to_do_and_does_not_flicker(machine: Machine)
         line.update(now=True)
         warned.append(bool(machine.shown["warning"]))
     assert warned == [False, False, True, True, True, False, False, True]
-    for remedy in ("fewer samples", "TensorBoard", "delete", "on disk are safe"):
+    for remedy in ("fewer samples", "TensorBoard", "delete", "on disk are not affected"):
         assert remedy in machine.shown["warning"]
 
 

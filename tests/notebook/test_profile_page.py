@@ -122,7 +122,7 @@ def test_of_a_resumed_run_the_epochs_are_told(epochs: list[int], words: str, tmp
     [
         (None, True, "profiler='simple'"),
         ("simple", False, "appears after training"),
-        ("simple", True, "did not begin"),
+        ("simple", True, "did not start"),
     ],
 )
 def test_without_a_profile_a_line_says_why(profiler: str | None, ended: bool, words: str, tmp_path: Path) -> None:
