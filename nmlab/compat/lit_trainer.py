@@ -26,7 +26,7 @@ from nmlab.runs import Run
 from nmlab.sweeps import Sweep
 from nmlab.sweeps.sweeping import sweep_over
 from nmlab.training.checkpoints import save_weights
-from nmlab.training.user_hooks import HookedModule, UserHooks, customs_of
+from nmlab.training.user_hooks import HookedModule, UserHooks, user_hooks_of
 from nmlab.tuning import BatchSizeSearch, FoundLR, LRSearch
 
 _NAMES = {
@@ -398,7 +398,9 @@ class LitTrainer:
             where = f"{self.weight_name!r} in {self.weight_path!r}"
             faults["weight_name"] = f"{where}: {error}; give a folder, and a name such as 'best' or 'best-{{epoch}}'"
         try:
-            user_hooks = customs_of(self.custom_training_step, self.custom_hooks, metrics, self.automatic_optimization)
+            user_hooks = user_hooks_of(
+                self.custom_training_step, self.custom_hooks, metrics, self.automatic_optimization
+            )
         except FieldError as error:
             faults |= error.faults
         given = {

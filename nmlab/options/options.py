@@ -45,18 +45,17 @@ class TrainerOptions(BaseModel):
     lr : float, default 1e-3
         Learning rate. Not used if the optimizer is given as a function or an object, which sets its own.
     optimizer : str, class, callable or torch.optim.Optimizer, optional
-        Name or class of an optimizer in torch.optim, function that takes the list of parameters and returns an
-        optimizer (and sets its own learning rate), or an optimizer. Default: Adam with betas (0.0, 0.9).
+        Optimizer; default Adam with betas (0.0, 0.9). A name or class of torch.optim, a function that takes the list of
+        parameters and returns an optimizer (and sets its own learning rate), or an optimizer.
     patience : int, optional
-        Number of epochs without improvement of the monitored metric after which training stops. Default: no early
-        stopping.
+        Epochs without improvement after which training stops; default no early stopping. The monitored metric counts.
     seed : int, optional
-        Seed of all random numbers, from 0 to 2**32 - 1. Default: a random seed, which is recorded.
+        Seed of all random numbers; default drawn and recorded. An integer from 0 to 2**32 - 1.
     lr_scheduler : str, class or callable, optional
-        Learning rate scheduler, stepped once per epoch. Name or class of a scheduler in torch.optim.lr_scheduler, or
-        function that takes the optimizer and returns a scheduler. A scheduler given by name is set up for the length
-        of the fit: CosineAnnealingLR and PolynomialLR end with it, ExponentialLR ends at 1 % of lr, StepLR divides lr
-        by 10 after each third, ReduceLROnPlateau follows the monitored metric. Default: a constant learning rate.
+        Learning rate scheduler, stepped once per epoch; default a constant learning rate. Name or class of a scheduler
+        in torch.optim.lr_scheduler, or function that takes the optimizer and returns a scheduler. A scheduler given by
+        name is set up for the length of the fit: CosineAnnealingLR and PolynomialLR end with it, ExponentialLR ends at
+        1 % of lr, StepLR divides lr by 10 after each third, ReduceLROnPlateau follows the monitored metric.
     warmup : int, default 0
         Epochs to train before early stopping is active.
     gradient_clip_val : float, default 100.0
@@ -64,7 +63,7 @@ class TrainerOptions(BaseModel):
     shuffle : bool, default False
         Whether to shuffle the training samples in each epoch.
     monitor : str, optional
-        Metric that decides which epoch is the best. Default: dev_loss, or train_loss without a dev split.
+        Metric that decides which epoch is best; default dev_loss, or train_loss without a dev split.
     mode : {'min', 'max'}, default 'min'
         Whether a lower or a higher value of the monitored metric is better.
     accelerator : {'auto', 'cpu', 'cuda', 'gpu', 'mps'}, default 'auto'

@@ -15,7 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from nmlab import FieldError, LitTrainer, RunError, TrainerOptions, fit
 from nmlab.problem.weights import read_weights
 from nmlab.runtime import one_fit
-from nmlab.training.user_hooks import customs_of
+from nmlab.training.user_hooks import user_hooks_of
 from nmlab.training.user_hooks.hooks import KNOWN
 from nmlab.training.user_hooks.module import StepOutputs
 from tests.helpers.problems import noisy, noisy_data, rosenbrock, rosenbrock_data
@@ -56,7 +56,7 @@ def made(arguments: str) -> Any:
 @pytest.mark.parametrize("name", sorted(LitProblem.expected_signatures))
 def test_neuromancers_signature_of_every_hook_is_taken_and_gets_lightnings_arguments(name: str) -> None:
     function = made(LitProblem.expected_signatures[name])
-    hook = customs_of(hooks={name: function}).hooks[name]
+    hook = user_hooks_of(hooks={name: function}).hooks[name]
     module = LightningModule()
     passed = {"outputs": 1, "batch": 2, "batch_idx": 3, "loss": 4, "optimizer": 5, "checkpoint": 6}
     got = hook(module, *(passed[name] for name in lightnings(name)))
@@ -67,7 +67,7 @@ def test_neuromancers_signature_of_every_hook_is_taken_and_gets_lightnings_argum
 @pytest.mark.parametrize("name", [name for name in KNOWN if not name.endswith("_step")])
 def test_lightnings_signature_of_every_hook_is_taken(name: str) -> None:
     function = getattr(LightningModule, name)
-    hook = customs_of(hooks={name: function}).hooks[name]
+    hook = user_hooks_of(hooks={name: function}).hooks[name]
     assert list(hook.takes)[: len(lightnings(name))] == lightnings(name)
 
 
@@ -82,7 +82,7 @@ def test_other_numbers_of_arguments_are_an_error_that_says_what_is_right(extra: 
     most = max(len(lightnings(name)), 0)
     wrong = made(f"(self, {', '.join(f'a{i}' for i in range(most + extra))})")
     with pytest.raises(FieldError, match=rf"expected {name}\(self") as caught:
-        customs_of(hooks={name: wrong})
+        user_hooks_of(hooks={name: wrong})
     if name == "on_train_batch_end":
         assert "(self, outputs, batch, batch_idx) or on_train_batch_end(self, batch, batch_idx)" in str(caught.value)
 
@@ -100,7 +100,7 @@ def test_other_numbers_of_arguments_are_an_error_that_says_what_is_right(extra: 
 def test_defaults_of_the_users_own_are_left_alone(name: str, arguments: str, takes: tuple[str, ...]) -> None:
     namespace: dict[str, Any] = {}
     exec(f"def hook{arguments}: pass", namespace)
-    assert customs_of(hooks={name: namespace["hook"]}).hooks[name].takes == takes
+    assert user_hooks_of(hooks={name: namespace["hook"]}).hooks[name].takes == takes
 
 
 def test_all_faults_at_once_before_anything_is_made(runs_dir: Path) -> None:

@@ -28,7 +28,7 @@ from nmlab.fitting.request import FitRequest
 from nmlab.plots import Picture, draw_rates, panel
 from nmlab.problem.weights import copy_weights
 from nmlab.runtime import one_fit
-from nmlab.training.user_hooks import customs_of
+from nmlab.training.user_hooks import user_hooks_of
 from nmlab.tuning import BatchSizeSearch, LRSearch
 from nmlab.tuning.lr import _steepest
 from tests.helpers.problems import PROBLEMS, lagrange, lagrange_data, noisy, noisy_data, rosenbrock, rosenbrock_data
@@ -215,7 +215,7 @@ def test_a_training_step_of_the_users_own_is_searched_on(automatic: bool) -> Non
 
     plain = LRSearch(FitRequest(problem, data, SEEDED), num_training=20).start().wait()
     options = SEEDED if automatic else SEEDED.replace(gradient_clip_val=None)
-    user_hooks = customs_of(step, None, {"train": "train_loss"}, automatic)
+    user_hooks = user_hooks_of(step, None, {"train": "train_loss"}, automatic)
     found = LRSearch(FitRequest(problem, data, options, user_hooks=user_hooks), num_training=20).start().wait()
     assert found.losses[0] == pytest.approx(3.0 * plain.losses[0])
     assert found.lrs == pytest.approx(plain.lrs)
@@ -241,7 +241,7 @@ def test_a_scheduler_that_waits_for_a_metric_is_no_hindrance(problem: Any, autom
         monitor = {"monitor": "dev_loss"} if automatic else {}
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, **monitor}}
 
-    user_hooks = customs_of(step, {"configure_optimizers": by_plateau}, automatic_optimization=automatic)
+    user_hooks = user_hooks_of(step, {"configure_optimizers": by_plateau}, automatic_optimization=automatic)
     given: dict[str, Any] = {"options": SEEDED.replace(gradient_clip_val=None), "user_hooks": user_hooks}
     search = BatchSizeSearch(
         FitRequest(problem, rosenbrock_data, data_kwargs={"batch_size": 64}, **given), max_trials=2

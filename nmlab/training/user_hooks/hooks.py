@@ -125,7 +125,7 @@ class UserHooks:
         }
 
 
-def customs_of(
+def user_hooks_of(
     training_step: Callable[..., Any] | None = None,
     hooks: Mapping[str, Callable[..., Any]] | None = None,
     metrics: Mapping[str, str] | None = None,
