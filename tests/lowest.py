@@ -17,7 +17,7 @@ OTHERWISE: dict[str, tuple[str | None, str]] = {
     "googleapis-common-protos": (None, "the tested one wants a newer protobuf"),
     "ipython": (None, "the tested one wants a newer psutil"),
     "pydantic-core": (None, "each pydantic wants one of its own"),
-    "pyparsing": ("3.2.5", "the tested one warns of how matplotlib 3.8 calls it, and a warning fails a test"),
+    "pyparsing": ("3.2.5", "the tested one warns of how matplotlib 3.10 calls it, and a warning fails a test"),
 }
 """What of `constraints.txt` does not go with the lowest versions: the version instead, None for pip's choice; why."""
 
