@@ -12,7 +12,7 @@ PORT = "(frame) => new URL(frame.src).port"
 ANOTHER_KERNEL = """
 from pathlib import Path
 from nmlab.notebook import tensorboard_view
-board.show(Path("nmlab_runs").absolute())
+tensorboard_view.show(Path("nmlab_runs").absolute())
 """
 WITHOUT_NMLAB = """
 import subprocess, sys
