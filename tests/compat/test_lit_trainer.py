@@ -448,7 +448,9 @@ def test_the_record_keeps_the_users_functions() -> None:
     assert stored == {"name": f"{__name__}.weighted"}
     # of which a script has only the options, and says so
     said = " ".join(script(trainer.run).replace("#", "").split())
-    assert "customized the training, which this script does not contain: training_step, train_metric='train_obj'." in said
+    assert (
+        "customized the training, which this script does not contain: training_step, train_metric='train_obj'." in said
+    )
 
 
 def test_loggers_of_lightning_get_the_metrics(place: Path) -> None:
