@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -130,7 +131,13 @@ class Lab:
             lab=self.name,
             view=view,
         )
-        self._session = Session(request, called=self._variable, lock=lock, hide=hide, guess=guess)
+        this = weakref.ref(self)  # a Lab that is not used any more goes at once, and with it its data
+
+        def called() -> str:
+            lab = this()
+            return "" if lab is None else lab._variable()
+
+        self._session = Session(request, called=called, lock=lock, hide=hide, guess=guess)
         self._bench: Bench | None = None
         old: Lab
         for old in labs.known():

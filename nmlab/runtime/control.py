@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import traceback
+import weakref
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol
@@ -46,8 +47,7 @@ class Control:
 
     def __init__(self, name: str = "fit") -> None:
         self.name = name
-        self.owner: Owner | None = None
-        """What began the fit and can stop it; None without a Lab."""
+        self._owner: weakref.ref[Owner] | None = None
         self.blocking = False
         """Whether a cell waits for the fit, so that only an interrupt of the kernel can stop it."""
         self.progress = Progress()
@@ -57,6 +57,15 @@ class Control:
         self._news = threading.Condition()
         self._stopping = self._pausing = self._stepping = self._paused = self._over = False
         self._calls: deque[Callable[[], object]] = deque()
+
+    @property
+    def owner(self) -> Owner | None:
+        """What began the fit and can stop it; None without a Lab, or if the Lab is gone."""
+        return None if self._owner is None else self._owner()
+
+    @owner.setter
+    def owner(self, owner: Owner) -> None:
+        self._owner = weakref.ref(owner)  # an owner holds its fit: with both ways, data would outlive their Lab
 
     @property
     def phase(self) -> str:

@@ -60,6 +60,7 @@ class WorkerThread(Generic[T]):
         except BaseException as error:  # every exception reaches the waiting thread, SystemExit too
             self.error = error
         finally:
+            del self._call  # a task holds its worker: with both ways, what it made would outlive it
             self._done.set()
 
     @property

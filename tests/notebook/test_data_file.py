@@ -149,4 +149,4 @@ def test_no_preview_while_a_run_draws_random_numbers(screen: Screen) -> None:
         screen.send("preview")
     finally:
         one_fit.release(going)
-    assert "A preview draws random numbers, so it waits for the fit. Run 7 is running." in screen.message
+    assert "A preview draws random numbers and is not possible during a fit. Run 7 is running." in screen.message

@@ -1,5 +1,6 @@
 """The Lab from code, and its panel without a browser."""
 
+import gc
 import threading
 import weakref
 from collections.abc import Iterator
@@ -115,6 +116,18 @@ def test_a_mistyped_option_is_met_with_the_one_that_is_meant_first(lab: Lab, pro
         with pytest.raises(FieldError) as caught:
             call(problem, rosenbrock_data, max_epoch=20)
         assert caught.value.faults["max_epoch"].startswith(told)
+
+
+def test_a_lab_that_is_gone_holds_nothing(problem: Any, tmp_path: Path) -> None:
+    lab = Lab(problem, rosenbrock_data, options=QUICK, runs_dir=tmp_path)
+    lab.fit()
+    gone: list[Any] = [weakref.ref(lab), weakref.ref(lab._session), weakref.ref(lab.splits)]
+    gc.disable()  # so that it is not a later collection that lets go
+    try:
+        del lab
+        assert [each() for each in gone] == [None, None, None]
+    finally:
+        gc.enable()
 
 
 def test_a_labs_stop_is_for_its_own_fits(lab: Lab, problem: Any, capsys: pytest.CaptureFixture[str]) -> None:
