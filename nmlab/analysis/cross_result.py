@@ -43,8 +43,7 @@ class Cross:
     >>> from nmlab.analysis.cross_result import Cross
     >>> scores = {("0001", "full"): 0.1, ("0001", "corner"): 0.5, ("0002", "full"): 0.3, ("0002", "corner"): 0.2}
     >>> cross = Cross(["0001", "0002"], ["full", "corner"], scores, {("0001", "full")}, "dev", "loss")
-    >>> cross
-    run \\ dev loss on  full   corner
+    >>> print(*repr(cross).splitlines()[1:], sep="\n")
     0001               ★ 0.1  0.5
     0002               0.3    ★ 0.2
     >>> cross.best

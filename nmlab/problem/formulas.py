@@ -47,6 +47,8 @@ def swapped_in(term: Any) -> list[str]:
     found = []
     for side in sides:
         for part in (*side.ordered_nodes, side):
+            if part not in part._g:  # an input that was combined with itself, as in x + x
+                continue
             # a part's own graph has the order in which it was written
             written, computed = _Formula(part), _Formula(part, side)
             if written.takes != computed.takes and str(part.display_name) not in ("+", "∗"):

@@ -81,3 +81,11 @@ def test_a_side_that_neuromancer_swaps_is_told() -> None:
     assert swapped_in(((y + (x - y)) * 1.0).minimize(name="t")) == ["y − x, where x − y was written"]
     assert swapped_in((y * (x / y) + 1.0 <= x) ^ 2) == ["y / x, where x / y was written"]
     assert not any(swapped_in(term) for term in integrator().loss.objectives)
+
+
+def test_an_input_combined_with_itself_is_no_swap() -> None:
+    x, y = variable("x"), variable("y")
+    for written, formula in ((x + x, "x + x"), ((x + x) + (y - x), "x + x + (y − x)"), (x * x, "x · x")):
+        term = written.minimize(name="loss")
+        assert swapped_in(term) == []
+        assert expression_of(term) == f"mean({formula})"

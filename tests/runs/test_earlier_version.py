@@ -35,7 +35,7 @@ def test_they_are_listed_and_read(folder: Path) -> None:
     assert runs[0].test_metrics["test_loss"] > 0
     differences = str(Comparison(runs[0], runs[1]))
     assert all(each in differences for each in ("nsim", "lr", "0.02"))
-    assert "nsim=20" in script(runs[0])
+    assert '"nsim": 20' in script(runs[0])
     assert len(runs.to_pandas()) == 3
 
 
