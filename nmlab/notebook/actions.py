@@ -176,9 +176,9 @@ class Actions:
 
     def _undo(self, _message: Message) -> None:
         back, self._take_back = self._take_back, None
-        self._bench.say("")
         if back is not None:
             back()
+        self._bench.say("")  # last, so that the keyboard's focus finds what came back
 
     def _asked(self, id: Any) -> Run:
         return self._session.store.get(str(id))

@@ -233,6 +233,14 @@ def test_undo_stands_where_delete_was_and_keeps_the_focus(notebook: NotebookPage
     notebook.screenshot("undo", bench)
     notebook.page.keyboard.press("Enter")
     expect(rows(bench)).to_have_count(2)
+    # also where no run is left
+    for run in ("0001", "0002"):
+        bench.get_by_role("checkbox", name=f"Choose run {run}-random_parameters").check()
+    delete.click()
+    expect(rows(bench)).to_have_count(0)
+    undo.focus()
+    notebook.page.keyboard.press("Enter")
+    expect(rows(bench)).to_have_count(2)
     focused = "document.activeElement.closest('.nm-runs') !== null"
     assert notebook.page.evaluate(focused)
 

@@ -75,7 +75,6 @@ function makeRuns(model, prefix, send, openBoard) {
 
   function show() {
     const runs = known(), table = model.get("table"), chosen = ticked();
-    root.hidden = runs.length === 0;
     if (document.activeElement !== filter) filter.value = table.filter || "";
     const words = (table.filter || "").toLowerCase().split(/\s+/).filter(Boolean);
     const seen = runs.filter((run) => {
@@ -95,7 +94,13 @@ function makeRuns(model, prefix, send, openBoard) {
     });
     setText(count, words.length ? `${seen.length} of ${runs.length}` : `${runs.length}`);
     keepingFocus(root, () => body.replaceChildren(...seen.map((run) => makeRow(run, chosen.includes(run.id)))));
-    actions.update(chosen.map((id) => runs.find((run) => run.id === id)), model.get("controls").busy);
+    showActions();
+  }
+
+  function showActions() {
+    const runs = known();
+    root.hidden = runs.length === 0 && model.get("message").at !== "runs"; // where Undo stands, of the last run too
+    actions.update(ticked().map((id) => runs.find((run) => run.id === id)), model.get("controls").busy);
   }
 
   function makeRow(run, on) {
@@ -124,7 +129,8 @@ function makeRuns(model, prefix, send, openBoard) {
     return h("tr", { class: on ? "nm-on" : null }, h("td", {}, box), cells, h("td", {}, again));
   }
 
-  for (const trait of ["runs", "table", "ticked", "message"]) model.on(`change:${trait}`, show);
+  for (const trait of ["runs", "table", "ticked"]) model.on(`change:${trait}`, show);
+  model.on("change:message", showActions);
   let busy = model.get("controls").busy;
   model.on("change:controls", () => { // which comes with every edit of a field
     if (busy !== model.get("controls").busy) show();

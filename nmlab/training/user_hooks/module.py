@@ -79,7 +79,7 @@ class HookedModule(ProblemModule):
         self._hooks = dict(user_hooks.hooks)
         self._untried = user_hooks.untried
         self._columns = {*super().metric_names(dev=True), "test_loss"} - {"epoch", "lr", "seconds"}
-        self._text_of: dict[str, list[float]] = {}
+        self._logged_values: dict[str, list[float]] = {}
         self._returned: Any = None
         self._users_turn = self._drawing = False
         self._heard = True
@@ -154,7 +154,7 @@ class HookedModule(ProblemModule):
 
     def log(self, name: str, value: Any, *arguments: Any, **keywords: Any) -> None:
         if self._users_turn and name in self._columns:  # which is logged when its pass has ended
-            self._text_of.setdefault(name, []).append(float(_detached(value)))
+            self._logged_values.setdefault(name, []).append(float(_detached(value)))
             return
         if self._users_turn and isinstance(value, (int, float, torch.Tensor)):
             self.extra[name] = math.nan  # known when the epoch has ended
@@ -223,7 +223,7 @@ class HookedModule(ProblemModule):
         finally:
             listening.remove()
             self._drawing = drawing
-        told = self._text_of.pop(f"{split}_loss", [])
+        told = self._logged_values.pop(f"{split}_loss", [])
         loss = result.get("loss") if isinstance(result, Mapping) else result
         if loss is None and (split != "train" or not self.automatic_optimization):
             found = [told[-1:], outputs[kept:][-1:], [output[key] for key in [self._metric(split)] if key in output]]
@@ -288,7 +288,7 @@ class HookedModule(ProblemModule):
 
     def on_train_epoch_start(self) -> None:
         super().on_train_epoch_start()
-        self._text_of.clear()
+        self._logged_values.clear()
         self.extra.clear()
         self.training_step_outputs.clear()
         self.validation_step_outputs.clear()
@@ -325,7 +325,9 @@ class HookedModule(ProblemModule):
         return super().test_metrics() | self._means_told(("test_",))
 
     def _means_told(self, splits: tuple[str, ...]) -> dict[str, float]:
-        return {name: sum(told) / len(told) for name, told in self._text_of.items() if name.startswith(splits)}
+        return {
+            name: sum(values) / len(values) for name, values in self._logged_values.items() if name.startswith(splits)
+        }
 
     def on_fit_end(self) -> None:
         self.last_metrics = dict(self.trainer.callback_metrics)
