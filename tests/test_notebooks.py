@@ -413,10 +413,12 @@ OLD = ("data", "problem", "trainer")
 
 
 @pytest.fixture
-def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+def old(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> Iterator[dict[str, Any]]:
     """What the old notebook's cells define and train, by NeuroMANCER's own trainer."""
     monkeypatch.chdir(tmp_path)
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    caplog.set_level(logging.ERROR, "lightning.pytorch")
     by_tag = tagged(COMING_FROM_LITTRAINER, ("imports", "new-import", *OLD))
     assert by_tag["new-import"] == "from nmlab import LitTrainer"
     threads, names = torch.get_num_threads(), dict[str, Any]()
