@@ -105,7 +105,8 @@ class Execution:
                     self._work()
                 finally:
                     if self._identified is not None and self.problem is not None:
-                        self._identified.is_trained(self.problem)
+                        with suppress(OSError):  # a full disk must not hide how the training ended
+                            self._identified.is_trained(self.problem)
                     self._draw_last()
         except StopRequested:
             self.close("stopped")

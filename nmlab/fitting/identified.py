@@ -56,7 +56,8 @@ class Identified:
                 self._writer.describe(resumed_with=[*before, words])
             left_out = {part: self._recorded[part].not_compared for part in parts}
             self._now |= {
-                part: Identity(self._now[part].facts, {**self._now[part].not_compared, **left_out[part]}) for part in parts
+                part: Identity(self._now[part].facts, {**self._now[part].not_compared, **left_out[part]})
+                for part in parts
             }
         self._write()
 

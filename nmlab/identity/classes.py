@@ -19,7 +19,7 @@ _NO_MEMBERS = frozenset(
     "__annotations__ __annotate__ __annotate_func__ __annotations_cache__ __slots__ __firstlineno__ "
     "__static_attributes__ __orig_bases__ __parameters__ __init_subclass__ __del__ __dir__ __sizeof__ __match_args__ "
     "__dataclass_fields__ __dataclass_params__ __abstractmethods__ _abc_impl __reduce__ __reduce_ex__ __getstate__ "
-    "__setstate__ __getnewargs__ __copy__ __deepcopy__ _repr_html_ extra_repr __hash__".split()
+    "__setstate__ __getnewargs__ __copy__ __deepcopy__ _repr_html_ extra_repr __hash__".split()  # noqa: SIM905
 )
 """Members whose effect is in the object's state, or that only show or copy it."""
 
@@ -34,7 +34,9 @@ def is_library(module: Any) -> bool:
 @functools.lru_cache(maxsize=10_000)
 def _is_library(name: str, _file: str | None) -> bool:
     module = sys.modules[name]
-    return isinstance(module, ModuleType) and getattr(module, "__spec__", None) is not None and folder_of(module) is None
+    return (
+        isinstance(module, ModuleType) and getattr(module, "__spec__", None) is not None and folder_of(module) is None
+    )
 
 
 def of_library(function: FunctionType) -> bool:
@@ -117,7 +119,7 @@ def members_that_matter(kind: type, read: Collection[str]) -> dict[str, Any]:
 
 
 @functools.lru_cache(maxsize=1000)
-def states_of(kind: type, start: tuple[str, ...] = CALLED) -> frozenset[str]:
+def states_of(kind: Any, start: tuple[str, ...] = CALLED) -> frozenset[str]:
     """Return the attributes that an object sets itself when it is called, such as caches and counters.
 
     Parameters

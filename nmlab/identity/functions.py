@@ -65,8 +65,8 @@ def held(function: Function) -> Callable[[], Function | None]:
 class KnownFunctions:
     """The data functions that Labs and fits of this process have had, newest last.
 
-    They are held weakly. Of the newest few, those whose `Identity` was read from little data live on, so that a function
-    that was made within a call, as in `lab.swap(for_plant(2.0))`, is still there when its run is to be repeated.
+    They are held weakly. Of the newest few, those on which no large data hang live on, so that a function that was made
+    within a call, as in `lab.swap(for_plant(2.0))`, is still there when its run is to be repeated.
     """
 
     def __init__(self, kept: int = 32) -> None:

@@ -40,9 +40,9 @@ def identity_of_problem(problem: Problem) -> Identity:
     """Return what determines a Problem's loss as a function of its trained weights and a batch.
 
     It is the same in every process, and before and after a forward pass or a fit. Not included are the values of
-    parameters that are trained, statistics of normalization layers, multipliers of an augmented Lagrangian, what modules
-    assign to their own attributes in a forward pass, train or eval mode, gradients and devices. Parameters that are not
-    trained (`requires_grad=False`) and all other buffers are included by value.
+    parameters that are trained, statistics of normalization layers, multipliers of an augmented Lagrangian, what
+    modules assign to their own attributes in a forward pass, train or eval mode, gradients and devices. Parameters that
+    are not trained (`requires_grad=False`) and all other buffers are included by value.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def _read_loss(reader: Reader, path: str, loss: AggregateLoss, skip: frozenset[s
         names = [name for name, function in loss.barriers.items() if function is loss.barrier]
         reader.read(inside(path, "barrier"), names[0] if names else loss.barrier)
     terms = [*loss.objectives, *loss.constraints]
-    names = [term.name for term in terms_of(types.SimpleNamespace(loss=loss))]  # type: ignore[arg-type]
+    names = [term.name for term in terms_of(types.SimpleNamespace(loss=loss))]
     for number, (term, name) in enumerate(zip(terms, names, strict=True)):
         kind = "objective" if number < len(loss.objectives) else "constraint"
         _read_term(reader, f"{kind} `{_clean(name)}`", term)
@@ -153,7 +153,7 @@ def _expression(reader: Reader, path: str, variable: Variable) -> str:
 def _exact(reader: Reader, value: Any) -> str | None:
     if isinstance(value, torch.Tensor):
         trained = reader.trained is not None and id(value) in reader.trained
-        return f"trained {tuple(value.shape)}" if trained else f"{value.dtype} {value.detach().cpu().tolist()!r}"
+        return f"trained {tuple(value.shape)}" if trained else repr(value.detach().cpu().tolist())
     return reader.text(value)
 
 

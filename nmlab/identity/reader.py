@@ -142,7 +142,9 @@ class Reader:
             given = [self.text(each, depth + 1) for each in (value.func, *value.args, *value.keywords.values())]
             if depth > 3 or None in given:
                 return None
-            keywords = [f"{name}={text}" for name, text in zip(value.keywords, given[len(value.args) + 1 :], strict=True)]
+            keywords = [
+                f"{name}={text}" for name, text in zip(value.keywords, given[len(value.args) + 1 :], strict=True)
+            ]
             return f"{given[0]}({', '.join(map(str, [*given[1 : len(value.args) + 1], *keywords]))})"
         if isinstance(value, _DESCRIPTORS) or type(value).__name__ == "cython_function_or_method":
             return _builtin(value)
@@ -208,8 +210,9 @@ class Reader:
     def array(self, path: str, value: Any) -> None:
         """Note a tensor or an array: a trained parameter by its shape, any other by its values."""
         if self.trained is not None and id(value) in self.trained:
-            self.note(path, f"trained {shape_text(value)}")
-        elif isinstance(value, torch.nn.parameter.UninitializedTensorMixin):
+            shape = "×".join(map(str, value.shape)) or "number"
+            self.note(path, f"trained {shape}")  # the fit decides on the precision
+        elif torch.nn.parameter.is_lazy(value):
             self.note(path, "not initialized")
         elif isinstance(value, np.ndarray) and value.dtype.hasobject:
             self.note(path, f"array {shape_text(value)}")
@@ -385,7 +388,11 @@ class Reader:
                 for number, function in enumerate(functions):
                     if id(function) not in self._seen:
                         self.read(inside(path, name if number == 0 else f"{name} setter"), function)
-                if not functions and not inspect.isdatadescriptor(member) and not isinstance(member, functools.cached_property):
+                if (
+                    not functions
+                    and not inspect.isdatadescriptor(member)
+                    and not isinstance(member, functools.cached_property)
+                ):
                     self.read(inside(path, name), member)
         return bool(self._queue)
 

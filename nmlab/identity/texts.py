@@ -31,7 +31,9 @@ def attributes_of(value: Any) -> dict[str, Any]:
         for name in [slots] if isinstance(slots, str) else slots:
             if name in ("__dict__", "__weakref__"):
                 continue
-            mangled = f"_{kind.__name__.lstrip('_')}{name}" if name.startswith("__") and not name.endswith("__") else name
+            mangled = (
+                f"_{kind.__name__.lstrip('_')}{name}" if name.startswith("__") and not name.endswith("__") else name
+            )
             try:
                 found[name] = object.__getattribute__(value, mangled)
             except AttributeError:  # not set
@@ -66,7 +68,14 @@ def parts_of(value: Any) -> dict[str, Any] | str | None:
     if isinstance(reduced, str):
         return f"{kind.__module__}.{reduced}"
     made_by, arguments, state, items, pairs = (*reduced, None, None, None)[:5]
-    if made_by in _NEW and not own and not attributes and state is None and len(arguments) == 1 and kind.__basicsize__ > 16:
+    if (
+        made_by in _NEW
+        and not own
+        and not attributes
+        and state is None
+        and len(arguments) == 1
+        and kind.__basicsize__ > 16
+    ):
         return None  # nothing says what is in it
     parts: dict[str, Any] = {"made by": made_by} if made_by not in _NEW else {}
     parts |= {f"part {number}": each for number, each in enumerate(arguments) if each is not kind}

@@ -509,7 +509,11 @@ class Lab:
 
     @property
     def runs(self) -> Runs:
-        """Runs of this Lab over this Problem, oldest first, also of earlier kernels; `.all()` for the whole folder."""
+        """Runs of this Lab, oldest first, also of earlier kernels; `.all()` for the whole folder.
+
+        Those of a Problem or data function that was edited since are among them. The column `changed` says what
+        differs, and a ★ is given only among runs whose losses can be compared.
+        """
         return self._session.runs
 
     def _chosen(self, run: Run | str | None) -> Run:
@@ -544,8 +548,7 @@ class Lab:
         Parameters
         ----------
         runs : Iterable[Run or str], optional
-            Runs or ids, also of other Labs over a Problem with the same keys, terms and shapes; default this Lab's runs
-            with at least one epoch.
+            Runs or ids, also of other Labs over the same Problem; default this Lab's runs with at least one epoch.
         split : {"dev", "train", "test"}, default "dev"
             The split to score on.
         metric : str, default "loss"
@@ -573,8 +576,15 @@ class Lab:
             raise RunError("There is no run to score yet.")
         sessions = [self._session, *(lab._session for lab in reversed(labs.known()))]
 
-        def known(run: Run) -> DataRecipe | None:
-            return next((found for session in sessions if (found := session.known(run)) is not None), None)
+        def known(run: Run) -> DataRecipe:
+            errors: list[RunError] = []
+            for session in sessions:
+                try:
+                    recipe: DataRecipe = session.known(run)
+                    return recipe
+                except RunError as error:
+                    errors.append(error)
+            raise errors[0]
 
         return self._wait_for(self._session.cross(chosen, known, split, metric))
 

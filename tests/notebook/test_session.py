@@ -81,7 +81,10 @@ def test_settings_of_a_run_name_what_is_lost(tmp_path: Path) -> None:
     assert session.take_settings(run) == []  # what code gives is here as it was there
     assert session.data_kwargs["nsim"] == 20
     assert torch.equal(session.data_kwargs["scale"], torch.ones(3))
-    assert session.take_settings(other) == ["scale"]
+    assert session.take_settings(other) == []  # and what this session gave that run
+    assert torch.equal(session.data_kwargs["scale"], torch.zeros(3))
+    session._made.clear()  # as after a restart
+    assert session.take_settings(run) == ["scale"]
 
 
 def test_starting_from_a_run_without_weights_is_refused(tmp_path: Path) -> None:
