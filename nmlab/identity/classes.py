@@ -14,12 +14,13 @@ from nmlab.sources.origins import MAINS, folder_of
 CALLED = ("forward", "__call__")
 """Methods by which a module or an object is called."""
 
-_NO_MEMBERS = frozenset(
-    "__init__ __new__ __repr__ __str__ __format__ __doc__ __module__ __qualname__ __name__ __dict__ __weakref__ "
+_NO_MEMBERS = frozenset(  # one text is easier to read than a list of many names
+    "__init__ __new__ __repr__ __str__ __format__ __doc__ __module__ __qualname__ __name__ __dict__ "  # noqa: SIM905
+    "__weakref__ "
     "__annotations__ __annotate__ __annotate_func__ __annotations_cache__ __slots__ __firstlineno__ "
     "__static_attributes__ __orig_bases__ __parameters__ __init_subclass__ __del__ __dir__ __sizeof__ __match_args__ "
     "__dataclass_fields__ __dataclass_params__ __abstractmethods__ _abc_impl __reduce__ __reduce_ex__ __getstate__ "
-    "__setstate__ __getnewargs__ __copy__ __deepcopy__ _repr_html_ extra_repr __hash__".split()  # noqa: SIM905
+    "__setstate__ __getnewargs__ __copy__ __deepcopy__ _repr_html_ extra_repr __hash__".split()
 )
 """Members whose effect is in the object's state, or that only show or copy it."""
 
@@ -118,8 +119,7 @@ def members_that_matter(kind: type, read: Collection[str]) -> dict[str, Any]:
     }
 
 
-@functools.lru_cache(maxsize=1000)
-def states_of(kind: Any, start: tuple[str, ...] = CALLED) -> frozenset[str]:
+def states_of(kind: type, start: tuple[str, ...] = CALLED) -> frozenset[str]:
     """Return the attributes that an object sets itself when it is called, such as caches and counters.
 
     Parameters
@@ -129,6 +129,12 @@ def states_of(kind: Any, start: tuple[str, ...] = CALLED) -> frozenset[str]:
     start : tuple of str, default ('forward', '__call__')
         Names of the methods that are called. What they call in turn is included, as is what torch calls itself.
     """
+    key: Any = kind
+    return _states_of(key, start)
+
+
+@functools.lru_cache(maxsize=1000)
+def _states_of(kind: Any, start: tuple[str, ...]) -> frozenset[str]:
     stored: set[str] = {
         name for name, member in _members(kind).items() if isinstance(member, functools.cached_property)
     }

@@ -112,7 +112,8 @@ def differences(old: Identity, new: Identity) -> dict[str, tuple[str | None, str
     for path, pair in differing.items():
         subject = _subject(path)
         if len(subjects[subject]) == 1:  # the whole of it is new, or gone
-            found.setdefault(subject, pair)
+            if subject not in found or path.endswith((FORMULA, SOURCE)):
+                found[subject] = (pair[0] and _short(pair[0]), pair[1] and _short(pair[1]))
         elif not _follows(path, differing):
             name = _shown_path(path, pair, differing)
             found[name] = (_shown(pair[0], pair[1]), _shown(pair[1], pair[0]))
