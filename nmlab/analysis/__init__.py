@@ -1,5 +1,5 @@
 """Problems, data and runs examined without training: look, preview, score, cross scores, a guess.
 
-Imports `errors`, `runtime`, `sources`, `fields`, `options`, `problem`, `identity`, `data`, `runs`, `provenance`,
+Imports `errors`, `runtime`, `fields`, `options`, `problem`, `identity`, `data`, `runs`, `provenance`,
 `plots`, `fitting`, `launch`.
 """

@@ -27,7 +27,7 @@ from nmlab.notebook.actions import Actions
 from nmlab.notebook.bench import Bench
 from nmlab.notebook.cell_view import CellView
 from nmlab.notebook.keywords import sort_out
-from nmlab.notebook.session import Session
+from nmlab.notebook.session import UNNAMED, Session
 from nmlab.options import TrainerOptions
 from nmlab.plots import paper_figure
 from nmlab.provenance.script import script
@@ -76,7 +76,8 @@ class Lab:
     runs_dir : path-like, default "nmlab_runs"
         The folder of the runs.
     name : str, default "lab"
-        The Lab's name, by which its runs are told from other Labs'.
+        The Lab's name, by which its runs are told from other Labs'. Of a Lab without a name, runs of a Problem that has
+        neither the same shapes nor a term in common are another Lab's.
     view : callable, optional
         ``view(problem, splits) -> Figure``, a picture of the solution. It is redrawn between steps while its tab is
         visible and once at the end, and saved with the run. It does not affect the fit, and exceptions in it do not end
@@ -118,7 +119,7 @@ class Lab:
         hide: Iterable[str] = (),
         guess: bool = False,
     ) -> None:
-        self.name = name or "lab"
+        self.name = name or UNNAMED
         self.example: Example | None = None
         """The gallery's problem that this Lab was opened with, or None."""
         request = FitRequest(

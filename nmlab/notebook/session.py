@@ -26,6 +26,8 @@ from nmlab.launch.fit import Fit
 from nmlab.launch.task import Task
 from nmlab.notebook.start_weights import StartWeights
 from nmlab.options import TrainerOptions
+from nmlab.problem.terms import terms_of
+from nmlab.problem.weights import fingerprint
 from nmlab.provenance.again import Known, function_of, values_of
 from nmlab.provenance.settings import describe_values, rebuild_values
 from nmlab.runs import Run, Runs
@@ -41,6 +43,9 @@ FIRST_OPTIONS = ("max_epochs", "lr", "optimizer", "patience", "seed")
 
 IN_CODE_ONLY = ("devices", "num_nodes", "strategy", "trainer_kwargs", "callbacks", "loggers")
 """Options that hold objects, which no form can make, or that take one value only today."""
+
+UNNAMED = "lab"
+"""The name of a Lab that was given none."""
 
 EARLIER = 8
 """How many earlier runs are drawn behind a run."""
@@ -68,7 +73,7 @@ class Session:
         hide: Iterable[str] = (),
         guess: bool = False,
     ) -> None:
-        self._request = request.replace(lab=request.lab or "lab")
+        self._request = request.replace(lab=request.lab or UNNAMED)
         self.problem = problem = request.problem
         self.called = called
         self.options = request.options
@@ -84,6 +89,7 @@ class Session:
         """Whether the screen asks for a guess of the loss before a run."""
         self.guess: Points | None = None
         """The guess for the next run; [] where it was skipped, None where there is none yet."""
+        self._shape: tuple[str | None, frozenset[str]] = None, frozenset()
         self._made: dict[Path, tuple[Callable[[], DataFunction | None], Mapping[str, Any]]] = {}
         """With what the runs of this session were made, by folder: the data function, held weakly, and values."""
         self._check(request.fields)
@@ -204,8 +210,25 @@ class Session:
 
     @property
     def runs(self) -> Runs:
-        """Runs of this Lab, oldest first."""
-        return self.store.runs(lab=self.name)
+        """Runs of this Lab, oldest first; of a Lab without a name those that may be of the same Problem, also edited."""
+        runs = self.store.runs(lab=self.name)
+        shape, terms = self._known_shape()
+        if self.name != UNNAMED or shape is None:
+            return runs
+
+        def mine(run: Run) -> bool:
+            settings = run.settings
+            # a Problem whose builder failed or has not finished has neither
+            alike = settings.get("fingerprint") in (None, shape) or not terms.isdisjoint(settings.get("terms") or ())
+            return alike or run.settings_damage is not None
+
+        return runs.where(mine)
+
+    def _known_shape(self) -> tuple[str | None, frozenset[str]]:
+        """Return fingerprint and terms of the Problem; while a builder is at work, of the one that it built before."""
+        if (known := self.newest_problem) is not None:
+            self._shape = fingerprint(known), frozenset(term.name for term in terms_of(known))
+        return self._shape
 
     def earlier(self, run: Run) -> list[Run]:
         """Return the newest runs beside `run` that have curves, to be drawn faint behind it."""
@@ -241,6 +264,7 @@ class Session:
         also goes where it would without nmlab; `step`, whether to pause after the first epoch; `blocking`, whether a
         cell waits for its end.
         """
+        self._known_shape()
         fit = Fit(self.request(data_kwargs, options).replace(echo=echo))
         fit.control.owner, fit.control.blocking = self, blocking
         if step:

@@ -84,7 +84,10 @@ SILENT: list[tuple[str, str]] = [
     ("GAIN = 2.0", "UNUSED = 1\nGAIN = 2.0"),
     ("return 1\n", "return 2\n"),
     ("def plotted", "def drawn"),
-    ("def __init__(self, mass):\n        self.mass = mass", "def __init__(self, mass):\n        self.mass = 1.0 * mass"),
+    (
+        "def __init__(self, mass):\n        self.mass = mass",
+        "def __init__(self, mass):\n        self.mass = 1.0 * mass",
+    ),
     ('{"low": -1.0, "high": 1.0}', '{"high": 1.0, "low": -1.0}'),
     ('"order": 2, "names": ["a", "b"]', '"names": ["a", "b"], "order": 2'),
     ("from torch import nn\n", "from torch import nn\nimport math\n"),
@@ -172,7 +175,9 @@ def of(name: str, old: str = "", new: str = "") -> Identity:
     return identity_of_function(getattr(made, name))
 
 
-@pytest.mark.parametrize(("name", "old", "new", "words"), DATA_TOLD, ids=[f"{c[0]}: {c[1]} -> {c[2]}" for c in DATA_TOLD])
+@pytest.mark.parametrize(
+    ("name", "old", "new", "words"), DATA_TOLD, ids=[f"{c[0]}: {c[1]} -> {c[2]}" for c in DATA_TOLD]
+)
 def test_an_edit_that_changes_the_data_is_told(name: str, old: str, new: str, words: str) -> None:
     assert words in told(of(name), of(name, old, new))
 
