@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from nmlab.identity.differences import Identity, differences, not_told
-from nmlab.identity.reader import Reader
+from nmlab.identity.problem import ProblemReader
 
 Function = Callable[..., Any]
 
@@ -40,14 +40,14 @@ def identity_of_function(function: Function, subject: str = "data function") -> 
     Identity
         Facts with readable paths; what could not be read is under `not_compared`.
     """
-    reader = Reader()
+    reader = ProblemReader()
     reader.signature_of(subject, function)
     return reader.identity()
 
 
 def identity_of_values(values: Mapping[str, Any], kind: str = "keyword") -> Identity:
     """Return what the values of keywords are, those that are more than plain numbers and texts."""
-    reader = Reader()
+    reader = ProblemReader()
     for name, value in sorted(values.items()):
         if type(value) not in (type(None), bool, int, float, str):
             reader.read(f"{kind} {name}", value)
@@ -125,7 +125,7 @@ def unreadable(recorded: Identity, now: Identity) -> dict[str, str]:
 
 def _is_small(function: Function) -> bool:
     """Return whether no tensors or arrays of any size hang on a function, so that it may be kept."""
-    reader = Reader()
+    reader = ProblemReader()
     reader.signature_of("function", function)
     return not reader.identity().not_compared and reader.size <= SMALL
 

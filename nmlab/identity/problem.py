@@ -55,35 +55,41 @@ def identity_of_problem(problem: Problem) -> Identity:
         Facts with readable paths; what could not be read is under `not_compared`.
     """
     trained = frozenset(id(parameter) for parameter in problem.parameters() if parameter.requires_grad)
-    reader = Reader(trained, _read_module)
-    reader.read("Problem", problem)
+    reader = ProblemReader(trained)
+    reader.read(PROBLEM, problem)
     return reader.identity()
 
 
-def _read_module(reader: Reader, path: str, module: torch.nn.Module) -> bool:
-    """Read what NeuroMANCER's modules are; return False for a module that is none of them."""
-    skip = frozenset().union(*(names for kind, names in _DERIVED if isinstance(module, kind)))
-    if isinstance(module, Problem):
-        reader.module(path, module, skip)
-        _read_nodes(reader, path, "", module.nodes)
-        reader.read("loss", module.loss)
-    elif isinstance(module, System):
-        reader.module(path, module, skip)
-        _read_nodes(reader, path, f"{path}." if ": " not in path else "", module.nodes)
-    elif isinstance(module, Node):
-        _read_node(reader, path, module, skip)
-    elif isinstance(module, AggregateLoss):
-        _read_loss(reader, path, module, skip)
-    elif isinstance(module, Variable):
-        reader.note(path, _expression(reader, path, module))
-    elif skip:
-        reader.module(path, module, skip)
-    else:
-        return False
-    return True
+class ProblemReader(Reader):
+    """Reads NeuroMANCER's modules too: by what they compute, and with the names of nodes and terms in the paths."""
+
+    def read_module(self, path: str, module: torch.nn.Module) -> None:
+        """Read a module as its class asks for."""
+        skip = _skipped(module)
+        if isinstance(module, Node):
+            _read_node(self, path, module, skip)
+        elif isinstance(module, AggregateLoss):
+            _read_loss(self, path, module, skip)
+        elif isinstance(module, Variable):
+            self.note(path, _expression(self, path, module))
+        else:
+            self.module(path, module, skip)
+        if isinstance(module, Problem):
+            _read_nodes(self, path, "" if path == PROBLEM else f"{path}.", module.nodes)
+            self.read("loss" if path == PROBLEM else inside(path, "loss"), module.loss)
+        elif isinstance(module, System):
+            _read_nodes(self, path, f"{path}.", module.nodes)
 
 
-def _read_nodes(reader: Reader, path: str, prefix: str, nodes: Iterable[Any]) -> None:
+PROBLEM = "Problem"
+"""The subject of a Problem's own settings."""
+
+
+def _skipped(module: Any) -> frozenset[str]:
+    return frozenset().union(*(names for kind, names in _DERIVED if isinstance(module, kind)))
+
+
+def _read_nodes(reader: ProblemReader, path: str, prefix: str, nodes: Iterable[Any]) -> None:
     names: list[str] = []
     for node in nodes:
         name = f"{prefix}{_clean(getattr(node, 'name', None) or type(node).__name__)}"
@@ -94,7 +100,7 @@ def _read_nodes(reader: Reader, path: str, prefix: str, nodes: Iterable[Any]) ->
     reader.note(inside(path, "nodes"), shortened(", ".join(name.removeprefix(prefix) for name in names)))
 
 
-def _read_node(reader: Reader, path: str, node: Node, skip: frozenset[str]) -> None:
+def _read_node(reader: ProblemReader, path: str, node: Node, skip: frozenset[str]) -> None:
     if type(node) is not Node:
         reader.module(inside(path, "node"), node, skip)
     for name in ("input_keys", "output_keys"):
@@ -102,7 +108,7 @@ def _read_node(reader: Reader, path: str, node: Node, skip: frozenset[str]) -> N
     reader.read(path, node.callable)
 
 
-def _read_loss(reader: Reader, path: str, loss: AggregateLoss, skip: frozenset[str]) -> None:
+def _read_loss(reader: ProblemReader, path: str, loss: AggregateLoss, skip: frozenset[str]) -> None:
     reader.module(path, loss, skip)
     if isinstance(loss, BarrierLoss):
         names = [name for name, function in loss.barriers.items() if function is loss.barrier]
@@ -114,14 +120,13 @@ def _read_loss(reader: Reader, path: str, loss: AggregateLoss, skip: frozenset[s
         _read_term(reader, f"{kind} `{_clean(name)}`", term)
 
 
-def _read_term(reader: Reader, path: str, term: Any) -> None:
+def _read_term(reader: ProblemReader, path: str, term: Any) -> None:
     weight = getattr(term, "weight", None)
     if isinstance(weight, (int, float)) and not isinstance(weight, bool):
         reader.note(inside(path, "weight"), f"{float(weight)!r}".removesuffix(".0"))
     else:
         reader.read(inside(path, "weight"), weight)
-    skip = frozenset().union(*(names for kind, names in _DERIVED if isinstance(term, kind)))
-    reader.module(path, term, skip | {"weight", "name"})
+    reader.module(path, term, _skipped(term) | {"weight", "name"})
     if isinstance(term, (Objective, Constraint)):
         sides = [term.var] if isinstance(term, Objective) else [term.left, term.right]
         exact = " | ".join(_expression(reader, path, side) for side in sides)
@@ -129,7 +134,7 @@ def _read_term(reader: Reader, path: str, term: Any) -> None:
         reader.note(inside(path, FORMULA), f"{shortened(steady(expression_of(term)), 200)} #{digest}")
 
 
-def _expression(reader: Reader, path: str, variable: Variable) -> str:
+def _expression(reader: ProblemReader, path: str, variable: Variable) -> str:
     """Return the operations of an expression, in order, with exact numbers; what is no short text becomes facts."""
     order = [*variable.ordered_nodes, variable]
     numbers = {id(each): number for number, each in enumerate(order)}
@@ -150,7 +155,7 @@ def _expression(reader: Reader, path: str, variable: Variable) -> str:
     return "; ".join(texts)
 
 
-def _exact(reader: Reader, value: Any) -> str | None:
+def _exact(reader: ProblemReader, value: Any) -> str | None:
     if isinstance(value, torch.Tensor):
         trained = reader.trained is not None and id(value) in reader.trained
         return f"trained {tuple(value.shape)}" if trained else repr(value.detach().cpu().tolist())

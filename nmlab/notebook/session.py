@@ -210,7 +210,7 @@ class Session:
 
     @property
     def runs(self) -> Runs:
-        """Runs of this Lab, oldest first; of a Lab without a name those that may be of the same Problem, also edited."""
+        """Runs of this Lab, oldest first; of a Lab without a name, those whose Problem may be this one, also edited."""
         runs = self.store.runs(lab=self.name)
         shape, terms = self._known_shape()
         if self.name != UNNAMED or shape is None:

@@ -31,7 +31,8 @@ class Estimator(nn.Module):
 
     def __init__(self, width):
         super().__init__()
-        self.net = nn.Sequential(nn.Linear(2, width), nn.BatchNorm1d(width, eps=1e-5), nn.Dropout(0.1), nn.Linear(width, 2))
+        first, last = nn.Linear(2, width), nn.Linear(width, 2)
+        self.net = nn.Sequential(first, nn.BatchNorm1d(width, eps=1e-5), nn.Dropout(0.1), last)
         self.register_buffer("mean", torch.zeros(2))
         self.frozen = nn.Parameter(torch.ones(2), requires_grad=False)
         self.settings = {"order": 2, "names": ["a", "b"]}
@@ -76,7 +77,8 @@ class Tank(ode.ODESystem):
 def build(weights=1.0):
     torch.manual_seed(0)
     estimator = Node(Estimator(4), ["y"], ["x"], name="estimator")
-    policy = Node(blocks.MLP_bounds(2, 2, hsizes=[8, 8], nonlin=nn.ReLU, min=-1.0, max=1.0), ["x"], ["u"], name="policy")
+    network = blocks.MLP_bounds(2, 2, hsizes=[8, 8], nonlin=nn.ReLU, min=-1.0, max=1.0)
+    policy = Node(network, ["x"], ["u"], name="policy")
     plant = Node(coupled(0.5), ["x", "u"], ["x"], name="plant")
     push = Node(Plant(1.5).step, ["x", "u"], ["x2"], name="push")
     cut = Node(functools.partial(torch.clamp, min=-5.0), ["x"], ["xc"], name="cut")

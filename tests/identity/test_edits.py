@@ -34,7 +34,7 @@ TOLD: list[tuple[str, str, str]] = [
     ("[policy, plant, push", "[policy, push, plant", "loop: nodes"),
     # modules
     ("nonlin=nn.ReLU", "nonlin=nn.Tanh", "loop.policy ReLU → Tanh"),
-    ("min=-1.0, max=1.0), [", "min=-1.0, max=2.0), [", "loop.policy: max 1.0 → 2.0"),
+    ("max=1.0", "max=2.0", "loop.policy: max 1.0 → 2.0"),
     ("blocks.MLP_bounds(2, 2, hsizes=[8, 8]", "blocks.MLP_bounds(2, 2, hsizes=[8]", "loop.policy: nhidden 2 → 1"),
     ("Dropout(0.1)", "Dropout(0.2)", "estimator: net.2.p 0.1 → 0.2"),
     ("eps=1e-5", "eps=1e-3", "estimator: net.1.eps 1e-05 → 0.001"),

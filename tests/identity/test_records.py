@@ -103,6 +103,8 @@ def test_a_fit_leaves_a_problem_what_it_is_and_its_record_says_so(name: str, tmp
 class Remembering(nn.Module):
     """Changes itself in a forward pass, in a way that its code does not show."""
 
+    mean: torch.Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.layer = nn.Linear(2, 2)
@@ -117,7 +119,8 @@ class Remembering(nn.Module):
 
 def test_what_a_fit_changes_is_no_setting(tmp_path: Path) -> None:
     problem = built(rosenbrock)
-    problem.nodes[0].callable = Remembering()
+    node: Any = problem.nodes[0]
+    node.callable = Remembering()
     first, second = (nmlab.fit(problem, rosenbrock_data, QUICK, runs_dir=tmp_path, nsim=20) for _ in range(2))
     assert set(first.identities["problem"].not_compared) == {"map: log", "map: mean"}
     assert comparable(first) == comparable(second)

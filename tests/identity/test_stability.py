@@ -1,5 +1,6 @@
 """An identity is the same in every process and after every use, and says what it cannot tell."""
 
+import ctypes
 import functools
 import json
 import operator
@@ -14,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import networkx as nx
+import networkx as nx  # type: ignore[import-untyped]  # it has no types
 import numpy as np
 import pytest
 import torch
@@ -148,6 +149,12 @@ def scripts() -> tuple[Any, Any]:
         return torch.jit.script(torch.nn.ReLU()), torch.jit.script(torch.nn.Tanh())
 
 
+def compiled(what: Any) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of what torch itself imports for it
+        return torch.compile(what)
+
+
 VALUES: dict[str, tuple[Any, Any]] = {
     "an object": (types.SimpleNamespace(a=1), types.SimpleNamespace(a=2)),
     "slots": (Slotted(1.0), Slotted(2.0)),
@@ -226,6 +233,23 @@ def test_a_tensor_is_read_once_for_each_of_its_versions(monkeypatch: pytest.Monk
     assert key in arrays._known
     del tensor
     assert key not in arrays._known
+
+
+def test_what_torch_compiles_is_what_it_was_before() -> None:
+    cell = run(PROBLEM)
+    before = identity_of_problem(cell.problem)
+    estimator, loop = cell.problem.nodes
+    estimator.callable = compiled(estimator.callable)
+    plant = loop.nodes[1]
+    plant.callable = compiled(plant.callable)
+    assert differences(before, identity_of_problem(cell.problem)) == {}
+
+
+def test_code_that_cannot_be_read_is_said() -> None:
+    (cell := run(PROBLEM)).problem.nodes[1].nodes[1].callable = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_double)()
+    found = identity_of_problem(cell.problem)
+    assert list(found.not_compared) == ["loop.plant"]
+    assert found.not_compared["loop.plant"] == "compiled code"
 
 
 def test_a_function_that_another_python_compiled_is_not_called_different() -> None:
