@@ -12,13 +12,23 @@ from neuromancer.constraint import Constraint, Loss, Objective, Variable
 from neuromancer.loss import AggregateLoss, AugmentedLagrangeLoss, BarrierLoss
 from neuromancer.problem import Problem
 from neuromancer.system import MovingHorizon, Node, System
-from torch.nn.modules.batchnorm import _NormBase
+from torch import nn
 
 from nmlab.identity.differences import FORMULA, STEP, Identity, inside
 from nmlab.identity.reader import Reader
 from nmlab.identity.texts import shortened
 from nmlab.problem.formulas import expression_of
 from nmlab.problem.terms import steady, terms_of
+
+_WITH_STATISTICS = (
+    nn.BatchNorm1d,
+    nn.BatchNorm2d,
+    nn.BatchNorm3d,
+    nn.SyncBatchNorm,
+    nn.InstanceNorm1d,
+    nn.InstanceNorm2d,
+    nn.InstanceNorm3d,
+)
 
 _DERIVED: tuple[tuple[type, frozenset[str]], ...] = (
     (Problem, frozenset({"input_keys", "output_keys", "problem_graph", "check_overwrite", "nodes", "loss"})),
@@ -31,7 +41,7 @@ _DERIVED: tuple[tuple[type, frozenset[str]], ...] = (
     (Objective, frozenset({"input_keys", "output_keys", "name", "var", "weight"})),
     (Constraint, frozenset({"input_keys", "output_keys", "name", "key", "left", "right", "weight"})),
     (Loss, frozenset({"output_keys", "name", "weight"})),
-    (_NormBase, frozenset({"running_mean", "running_var", "num_batches_tracked"})),
+    *((kind, frozenset({"running_mean", "running_var", "num_batches_tracked"})) for kind in _WITH_STATISTICS),
 )
 """Attributes by class that are read in another way, follow from others, or are what a training changes."""
 

@@ -149,8 +149,10 @@ class Reader(Callables):
 
 _BUILTINS = (types.BuiltinFunctionType, types.MethodWrapperType)
 
-_TORCHS = frozenset(vars(torch.nn.Module()))
-"""The attributes that torch keeps of every module."""
+_CACHED = type(functools.lru_cache(len))
+
+_TORCHS = frozenset(vars(torch.nn.Module())) | {"_compiled_call_impl", "_compile_kwargs", "_is_torch_compile"}
+"""The attributes that torch keeps of every module, and of a compiled one."""
 
 
 def _is_nmlabs(hook: Any) -> bool:
@@ -168,4 +170,4 @@ def _uncompiled(value: Any) -> Any:
     for name in ("py_func", "_torchdynamo_orig_callable"):  # numba's and torch's
         if callable(held.get(name)) or (name == "py_func" and callable(getattr(type(value), name, None))):
             return getattr(value, name)
-    return value.__wrapped__ if isinstance(value, functools._lru_cache_wrapper) else None
+    return value.__wrapped__ if isinstance(value, _CACHED) else None

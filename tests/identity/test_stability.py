@@ -28,6 +28,7 @@ from nmlab.identity.arrays import SAMPLE, array_text
 from nmlab.identity.differences import Identity, differences, in_words, not_told
 from nmlab.identity.functions import identity_of_function, identity_of_values
 from nmlab.identity.problem import identity_of_problem
+from nmlab.runtime import one_fit
 from tests.helpers.problems import PROBLEMS
 from tests.helpers.processes import fresh
 
@@ -243,6 +244,24 @@ def test_what_torch_compiles_is_what_it_was_before() -> None:
     plant = loop.nodes[1]
     plant.callable = compiled(plant.callable)
     assert differences(before, identity_of_problem(cell.problem)) == {}
+
+
+def test_hooks_of_the_users_are_told_and_nmlabs_are_not() -> None:
+    problem = run(PROBLEM).problem
+    before = identity_of_problem(problem)
+    network = problem.nodes[0].callable.net
+    handles = [network.register_forward_hook(doubled), network.register_forward_pre_hook(lambda *_: None)]
+    assert {"estimator: net.hook 1.source", "estimator: net.pre-hook 1.source"} <= set(
+        differences(before, identity_of_problem(problem))
+    )
+    for handle in handles:
+        handle.remove()
+    network.register_forward_hook(one_fit.current)
+    assert identity_of_problem(problem) == before
+
+
+def doubled(_module: Any, _taken: Any, given: Any) -> Any:
+    return 2 * given
 
 
 def test_code_that_cannot_be_read_is_said() -> None:
