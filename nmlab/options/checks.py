@@ -44,6 +44,8 @@ _SET_BY_NMLAB = {
     "default_root_dir": "give runs_dir=… to the fit or the Lab",
 }
 
+_HELD_AS: dict[str, type] = {"callbacks": tuple, "loggers": tuple, "trainer_kwargs": dict}
+
 
 def checked(options: type[BaseModel], given: Mapping[str, Any]) -> dict[str, Any]:
     """Return values converted to the types of the options.
@@ -84,7 +86,10 @@ def checked(options: type[BaseModel], given: Mapping[str, Any]) -> dict[str, Any
     if faults:
         order = [field.name for field in fields] + list(given)
         raise FieldError({name: faults[name] for name in sorted(faults, key=order.index)}, "TrainerOptions")
-    return values
+    if isinstance(values.get("devices"), tuple):
+        values["devices"] = list(values["devices"])
+    # copies, so that the caller's list or dict may change without changing the options
+    return values | {name: kind(values[name]) for name, kind in _HELD_AS.items() if name in values}
 
 
 def option_fault(name: str, text: str) -> FieldError:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from annotated_types import Ge, Gt, Le
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict
 
 from nmlab.fields import Field, fields_of_model
 from nmlab.options.as_json import as_json, class_stored, holds_stand_in
@@ -138,13 +138,15 @@ class TrainerOptions(BaseModel):
     tensorboard: bool = True
     num_workers: Annotated[int, Ge(0)] = 0
     trainer_kwargs: dict[str, Any] = {}
-    callbacks: Annotated[Sequence[Any], AfterValidator(tuple)] = ()
-    loggers: Annotated[Sequence[Any], AfterValidator(tuple)] = ()
+    callbacks: Sequence[Any] = ()
+    loggers: Sequence[Any] = ()
 
     if not TYPE_CHECKING:  # type checkers and editors read the fields above instead
 
         def __init__(self, **values: Any) -> None:
-            super().__init__(**checked(type(self), values))
+            # nmlab's fields have checked the values; pydantic declares and holds them, and does not check them again
+            kind = type(self)
+            self.__setstate__(kind.model_construct(**checked(kind, values)).__getstate__())
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         return ((name, value) for name, value in super().__repr_args__() if name in self.model_fields_set)
