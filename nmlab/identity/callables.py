@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 import types
 from typing import Any
 
@@ -31,6 +32,11 @@ class Callables(Values):
             self._read |= code.attributes
             for chain in code.names:
                 self._global(chain, function.__globals__)
+            for name, taken in code.imports:
+                module = sys.modules.get(name)
+                if isinstance(module, types.ModuleType) and not is_library(name):
+                    for attribute in sorted(taken or code.attributes & vars(module).keys()):
+                        self._global((name, attribute), {name: module})
             if defaults:
                 self._defaults(path, function)
             for name, value in sorted(vars(function).items()):

@@ -33,6 +33,8 @@ class CodeFacts:
     """Constants in the order in which they are used, so that an edited number can be shown."""
     names: tuple[tuple[str, ...], ...]
     """Global names that are read, each with the attributes read of it: `config.plant.mass` is one of three parts."""
+    imports: tuple[tuple[str, tuple[str, ...]], ...]
+    """Modules that are imported when the code runs, with the names that are taken from each."""
     attributes: frozenset[str]
     """All attributes that are read, and strings that could be names of attributes."""
     stored: frozenset[str]
@@ -67,12 +69,18 @@ class _Reading:
         self._lines: list[str] = []
         self._constants: list[str] = []
         self._names: dict[tuple[str, ...], None] = {}
+        self._imports: dict[tuple[str, tuple[str, ...]], None] = {}
         self._attributes: set[str] = set()
         self._stored: set[str] = set()
         self._read(code)
         digest = hashlib.sha256("\n".join(self._lines).encode("utf-8", "surrogatepass")).hexdigest()[:10]
         self.facts = CodeFacts(
-            digest, tuple(self._constants), tuple(self._names), frozenset(self._attributes), frozenset(self._stored)
+            digest,
+            tuple(self._constants),
+            tuple(self._names),
+            tuple(self._imports),
+            frozenset(self._attributes),
+            frozenset(self._stored),
         )
 
     def _read(self, code: CodeType) -> None:
@@ -92,6 +100,8 @@ class _Reading:
             self._lines.append(f"{each.opname} {self._argument(each, places)}")
             if each.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
                 self._names[_chain(kept, number)] = None
+            elif each.opname == "IMPORT_NAME":
+                self._imports[str(each.argval), _taken(kept, number)] = None
             elif each.opname in ("STORE_ATTR", "DELETE_ATTR"):
                 self._stored.add(str(each.argval))
         for entry in getattr(bytecode, "exception_entries", ()):
@@ -131,6 +141,17 @@ def _places(every: list[dis.Instruction]) -> dict[int, int]:
         places[each.offset] = number
         number += each.opname not in _WITHOUT_EFFECT
     return places
+
+
+def _taken(kept: list[dis.Instruction], number: int) -> tuple[str, ...]:
+    """Return the names that an import takes from a module."""
+    taken = []
+    for each in kept[number + 1 :]:
+        if each.opname == "IMPORT_FROM":
+            taken.append(str(each.argval))
+        elif not each.opname.startswith("STORE_"):
+            break
+    return tuple(taken)
 
 
 def _chain(kept: list[dis.Instruction], number: int) -> tuple[str, ...]:

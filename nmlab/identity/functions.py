@@ -25,8 +25,10 @@ def identity_of_function(function: Function, subject: str = "data function") -> 
     """Return what determines the results of a data function or builder, apart from its arguments.
 
     That is its code, the values that it closes over, bound arguments, the object that it is a method of, and the
-    globals that it reads, in turn. Its own defaults are not included, as each run records all keywords. Its name, the
-    names of local variables and parameters, comments, docstrings and annotations have no effect.
+    globals that it reads, in turn. Its own defaults are not included, as each run records all keywords. Its name, names
+    of local variables and of parameters, comments, docstrings and annotations have no effect. Names of variables that
+    nested functions share, of parameters with a default in functions that it calls, and annotations of functions that
+    it defines within, do. A library's functions and classes are known by name, whatever their version.
 
     Parameters
     ----------

@@ -105,6 +105,13 @@ def test_an_attribute_of_a_users_module_is_a_global(tmp_path: Path, monkeypatch:
     assert identity_of_function(function) == before
     config.mass = 2.0
     assert in_words(differences(before, identity_of_function(function))) == "global config_of_mine.mass 1.0 → 2.0"
+    for line in ("import config_of_mine as c\n    return c.mass", "from config_of_mine import mass\n    return mass"):
+        function = run(f"def data():\n    {line}").data
+        before = identity_of_function(function)
+        config.mass += 1.0
+        assert "global config_of_mine.mass" in differences(before, identity_of_function(function))
+        config.unused += 1
+        assert len(differences(before, identity_of_function(function))) == 1
 
 
 class Mode(Enum):
