@@ -64,6 +64,11 @@ def held(function: Function) -> Callable[[], Function | None]:
         return lambda: function
 
 
+def is_same(one: Function, other: Function) -> bool:
+    """Return whether two are one object, or one method of one object; an object's own `==` may mean anything."""
+    return one is other or (isinstance(one, types.MethodType) and isinstance(other, types.MethodType) and one == other)
+
+
 class KnownFunctions:
     """The data functions that Labs and fits of this process have had, newest last.
 
@@ -77,9 +82,11 @@ class KnownFunctions:
 
     def remember(self, function: Function, choices: Mapping[str, Any] | None = None) -> None:
         """Remember a function, with the values that its keywords take by name."""
-        self._known = [(one, given) for one, given in self._known if (known := one()) is not None and known != function]
+        self._known = [
+            (one, given) for one, given in self._known if (known := one()) is not None and not is_same(known, function)
+        ]
         self._known.append((held(function), choices))
-        if function not in self._kept and _is_small(function):
+        if not any(is_same(kept, function) for kept in self._kept) and _is_small(function):
             self._kept.append(function)
 
     def forget(self) -> None:

@@ -21,7 +21,7 @@ from nmlab.fields.field import unknown_name
 from nmlab.fitting.prepare import build_problem
 from nmlab.fitting.request import DataFunction, FitRequest
 from nmlab.form import Form, refuse_locked
-from nmlab.identity.functions import held, known_functions
+from nmlab.identity.functions import held, is_same, known_functions
 from nmlab.launch.fit import Fit
 from nmlab.launch.task import Task
 from nmlab.notebook.start_weights import StartWeights
@@ -355,7 +355,7 @@ class Session:
         """
         function, choices = self._function_of(run)
         values, gone = self._values_of(run, (function, choices))
-        if function != self.data_setup_function:
+        if not is_same(function, self.data_setup_function):
             self._take_data(function, {}, choices)
         stored_options = run.settings.get("options") or {}
         options, lost_options = TrainerOptions.from_json(stored_options)

@@ -11,6 +11,7 @@ from nmlab.identity.differences import Identity, differences, in_words, reasons_
 from nmlab.identity.functions import (
     identity_of_function,
     identity_of_values,
+    is_same,
     known_functions,
     same_function,
     unreadable,
@@ -54,7 +55,7 @@ def function_of(run: Run, current: Known, made_by: Callable[..., Any] | None = N
     if same_function(recorded, current[0]):
         return current
     if made_by is not None and not differences(recorded, identity_of_function(made_by)):
-        return made_by, next((choices for function, choices in known if function == made_by), None)
+        return made_by, next((choices for function, choices in known if is_same(function, made_by)), None)
     found = known_functions.find(recorded, run.settings.get("data_function"))
     if found is None:
         raise RunError(_not_here(run, _difference(recorded, run.data_name, known)))

@@ -200,6 +200,29 @@ def test_an_object_whose_attributes_changed_is_not_the_function_that_made_the_ru
     assert lab._session.data_setup_function == maker.make
 
 
+class Odd(Maker):
+    """Cannot be compared by `==`."""
+
+    def __call__(self, nsim: int = 20) -> Any:
+        return self.make(nsim)
+
+    def __eq__(self, other: object) -> Any:
+        return torch.tensor([True, False])
+
+    __hash__ = Maker.__hash__
+
+
+def test_callable_objects_are_told_apart_by_what_they_hold(lab: Lab) -> None:
+    runs = []
+    for spread in (1.0, 2.0, 1.0):
+        lab.swap(Odd(spread))
+        runs.append(lab.fit())
+    assert changed_text(runs[1], runs[0]) == "data function: spread 1.0 → 2.0"
+    assert comparable(runs[0]) == comparable(runs[2]) != comparable(runs[1])
+    assert lab._session.take_settings(runs[1]) == []
+    assert vars(lab.data_setup_function) == {"spread": 2.0}
+
+
 def test_a_function_that_is_in_its_module_is_found_though_no_lab_has_had_it(lab: Lab) -> None:
     lab.swap(counted)
     run = lab.fit()
