@@ -23,6 +23,7 @@ from nmlab.fitting.prepare import build_problem, check_data, splits_of
 from nmlab.fitting.request import FitRequest
 from nmlab.options.environment import environment_remarks
 from nmlab.problem.formulas import swapped_in
+from nmlab.problem.start import Start, start_of, weights_fingerprint
 from nmlab.problem.terms import terms_of
 from nmlab.problem.weights import fingerprint, load_weights, read_weights
 from nmlab.provenance.settings import users_traceback
@@ -76,6 +77,7 @@ class Execution:
         self._writer: RunWriter | None = None
         self._events: EventWriter | None = None
         self._identified: Identified | None = None
+        self._start: Start | None = None
 
     @property
     def opened(self) -> bool:
@@ -153,6 +155,9 @@ class Execution:
             with suppress(OSError):  # a full disk must not keep the run open
                 self._opened.log("".join(traceback.format_exception(error)))
         self.run.problem = self.problem
+        if self._start is not None and self.problem is not None:
+            self._start.end_fit(self.problem, self.run.id)
+            self._start = None
         self.control.phase = state
         if self._events is not None:
             self._events.close(state == "failed", self.run.test_metrics.get("test_loss", math.nan))
@@ -168,11 +173,17 @@ class Execution:
             self._enter("building the Problem")
             self.problem = build_problem(request.problem, streams)
         problem, resumed = self.problem, request.resumed
+        self._start = start_of(problem)
+        self._start.begin_fit()
         if request.start_weights is not None:
             load_weights(problem, dict(request.start_weights), source="the Lab's start")
         if resumed is not None and resumed.start_checkpoint_path is not None:
             load_weights(problem, read_weights(resumed.start_checkpoint_path), source=f"run {self.run.id}")
-        writer.describe(fingerprint=fingerprint(problem), terms=[term.name for term in terms_of(problem)])
+        writer.describe(
+            fingerprint=fingerprint(problem),
+            terms=[term.name for term in terms_of(problem)],
+            start_fingerprint=weights_fingerprint(problem),
+        )
         self._identified = Identified(request, writer)
         self._identified.has_problem(problem)
 

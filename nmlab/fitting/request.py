@@ -22,6 +22,7 @@ from nmlab.fitting.resume import as_before
 from nmlab.identity.differences import Identity
 from nmlab.identity.functions import identity_of_function, identity_of_values
 from nmlab.options import TrainerOptions
+from nmlab.problem.start import start_of
 from nmlab.provenance.settings import describe_function, describe_sources, describe_values, own_parts, versions
 from nmlab.runs import Run, RunStore
 from nmlab.runtime.rng import fresh_seed
@@ -59,7 +60,8 @@ class FitRequest:
     start_weights : Mapping[str, torch.Tensor], optional
         Weights to start from; default those that the Problem holds.
     starts_from : str, optional
-        Where `start_weights` come from, for the record: a run's id, or "kept weights".
+        Where the start weights come from, for the record: a run's id, or words such as "kept weights". Default: what is
+        known of the weights that the Problem holds.
     resume : Run or str, optional
         A run to go on with, or its id.
     view : callable, optional
@@ -169,6 +171,11 @@ class FitRequest:
                 faults |= error.faults
         if faults:
             raise FieldError(faults, subject=subject)
+        starts_from = self.starts_from
+        if isinstance(self.problem, Problem):
+            start = start_of(self.problem)
+            if self.start_weights is None and resumed is None and starts_from is None:
+                starts_from = start.origin
         options = options.with_environment()
         seed = next((seed for seed in (options.seed, self.seed) if seed is not None), None)
         return self.replace(
@@ -176,6 +183,7 @@ class FitRequest:
             data_kwargs=data_kwargs,
             batch_size=batch_size,
             resume=resumed,
+            starts_from=starts_from,
             seed=fresh_seed() if seed is None else seed,
         )
 

@@ -128,6 +128,8 @@ class Fit(Task[Run]):
         """What is fitted, with defaults filled in and a seed."""
         super().__init__(f"run {self.request.run_name!r}")
         self._execution = Execution(self.request, self.control)
+        self.said_first = ""
+        """What `say_first` was given."""
 
     @property
     def run(self) -> Run:
@@ -153,6 +155,12 @@ class Fit(Task[Run]):
     def module(self) -> HookedModule | None:
         """What Lightning trains, from the training on, where there are user hooks."""
         return self._execution.module
+
+    def say_first(self, remark: str | None) -> None:
+        """Let the run's log, and what shows its output, begin with a remark; None for none."""
+        if remark:
+            self.said_first = remark
+            self._execution.remarks.append(remark)
 
     def let_go(self) -> None:
         """Let go of the data, also of those that the frames of an error hold."""

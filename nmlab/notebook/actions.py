@@ -64,7 +64,8 @@ class Actions:
             self._bench.say(GUESS_FIRST)
             return
         self._bench.say("")
-        self._session.start(echo=False, step=step)
+        fit = self._session.start(echo=False, step=step)
+        self._bench.say(fit.said_first)
         self._bench.refresh()
 
     def _of(self, what: str) -> None:
@@ -133,8 +134,9 @@ class Actions:
         else:
             self._session.start_weights.take(self._asked(ids[0]) if ids else None)
         self._bench.show_runs()
-        start = self._session.start_weights.name
-        whose = "fresh weights" if start is None else start if start == KEPT else f"the best weights of run {start}"
+        start = self._session.start_weights.choice
+        own = self._session.start_weights.own_name
+        whose = own if not start else start if start == KEPT else f"the best weights of run {start}"
         self._bench.say(f"The next runs start from {whose}.")
 
     # --- runs ---
@@ -146,7 +148,10 @@ class Actions:
             raise RunError(f"Weights cannot be restored during a fit. {running.busy()}")
         run = self._asked(message["runs"][0])
         run.restore(problem)
-        self._bench.say(f"The Problem now holds the best weights of run {run.id}.")
+        told = f"The Problem now holds the best weights of run {run.id}"
+        starts = self._session.start_weights.news() is not None
+        self._bench.say(f"{told}, and the next runs start from them." if starts else f"{told}.")
+        self._bench.show_runs()
 
     def _label(self, message: Message) -> None:
         run, text = self._asked(message["runs"][0]), str(message["text"])

@@ -132,8 +132,8 @@ class Bench:
                     "turn": before["turn"] + (busy != before["busy"]),
                     "answers": self._answers,
                     "hint": hint,
-                    "starts": before["starts"] or [["", "fresh weights"]],
-                    "start": session.start_weights.name or "",
+                    "starts": before["starts"] or [["", session.start_weights.own_name]],
+                    "start": session.start_weights.choice,
                 },
             )
 
@@ -150,17 +150,18 @@ class Bench:
     def show_runs(self) -> None:
         """Update the table of runs and the list of start weights."""
         with self._changing:  # reading included, so that no older state is shown after a newer one
-            runs, start = self._session.runs, self._session.start_weights.name
+            runs, start = self._session.runs, self._session.start_weights.choice
             able = [run.id for run in runs if run.checkpoint_path is not None]
             offered = [[id, f"run {id}"] for id in able if id in able[-STARTS:] or id == start]
-            if start is not None and start not in (KEPT, *able):
+            if start not in ("", KEPT, *able):
                 offered.insert(0, [start, f"run {start}, deleted"])
+            own = ["", self._session.start_weights.own_name]
             kept = [[KEPT, KEPT]] if self._session.start_weights.has_kept else []
             known = {run.id for run in runs}
             self.panel.change(
                 runs=rows(runs),
                 ticked=[id for id in self.panel.ticked if id in known],
-                controls={**self.panel.controls, "starts": [["", "fresh weights"], *kept, *reversed(offered)]},
+                controls={**self.panel.controls, "starts": [own, *kept, *reversed(offered)]},
             )
 
     def say(self, text: str, undo: bool = False) -> None:

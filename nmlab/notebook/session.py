@@ -266,6 +266,7 @@ class Session:
         """
         self._known_shape()
         fit = Fit(self.request(data_kwargs, options).replace(echo=echo))
+        fit.say_first(self.start_weights.news())
         fit.control.owner, fit.control.blocking = self, blocking
         if step:
             fit.control.step()
@@ -331,6 +332,7 @@ class Session:
     ) -> FitRequest:
         """Return what a run that begins now would be made of; default the values that the forms hold."""
         self.keep_if_asked()
+        self.start_weights.refresh()
         return self._request.replace(
             data_setup_function=self.data_setup_function,
             options=self.trainer_options if options is None else options,

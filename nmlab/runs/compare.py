@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 DATA, DATA_SOURCE = "data function", "data function's source"
 PROBLEM, BUILDER_SOURCE = "Problem", "builder's source"
 STARTS_FROM, BATCH_SIZE, THREADS, GLOBAL = "starts from", "batch size", "threads", "global"
+START = "start weights"
 RESUMED = "resumed with"
 EARLIER = (
     "{} {} recorded by an earlier version of nmlab, which did not record the Problem's weights, bounds, constants, "
-    "settings and functions, nor what the data function closes over."
+    "settings and functions, the start weights, nor what the data function closes over."
 )
 SHOWN = 5
 """Maximum number of changes that a table's cell lists."""
@@ -99,6 +100,8 @@ class Meaning:
     """What a run of any version tells, by the name of each part."""
     identities: Mapping[str, Identity] = field(default_factory=dict)
     """What the Problem and the data were; {} for a run of an earlier version."""
+    start: Mapping[str, Any] = field(default_factory=dict)
+    """Seed, start weights, where they came from, and the Problem's shape."""
 
     def __hash__(self) -> int:
         return hash(self.known["metric"])
@@ -108,11 +111,13 @@ class Meaning:
             return NotImplemented
         if self.identities.keys() != other.identities.keys() or self._differing(other):
             return False
+        if self._starts_elsewhere(other):
+            return False
         return not any(differ(self.identities[part], other.identities[part]) for part in self._compared(other))
 
     def differs_in(self, other: Meaning) -> list[str]:
         """Return the names of the parts that differ."""
-        found = self._differing(other)
+        found = self._differing(other) + ([START] if self._starts_elsewhere(other) else [])
         for part in self._compared(other):
             differing = differences(self.identities[part], other.identities[part])
             if differing:
@@ -120,6 +125,9 @@ class Meaning:
                 more = f" and {len(texts) - SHOWN} more" if len(texts) > SHOWN else ""
                 found.append(f"{_IDENTITIES[part]} ({'; '.join(texts[:SHOWN])}{more})")
         return found
+
+    def _starts_elsewhere(self, other: Meaning) -> bool:
+        return _start_changed(self.start, other.start)
 
     def _compared(self, other: Meaning) -> list[str]:
         return [part for part in _IDENTITIES if part in self.identities and part in other.identities]
@@ -204,6 +212,10 @@ class Comparison:
         unknown = self._unknown()
         seeds = {run.settings.get("seed") for run in (self.a, self.b)}
         remark = "; the seeds differ, and so do the data if they are random" if len(seeds) > 1 else ""
+        if _starts_alike(*(summary_of(run).settings for run in (self.a, self.b))) is False:
+            remark += (
+                "; so do the weights that they start from" if remark else "; the weights that they start from differ"
+            )
         limits = ", as far as can be told" if unknown else ""
         return " ".join([f"Their losses can be compared: the same Problem, data and metric{limits}{remark}.", *unknown])
 
@@ -299,7 +311,10 @@ def _changes(new: Mapping[str, Any], old: Mapping[str, Any], full: bool) -> dict
             note(f"options.{name}" if name in kwargs else name, "options", name)
     if any(_within(settings, "options", "seed") is not None for settings in (old, new)):
         note("options.seed" if "seed" in kwargs else "seed", "seed")
-    note(STARTS_FROM, "starts_from")
+    if _starts_alike(old, new) is not True:  # the same weights under another name are the same
+        note(STARTS_FROM, "starts_from")
+    if _start_changed(old, new):
+        note(START, "start_fingerprint")
     note(BATCH_SIZE, "batch_size")
     note(RESUMED, "resumed_with")
     found |= _identity_changes(new, old, ("data", "data_kwargs", "problem"))
@@ -314,6 +329,18 @@ def _changes(new: Mapping[str, Any], old: Mapping[str, Any], full: bool) -> dict
         for package in dict.fromkeys([*_part(old, "versions"), *_part(new, "versions")]):
             note(f"version of {package}", "versions", package)
     return found
+
+
+def _starts_alike(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool | None:
+    """Return whether two runs began with the same weights; None where a record does not tell."""
+    pair = [settings.get("start_fingerprint") for settings in (old, new)]
+    return None if None in pair else pair[0] == pair[1]
+
+
+def _start_changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Return whether two runs that ought to begin with the same weights, by seed and record, did not."""
+    ought = all(old.get(key) == new.get(key) for key in ("seed", "starts_from", "fingerprint"))
+    return ought and _starts_alike(old, new) is False
 
 
 def _identity_changes(
@@ -343,6 +370,8 @@ def _change_text(name: str, old: Any, new: Any, settings: Mapping[str, Any]) -> 
         return f"{value_text(_within(settings, 'problem_source', 'name'))} edited"
     if name == PROBLEM:
         return "another Problem"
+    if name == START:
+        return "other start weights"
     if name == STARTS_FROM:
         return "starts from new weights" if new is None else f"starts from {value_text(new)}"
     if name.startswith(f"{GLOBAL} ") and "\n" in f"{old}{new}":
@@ -364,7 +393,8 @@ def _meaning(summary: Summary) -> Meaning:
         "globals": _text(summary.helpers),
         "what it was resumed with": _text(settings.get("resumed_with")),
     }
-    return Meaning(known, identities_in(settings))
+    start = {key: settings.get(key) for key in ("seed", "starts_from", "fingerprint", "start_fingerprint")}
+    return Meaning(known, identities_in(settings), start)
 
 
 def _told_kwargs(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -406,6 +406,7 @@ class Run:
         RunError
             If the run has no such checkpoint, or its weights do not fit the Problem, which is then unchanged.
         """
+        from nmlab.problem.start import loaded
         from nmlab.problem.weights import load_weights, read_weights
 
         path = self._checkpoint(which)
@@ -413,6 +414,7 @@ class Run:
             where = self.folder / "checkpoints"
             raise RunError(f"Run {self.id} has no checkpoint {which!r} in {where}: nothing to restore.")
         load_weights(problem, read_weights(path), source=f"run {self.id}")
+        loaded(problem, self.id if which == "best" else f"{which} weights of {self.id}")
         self.problem = problem
         return problem
 

@@ -14,6 +14,7 @@ from nmlab.errors import BusyError, FieldError, RunError
 from nmlab.fitting.request import Builder, DataFunction, FitRequest
 from nmlab.launch.fit import Fit
 from nmlab.options import TrainerOptions
+from nmlab.problem.start import start_of
 from nmlab.problem.weights import copy_weights, load_weights
 from nmlab.runs import Run
 from nmlab.runs.shown import shorten, value_text
@@ -159,7 +160,10 @@ def sweep_over(
     function_name = getattr(request.data_setup_function, "__name__", "data")
     name = str(request.name or config.name or f"{function_name}-sweep")
     mode = config.mode or options.mode
-    weights = copy_weights(problem) if isinstance(problem, Problem) else None
+    start = start_of(problem) if isinstance(problem, Problem) else None
+    weights, starts_from = (
+        (copy_weights(problem), start.origin) if isinstance(problem, Problem) and start else (None, None)
+    )
     record = {"name": name, "id": token_hex(4), "method": config.method, "seed": drawn}
 
     def fit_of(trial: Trial, number: int = 0) -> Fit:
@@ -169,6 +173,7 @@ def sweep_over(
                 runs_dir=store.folder,
                 name=f"{name}-trial-{number:03d}",
                 start_weights=weights,
+                starts_from=starts_from,
                 sweep={**record, **about},
             )
         )
@@ -191,8 +196,10 @@ def sweep_over(
         interrupt.add_note(f"What the sweep has done is in nmlab.Sweep.read({name!r}, {str(store.folder)!r}).")
         raise
     finally:
-        if isinstance(problem, Problem) and trials.at_rest:
+        if isinstance(problem, Problem) and start is not None and trials.at_rest:
+            start.begin_fit()
             load_weights(problem, trials.best_weights or weights or {}, source="the best trial")
+            start.end_fit(problem, trials.best_id)
     return done
 
 
@@ -217,6 +224,11 @@ class _Trials:
         self._best: Run | None = None
         self.best_value: float | None = None
         self.best_weights: dict[str, torch.Tensor] | None = None
+
+    @property
+    def best_id(self) -> str | None:
+        """The id of the best trial's run; None where there is none."""
+        return None if self._best is None else self._best.id
 
     @property
     def at_rest(self) -> bool:
