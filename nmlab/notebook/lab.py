@@ -56,10 +56,10 @@ class Lab:
     buttons, the fit's progress and curves, and the table of runs. Everything can be done from code too, also without a
     form on screen.
 
-    Every run starts from the weights that the Problem object had when a Lab or a fit first saw it, also where the Lab is
-    made again after a run, unless ``swap(..., keep_weights=True)`` or ``start_from(run)`` says otherwise. If something
-    else than a fit changed them since, as `load_state_dict` or `run.restore(problem)` does, the changed weights are the
-    new start, and the Lab says so. After a run the Problem holds that run's best weights.
+    Every run starts from the weights that the Problem object had when a Lab or a fit first saw it, also where the Lab
+    is made again after a run, unless ``swap(..., keep_weights=True)`` or ``start_from(run)`` says otherwise. If
+    something else than a fit changed them since, as `load_state_dict` or `run.restore(problem)` does, the changed
+    weights are the new start, and the Lab says so. After a run the Problem holds that run's best weights.
     If a Lab is made again over the same Problem during a run, the new Lab takes the run over and the old panel says so.
 
     Parameters

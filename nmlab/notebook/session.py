@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, TypeVar
 
 from neuromancer.problem import Problem
@@ -79,6 +78,7 @@ class Session:
         self.options = request.options
         self.view = request.view
         self.store = request.store
+        self.store.check_there()
         self.presets = Presets(self.store.folder)
         self.fit: Fit | None = None
         """The newest fit in this process, running or ended."""
@@ -90,8 +90,8 @@ class Session:
         self.guess: Points | None = None
         """The guess for the next run; [] where it was skipped, None where there is none yet."""
         self._shape: tuple[str | None, frozenset[str]] = None, frozenset()
-        self._made: dict[Path, tuple[Callable[[], DataFunction | None], Mapping[str, Any]]] = {}
-        """With what the runs of this session were made, by folder: the data function, held weakly, and values."""
+        self._made: dict[str | None, tuple[Callable[[], DataFunction | None], Mapping[str, Any]]] = {}
+        """With what the runs of this session were made, by unique id: the data function, held weakly, and values."""
         self._check(request.fields)
         self._take_data(request.data_setup_function, request.data_kwargs, request.choices)
         lock = self.locked(TrainerOptions.model_fields)
@@ -265,6 +265,7 @@ class Session:
         cell waits for its end, and carries it out by `Fit.wait`.
         """
         self._known_shape()
+        self.store.check_there()
         fit = Fit(self.request(data_kwargs, options).replace(echo=echo))
         fit.say_first(self.start_weights.news())
         fit.control.owner, fit.control.blocking = self, blocking
@@ -274,7 +275,8 @@ class Session:
         if self.guess:
             self.store.keep_guess(fit.run, self.guess)
         self.guess = None
-        self._made[fit.run.folder] = held(self.data_setup_function), fit.request.data_kwargs
+        self.store.check_there()
+        self._made[fit.run.uid] = held(self.data_setup_function), fit.request.data_kwargs
         return fit
 
     def find_lr(self, *asked: Any, echo: bool = True, blocking: bool = False, **settings: Any) -> LRSearch:
@@ -306,13 +308,13 @@ class Session:
 
     def _function_of(self, run: Run) -> Known:
         """Return the data function that made a run, with its choices; `RunError` where this kernel does not have it."""
-        made_by = self._made[run.folder][0]() if run.folder in self._made else None
+        made_by = self._made[run.uid][0]() if run.uid in self._made else None
         return function_of(run, (self.data_setup_function, self.choices), made_by)
 
     def _values_of(self, run: Run, made_with: Known) -> tuple[dict[str, Any], list[str]]:
         """Return the values of a run's data keywords, and the names of those that are lost."""
-        if run.folder in self._made:
-            here: Mapping[str, Any] = self._made[run.folder][1]
+        if run.uid in self._made:
+            here: Mapping[str, Any] = self._made[run.uid][1]
         else:
             here = self.data_kwargs
         values, lost = values_of(run, made_with, here)

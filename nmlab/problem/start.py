@@ -59,7 +59,7 @@ class Start:
         return self._fits > 0 or self._held is None or weights_fingerprint(problem) == self._held
 
     def take_buffers(self, problem: Problem) -> None:
-        """Start from the buffers as they are now, apart from those that fits have changed: a user may set the others."""
+        """Start from the buffers as they are now, which a user may set, apart from those that fits have changed."""
         if not self._fits:
             self.weights |= {name: value.clone() for name, value in self._changed_buffers(problem).items()}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from collections.abc import Mapping
@@ -78,9 +79,58 @@ class Run:
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self.folder = Path(folder).absolute()
+        self._folder = absolute(folder)
         self.problem: Problem | None = None
-        self._metrics = MetricsFile(self.folder / "metrics.csv")
+        self._uid: str | None = None
+        self._stamp: tuple[int, int] | None = None
+        self._metrics = MetricsFile(self._folder / "metrics.csv")
+
+    # --- its folder ---
+
+    @property
+    def folder(self) -> Path:
+        """Absolute path of the run's folder; if it was renamed within its folder of runs, the new one."""
+        self._locate()
+        return self._folder
+
+    @property
+    def uid(self) -> str | None:
+        """What identifies the run wherever its folder is; None if that cannot be read."""
+        self._locate()
+        return self._uid
+
+    @property
+    def gone(self) -> str | None:
+        """Reason why the folder of this run, which was there, cannot be found any more; None if it can."""
+        if self._locate():
+            return None
+        trash = self._folder.parent / ".trash"
+        if any(_uid_in(path) == self._uid for path in _folders(trash)):
+            return f"it is in the trash, {trash}"
+        if self._folder.exists():
+            return f"{self._folder} belongs to another run now"
+        return f"its folder {self._folder} was deleted, or moved out of {self._folder.parent}"
+
+    def _locate(self) -> bool:
+        """Find the folder by the unique id in its settings; return False where it was there and is not any more."""
+        stamp = _stamp(self._folder)
+        if stamp is not None and stamp == self._stamp:
+            return True
+        found = None if stamp is None else _uid_in(self._folder)
+        if self._uid is None or (stamp is not None and found in (self._uid, None)):  # None: they cannot be read
+            self._uid, self._stamp = found or self._uid, stamp
+            return True
+        for path in _folders(self._folder.parent):
+            if _uid_in(path) == self._uid:
+                self._folder, self._stamp = path, _stamp(path)
+                self._metrics = MetricsFile(path / "metrics.csv")
+                return True
+        return False
+
+    def _there(self) -> None:
+        """Raise RunError if the folder is gone."""
+        if (reason := self.gone) is not None:
+            raise RunError(f"Run {self._folder.name} cannot be read: {reason}.")
 
     # --- settings ---
 
@@ -91,13 +141,21 @@ class Run:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Settings of the run: data kwargs, options, seed, versions, sources; {} if they cannot be read."""
+        """Settings of the run: data kwargs, options, seed, versions, sources; {} if they cannot be read.
+
+        Raises
+        ------
+        RunError
+            If the run's folder was there and is gone.
+        """
+        self._there()
         return self._read("settings.json")[0]
 
     @property
     def name(self) -> str:
         """Name that the user gave the run, when it was made or by `rename`; its id if that cannot be read."""
-        return str(self._read(LABEL)[0].get("name") or self.settings.get("name") or self.id)
+        named = self._read(LABEL)[0].get("name") or self._read("settings.json")[0].get("name")
+        return str(named or self.id)
 
     @property
     def note(self) -> str:
@@ -154,6 +212,8 @@ class Run:
     @property
     def settings_damage(self) -> str | None:
         """Reason why the settings, and therefore the run, cannot be read; None if they can."""
+        if (gone := self.gone) is not None:
+            return gone
         settings, reason = self._read("settings.json")
         layout = settings.get("layout")
         if not reason and (not isinstance(layout, int) or layout > LAYOUT):
@@ -267,7 +327,7 @@ class Run:
         values : numpy.ndarray of shape (epochs,)
             One value per epoch; empty if there is no such metric.
         """
-        columns, table = self._metrics.look()
+        columns, table = self._look()
         if name not in columns:
             return np.empty(0), np.empty(0)
         return table[0], table[columns.index(name)]
@@ -275,19 +335,19 @@ class Run:
     @property
     def columns(self) -> list[str]:
         """Names of the metrics, 'epoch' first; [] before the first epoch has ended."""
-        return list(self._metrics.look()[0])
+        return list(self._look()[0])
 
     @property
     def epochs(self) -> int:
         """Number of epochs that have ended."""
-        return int(self._metrics.look()[1].shape[1])
+        return int(self._look()[1].shape[1])
 
     @property
     def metrics(self) -> pd.DataFrame:
         """Metrics, one row per epoch: epoch (from 0), train_loss, dev_loss, lr, seconds and every term."""
         import pandas as pd
 
-        columns, table = self._metrics.look()
+        columns, table = self._look()
         frame = pd.DataFrame(table.T.copy(), columns=columns, dtype=float)
         return frame.astype({"epoch": int}) if "epoch" in frame else frame
 
@@ -420,10 +480,16 @@ class Run:
 
     # --- reading ---
 
+    def _look(self) -> tuple[list[str], Table]:
+        self._there()
+        return self._metrics.look()
+
     def _read(self, name: str) -> tuple[dict[str, Any], str | None]:
         return read_object(self.folder / name)
 
     def __repr__(self) -> str:
+        if (reason := self.gone) is not None:
+            return f"Run {self.id}: gone; {reason}"
         best = (
             ""
             if self.best_value is None
@@ -431,6 +497,44 @@ class Run:
         )
         epochs = f"{self.epochs} epoch{'' if self.epochs == 1 else 's'}"
         return f"Run {self.id}: {self.status}, {epochs}{best}\n  {self.folder}"
+
+
+def absolute(path: str | os.PathLike[str]) -> Path:
+    """Return an absolute path; raises RunError where it is relative and the working directory is gone."""
+    try:
+        return Path(path).expanduser().absolute()
+    except FileNotFoundError:
+        raise RunError(
+            f"The working directory is gone, renamed or moved, so that {os.fspath(path)!r} has no place: change into "
+            "one that exists by os.chdir(…), or give an absolute path."
+        ) from None
+
+
+def uid_of(settings: Mapping[str, Any]) -> str | None:
+    """Return what identifies a run, from its settings; of one of an earlier version id, time and seed; else None."""
+    if settings.get("uid"):
+        return str(settings["uid"])
+    return json.dumps([settings.get(key) for key in ("id", "created", "seed")]) if settings.get("created") else None
+
+
+def _uid_in(folder: Path) -> str | None:
+    return uid_of(read_object(folder / "settings.json")[0])
+
+
+def _stamp(folder: Path) -> tuple[int, int] | None:
+    """Return a pair that changes when the settings of a folder do; None where it has none."""
+    try:
+        info = (folder / "settings.json").stat()
+    except OSError:
+        return None
+    return info.st_ino, info.st_mtime_ns
+
+
+def _folders(place: Path) -> list[Path]:
+    try:
+        return sorted(path for path in place.iterdir() if not path.name.startswith("."))
+    except OSError:
+        return []
 
 
 def identities_in(settings: Mapping[str, Any]) -> dict[str, Identity]:

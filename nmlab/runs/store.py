@@ -6,15 +6,17 @@ import itertools
 import os
 import re
 import shutil
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any, overload
 
 from nmlab.errors import RunError
 from nmlab.runs import table
 from nmlab.runs.json_files import read_object, write_json
-from nmlab.runs.record import LABEL, LAYOUT, Run
+from nmlab.runs.record import LABEL, LAYOUT, Run, absolute
 from nmlab.runs.writer import RunWriter, now
 
 if TYPE_CHECKING:
@@ -48,7 +50,15 @@ class RunStore:
     """
 
     def __init__(self, folder: str | os.PathLike[str] = "nmlab_runs") -> None:
-        self.folder = Path(folder).expanduser().absolute()
+        self.folder = absolute(folder)
+        self._was_there = False
+
+    def check_there(self) -> None:
+        """Raise RunError if the folder was there at the last call and is not any more."""
+        is_there = self.folder.is_dir()
+        if self._was_there and not is_there:
+            raise RunError(f"{_GONE.format(self.folder)} Move it back, or make the Lab again with its runs_dir=…")
+        self._was_there = is_there
 
     def create(self, name: str, settings: Mapping[str, Any]) -> RunWriter:
         """Create the folder of a new run, with its settings.
@@ -74,7 +84,7 @@ class RunStore:
             self.make()
             folder = self.folder / f"{self._number():04d}-{slug(name)}"
             folder.mkdir()
-            head = {"layout": LAYOUT, "id": folder.name, "name": name, "created": now()}
+            head = {"layout": LAYOUT, "id": folder.name, "uid": token_hex(8), "name": name, "created": now()}
             return RunWriter(folder, {**head, **settings})
         except OSError as error:
             raise self._unwritable(error) from error
@@ -93,6 +103,8 @@ class RunStore:
             If it cannot be written.
         """
         try:
+            if _highest.get(self.folder) and not self.folder.exists():
+                warnings.warn(f"{_GONE.format(self.folder)} It is made anew; numbers go on.", stacklevel=3)
             self.folder.mkdir(parents=True, exist_ok=True)
             ignore = self.folder / ".gitignore"
             if not ignore.exists():
@@ -134,7 +146,10 @@ class RunStore:
 
     def _number(self) -> int:
         """Reserve the next free number; two processes never get the same one, as only one `mkdir` succeeds."""
-        return next(filter(self._take, itertools.count(1 + max(self._numbers(), default=0))))
+        highest = max({*self._numbers(), _highest.get(self.folder, 0)})
+        number = next(filter(self._take, itertools.count(1 + highest)))
+        _highest[self.folder] = number
+        return number
 
     def _numbers(self) -> set[int]:
         """Return all used numbers, also those of runs in the trash or without an entry in `.ids`."""
@@ -374,6 +389,11 @@ class RunStore:
             shutil.rmtree(path)
         return len(deleted)
 
+
+_highest: dict[Path, int] = {}
+"""The highest numbers that this process gave in each folder of runs; no run gets the id of another one again."""
+
+_GONE = "The runs folder {} is gone: it was deleted, renamed or moved."
 
 _EVENTS, _HIDDEN_EVENTS = "tfevents", "tf~events"
 """Part of a file's name by which TensorBoard, which searches all folders, finds events; and what hides them."""

@@ -36,7 +36,6 @@ class RunWriter:
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any] | None) -> None:
-        self.folder = folder
         try:
             self._lock = lock.acquire(folder / LOCK)
         except filelock.Timeout:
@@ -57,6 +56,11 @@ class RunWriter:
             "test_metrics": self.run.test_metrics,
         }
         self.update()
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder, also after it was renamed."""
+        return self.run.folder
 
     def update(self, **status: Any) -> None:
         """Update the status: `monitor`, `mode`, `state`, `test_metrics`, `error`, `remark`."""

@@ -121,7 +121,9 @@ def test_what_a_fit_changes_is_no_setting(tmp_path: Path) -> None:
     problem = built(rosenbrock)
     node: Any = problem.nodes[0]
     node.callable = Remembering()
-    first, second = (nmlab.fit(problem, rosenbrock_data, QUICK, runs_dir=tmp_path, nsim=20) for _ in range(2))
+    first = nmlab.fit(problem, rosenbrock_data, QUICK, runs_dir=tmp_path, nsim=20)
+    first.restore(problem, "start")
+    second = nmlab.fit(problem, rosenbrock_data, QUICK, runs_dir=tmp_path, nsim=20)
     assert set(first.identities["problem"].not_compared) == {"map: log", "map: mean"}
     assert comparable(first) == comparable(second)
     assert "Not compared: map: log (changed during the run), map: mean" in Comparison(first, second).verdict
