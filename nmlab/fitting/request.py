@@ -72,6 +72,8 @@ class FitRequest:
         Samples a batch, in place of the data function's own.
     sweep : Mapping[str, Any], optional
         What the record says of the sweep that the run belongs to.
+    repeat : Mapping[str, Any], optional
+        What the record says of the group that the run belongs to, of runs that differ in their seeds alone.
     user_hooks : UserHooks, optional
         A training step, hooks and metrics of the user's own.
     seed : int, optional
@@ -93,6 +95,7 @@ class FitRequest:
     echo: bool = True
     batch_size: int | None = None
     sweep: Mapping[str, Any] | None = None
+    repeat: Mapping[str, Any] | None = None
     user_hooks: UserHooks | None = None
     seed: int | None = None
 
@@ -215,6 +218,7 @@ class FitRequest:
             "starts_from": self.starts_from,
             "batch_size": self.batch_size,
             "sweep": self.sweep,
+            "repeat": self.repeat,
             "customs": None if self.user_hooks is None else self.user_hooks.to_json(),
             "versions": versions(),
         }

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -27,6 +27,7 @@ from nmlab.notebook.actions import Actions
 from nmlab.notebook.bench import Bench
 from nmlab.notebook.cell_view import CellView
 from nmlab.notebook.keywords import sort_out
+from nmlab.notebook.repeating import Repeats
 from nmlab.notebook.session import UNNAMED, Session
 from nmlab.options import TrainerOptions
 from nmlab.plots import paper_figure
@@ -249,9 +250,53 @@ class Lab:
             A keyword is wrong, or its value is locked; with all faults at once. Otherwise as for `nmlab.fit`.
         """
         labs.use(self)
-        data_kwargs, options = sort_out(self._session, kwargs)
+        return self._fit(*sort_out(self._session, kwargs))
+
+    def repeat(self, n: int = 5, **kwargs: Any) -> Runs:
+        """Fit the same settings on `n` further seeds, one after the other, as one group; blocks.
+
+        The group is one line of `lab.runs`, with mean and spread of the best values, and a band among curves. A run of
+        this Lab that has the same settings already, and its group, are of the group too. ★ is withheld where groups
+        overlap, and ``lab.compare(group, other)`` says how likely a difference is by chance. A Problem given as an
+        object starts from the same weights each time; a builder gives others for each seed. ■ (an interrupt) stops the
+        running fit and those to come.
+
+        Parameters
+        ----------
+        n : int, default 5
+            Number of runs.
+        **kwargs : Any
+            As for `fit`. A `seed` is the first of the seeds, and those after it are the next ones that the group does
+            not have; without one, seeds are drawn.
+
+        Returns
+        -------
+        Runs
+            All runs of the group that have ended.
+
+        Raises
+        ------
+        FieldError
+            `n` is no positive integer, the seed is locked, or as for `fit`.
+
+        Examples
+        --------
+        >>> import nmlab
+        >>> lab = nmlab.Lab.from_gallery("rosenbrock", data_kwargs={"nsim": 50}, name="repeats")
+        >>> group = lab.repeat(3, max_epochs=2, seed=0)
+        >>> [run.settings["seed"] for run in group]
+        [0, 1, 2]
+        """
+        labs.use(self)
+        repeats = Repeats(self._session, n, *sort_out(self._session, kwargs, "lab.repeat"))
+        for seed in repeats.seeds:
+            self._fit(repeats.data_kwargs, repeats.options, **repeats.parts(seed))
+        return self._session.runs.group(repeats.group)
+
+    def _fit(self, data_kwargs: Mapping[str, Any], options: TrainerOptions, **parts: Any) -> Run:
+        """Carry out one fit in this cell, show it below, and return its run."""
         cell = CellView() if get_ipython() is not None else None
-        fit = self._session.start(data_kwargs, options, blocking=True)
+        fit = self._session.start(data_kwargs, options, blocking=True, **parts)
         watcher: threading.Thread | None = None
         try:
             if self._bench is not None:
@@ -527,20 +572,23 @@ class Lab:
             raise RunError("There is no run yet.")
         return newest
 
-    def compare(self, a: Run | str, b: Run | str) -> Comparison:
-        """Compare two runs: settings, the data function's source, results.
+    def compare(self, a: Run | str | Sequence[Run], b: Run | str | Sequence[Run]) -> Comparison:
+        """Compare two runs, or two groups of runs on several seeds: settings, the data function's source, results.
+
+        Of two groups it says how likely a difference of their best values is by chance (Welch's t-test).
 
         Parameters
         ----------
-        a, b : Run or str
-            Runs or their ids.
+        a, b : Run, str or sequence of Run
+            Runs or their ids, or groups such as `repeat` returns.
 
         Returns
         -------
         Comparison
             Shows itself as a table of what differs.
         """
-        return Comparison(self._chosen(a), self._chosen(b))
+        chosen = [self._chosen(each) if isinstance(each, (Run, str)) else each for each in (a, b)]
+        return Comparison(*chosen)
 
     def cross(self, runs: Iterable[Run | str] | None = None, split: str = "dev", metric: str = "loss") -> Cross:
         """Score the best weights of every run on the data of every run; blocks.

@@ -257,16 +257,17 @@ class Session:
         echo: bool = True,
         step: bool = False,
         blocking: bool = False,
+        **parts: Any,
     ) -> Fit:
         """Begin a fit and return it; the last one's data are let go of first.
 
         Parameters: `data_kwargs`, `options`, by default those that are chosen; `echo`, whether what the run prints
         also goes where it would without nmlab; `step`, whether to pause after the first epoch; `blocking`, whether a
-        cell waits for its end, and carries it out by `Fit.wait`.
+        cell waits for its end, and carries it out by `Fit.wait`; `parts`, further ones of the request, such as a seed.
         """
         self._known_shape()
         self.store.check_there()
-        fit = Fit(self.request(data_kwargs, options).replace(echo=echo))
+        fit = Fit(self.request(data_kwargs, options).replace(echo=echo, **parts))
         fit.say_first(self.start_weights.news())
         fit.control.owner, fit.control.blocking = self, blocking
         if step:

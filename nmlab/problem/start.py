@@ -40,7 +40,8 @@ class Start:
         if not any(map(is_lazy, problem.parameters())):
             self.weights = copy_weights(problem)
             self._held = weights_fingerprint(problem)
-        self._first = self._held
+        self.fingerprint = self._held
+        """Of the weights; None as long as lazy modules have none."""
 
     def begin_fit(self) -> None:
         """Note that a fit changes the weights from now on."""
@@ -74,7 +75,7 @@ class Start:
     @property
     def origin(self) -> str | None:
         """Where the weights come from that the Problem holds now: this start, or the id of the run that left them."""
-        return self.name if self._held == self._first else self._fitted_by or self.name
+        return self.name if self._held == self.fingerprint else self._fitted_by or self.name
 
 
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")

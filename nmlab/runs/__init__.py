@@ -22,7 +22,7 @@ A run is `running` as long as its lock is held. If its status says so while no p
 Imports `errors`, `runtime`, `problem`, `identity`.
 """
 
-from nmlab.runs.compare import Comparison, best_of, changed_text, changes, comparable
+from nmlab.runs.compare import Comparison, best_of, changed_text, changes, comparable, same_but_seed, withheld
 from nmlab.runs.record import LAYOUT, Run
 from nmlab.runs.store import Runs, RunStore
 from nmlab.runs.table import rows
@@ -40,4 +40,6 @@ __all__ = [
     "changes",
     "comparable",
     "rows",
+    "same_but_seed",
+    "withheld",
 ]

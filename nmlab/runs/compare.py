@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from nmlab.errors import RunError
 from nmlab.identity.differences import Identity, differ, difference_text, differences, not_told, reasons_text
 from nmlab.runs.record import Run, identities_in
+from nmlab.runs.repeats import ONE_SEED, UNENDED, Group, chance_text, groups_of
 from nmlab.runs.shown import code_text, html_table, shorten, text_table, value_text
 from nmlab.runs.summary import Summary, summary_of
 from nmlab.runtime.text import number_text
@@ -64,6 +66,17 @@ def changes(run: Run, before: Run, *, full: bool = False) -> dict[str, tuple[Any
     return found
 
 
+def same_but_seed(new: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
+    """Return whether the settings of two runs are the same apart from their seeds and what follows from these.
+
+    Parameters
+    ----------
+    new, old : mapping
+        Settings of the runs, the identities of Problem and data among them.
+    """
+    return not _changes(new, old, False).keys() - {"seed", "options.seed"}
+
+
 def changed_text(run: Run, before: Run | None) -> str:
     """Return the changed settings of a run on one line, such as 'lr 0.001 → 0.01, nsim 100 → 500'.
 
@@ -100,8 +113,8 @@ class Meaning:
     """What a run of any version tells, by the name of each part."""
     identities: Mapping[str, Identity] = field(default_factory=dict)
     """What the Problem and the data were; {} for a run of an earlier version."""
-    start: Mapping[str, Any] = field(default_factory=dict)
-    """Seed, start weights, where they came from, and the Problem's shape."""
+    settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """The run's settings, which say what it started from."""
 
     def __hash__(self) -> int:
         return hash(self.known["metric"])
@@ -127,7 +140,7 @@ class Meaning:
         return found
 
     def _starts_elsewhere(self, other: Meaning) -> bool:
-        return _start_changed(self.start, other.start)
+        return _start_changed(self.settings, other.settings)
 
     def _compared(self, other: Meaning) -> list[str]:
         return [part for part in _IDENTITIES if part in self.identities and part in other.identities]
@@ -160,20 +173,43 @@ def comparable(run: Run) -> Hashable:
 
 
 def best_of(runs: Iterable[Run]) -> set[str]:
-    """Return the ids of the best runs, one of each group of at least two comparable runs that have ended.
+    """Return the ids of the best runs, one of each set of at least two comparable runs that have ended.
 
-    Of equally good runs the first one is the best.
+    Runs that are repeats of each other count by their mean. Where mean ± spread of the best and of any other one
+    overlap, there is no best; see `withheld`. Of equally good single runs the first one is the best.
     """
-    groups: dict[Hashable, list[Summary]] = {}
+    return {best for best, _ in _ranked(runs) if best is not None}
+
+
+def withheld(runs: Iterable[Run]) -> list[str]:
+    """Return sentences that say where no run is the best, as repeated runs overlap, and by how much."""
+    return [reason for _, reason in _ranked(runs) if reason]
+
+
+def _ranked(runs: Iterable[Run]) -> Iterator[tuple[str | None, str]]:
+    """Yield for each set of comparable runs the id of the best one, or None and the reason why there is none."""
+    sets: dict[Hashable, list[Summary]] = {}
     for run in runs:
         summary = summary_of(run)
-        if summary.best is not None and summary.status not in ("running", "damaged"):
-            groups.setdefault(comparable(run), []).append(summary)
-
-    def badness(summary: Summary) -> float:
-        return (summary.best or 0.0) * (-1.0 if summary.mode == "max" else 1.0)
-
-    return {min(group, key=badness).id for group in groups.values() if len(group) > 1}
+        if summary.best is not None and summary.status not in UNENDED:
+            sets.setdefault(comparable(run), []).append(summary)
+    for summaries in sets.values():
+        sign = -1.0 if summaries[0].mode == "max" else 1.0
+        groups = sorted(groups_of(summaries), key=lambda group: sign * (group.mean or 0.0))  # which is stable
+        best, others = groups[0], groups[1:]
+        if not others:  # the seeds of one group are no competition
+            continue
+        close = max(others, key=best.overlap)
+        if (len(best.members) > 1 or len(close.members) > 1) and (by := best.overlap(close)) >= 0:
+            yield (
+                None,
+                (
+                    f"No ★: {best.name} ({best.text}) and {close.name} ({close.text}) overlap by {number_text(by)}; "
+                    "lab.compare says how likely the difference is by chance."
+                ),
+            )
+        else:
+            yield min(best.members, key=lambda summary: sign * (summary.best or 0.0)).id, ""
 
 
 class Comparison:
@@ -181,10 +217,10 @@ class Comparison:
 
     Parameters
     ----------
-    a : Run
-        The first run.
-    b : Run
-        The second run.
+    a : Run or sequence of Run
+        The first run, or the runs of a group on several seeds, the first of which stands for the settings.
+    b : Run or sequence of Run
+        The second one.
 
     Attributes
     ----------
@@ -192,9 +228,15 @@ class Comparison:
         Settings that differ, as pairs (a, b) by name.
     """
 
-    def __init__(self, a: Run, b: Run) -> None:
-        self.a, self.b = a, b
-        self.changes = changes(b, a, full=True)
+    def __init__(self, a: Run | Sequence[Run], b: Run | Sequence[Run]) -> None:
+        members = [[each] if isinstance(each, Run) else list(each) for each in (a, b)]
+        if not all(members):
+            raise RunError("There is no run to compare in an empty group.")
+        self._groups = [Group(tuple(map(summary_of, each))) for each in members]
+        self.a, self.b = members[0][0], members[1][0]
+        self.changes = changes(self.b, self.a, full=True)
+        if self._repeated:
+            self.changes = {name: pair for name, pair in self.changes.items() if name not in ("seed", "options.seed")}
 
     @property
     def source_diff(self) -> str:
@@ -202,6 +244,25 @@ class Comparison:
         old, new = (run.source or "" for run in (self.a, self.b))
         lines = difflib.unified_diff(old.splitlines(), new.splitlines(), self.a.id, self.b.id, lineterm="")
         return "\n".join(lines)
+
+    @property
+    def _repeated(self) -> bool:
+        return any(len(group.members) > 1 for group in self._groups)
+
+    @property
+    def chance(self) -> str:
+        """Says how likely the difference is by chance; of two single runs, that one seed each says little.
+
+        Of two groups by Welch's t-test on the best values of the monitored metric, two-sided. '' where the losses
+        cannot be compared or there are none.
+        """
+        a, b = self._groups
+        if _meaning(a.members[0]).differs_in(_meaning(b.members[0])) or not (a.values and b.values):
+            return ""
+        if not self._repeated:
+            same = self.a.settings.get("seed") == self.b.settings.get("seed") and not self.changes
+            return "" if same or a.values == b.values else ONE_SEED
+        return chance_text(a.values, b.values, a.members[0].monitor)
 
     @property
     def verdict(self) -> str:
@@ -238,7 +299,7 @@ class Comparison:
         import pandas as pd
 
         rows = self._settings_rows() | self._results()
-        return pd.DataFrame(list(rows.values()), index=list(rows), columns=[self.a.id, self.b.id], dtype=object)
+        return pd.DataFrame(list(rows.values()), index=list(rows), columns=list(self._head()[1:]), dtype=object)
 
     def _settings_rows(self) -> dict[str, tuple[Any, Any]]:
         def cell(name: str, run: Run, value: Any) -> Any:
@@ -251,6 +312,8 @@ class Comparison:
 
     def _results(self) -> dict[str, tuple[Any, Any]]:
         a, b = summary_of(self.a), summary_of(self.b)
+        if self._repeated:
+            return self._group_results()
         best = f"best {a.monitor}" if a.monitor == b.monitor else f"best {a.monitor} / {b.monitor}"
         tests = dict.fromkeys([*a.test_metrics, *b.test_metrics])
         return {
@@ -262,6 +325,14 @@ class Comparison:
             "seconds": (a.seconds, b.seconds),
         }
 
+    def _group_results(self) -> dict[str, tuple[Any, Any]]:
+        a, b = self._groups
+        return {
+            f"best {a.members[0].monitor}": (a.text, b.text),
+            "runs": (len(a.members), len(b.members)),
+            "runs without a value": (len(a.members) - len(a.values), len(b.members) - len(b.values)),
+        }
+
     def _rows(self) -> list[tuple[str, str, str]]:
         def text(value: Any) -> str:
             return number_text(value) if isinstance(value, float) else "" if value is None else str(value)
@@ -270,20 +341,24 @@ class Comparison:
         return settings + [(name, text(a), text(b)) for name, (a, b) in self._results().items()]
 
     def _head(self) -> tuple[str, str, str]:
-        def titled(run: Run) -> str:
+        def titled(run: Run, group: Group) -> str:
+            if len(group.members) > 1:
+                return group.name
             return run.id if run.name in run.id else f"{run.id} ({shorten(run.name, 60)})"
 
-        return ("what", titled(self.a), titled(self.b))
+        return ("what", titled(self.a, self._groups[0]), titled(self.b, self._groups[1]))
 
     def _repr_html_(self) -> str:
         rows = [[escape(cell) for cell in row] for row in self._rows()]
         diff = self.source_diff
         source = f"<details><summary>The data function’s source</summary><pre>{escape(diff)}</pre></details>"
         table = html_table(self._head(), rows)
-        return f"{table}<p>{escape(self.verdict)}</p>{source if diff else ''}"
+        return f"{table}<p>{escape(' '.join(filter(None, [self.verdict, self.chance])))}</p>{source if diff else ''}"
 
     def __repr__(self) -> str:
-        return "\n".join(filter(None, [text_table([self._head(), *self._rows()]), self.verdict, self.source_diff]))
+        return "\n".join(
+            filter(None, [text_table([self._head(), *self._rows()]), self.verdict, self.chance, self.source_diff])
+        )
 
 
 def _changes(new: Mapping[str, Any], old: Mapping[str, Any], full: bool) -> dict[str, tuple[Any, Any]]:
@@ -340,7 +415,8 @@ def _starts_alike(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool | None
 def _start_changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     """Return whether two runs that ought to begin with the same weights, by seed and record, did not."""
     ought = all(old.get(key) == new.get(key) for key in ("seed", "starts_from", "fingerprint"))
-    return ought and _starts_alike(old, new) is False
+    built_alike = _within(old, "problem_source", "source") == _within(new, "problem_source", "source")
+    return ought and built_alike and _starts_alike(old, new) is False
 
 
 def _identity_changes(
@@ -393,8 +469,7 @@ def _meaning(summary: Summary) -> Meaning:
         "globals": _text(summary.helpers),
         "what it was resumed with": _text(settings.get("resumed_with")),
     }
-    start = {key: settings.get(key) for key in ("seed", "starts_from", "fingerprint", "start_fingerprint")}
-    return Meaning(known, identities_in(settings), start)
+    return Meaning(known, identities_in(settings), settings)
 
 
 def _told_kwargs(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from nmlab.errors import RunError
 from nmlab.runs import table
 from nmlab.runs.json_files import read_object, write_json
 from nmlab.runs.record import LABEL, LAYOUT, Run, absolute
+from nmlab.runs.repeats import group_key
 from nmlab.runs.writer import RunWriter, now
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class RunStore:
             self.make()
             folder = self.folder / f"{self._number():04d}-{slug(name)}"
             folder.mkdir()
-            head = {"layout": LAYOUT, "id": folder.name, "uid": token_hex(8), "name": name, "created": now()}
+            head = {"layout": LAYOUT, "id": folder.name, "uid": unique(), "name": name, "created": now()}
             return RunWriter(folder, {**head, **settings})
         except OSError as error:
             raise self._unwritable(error) from error
@@ -419,6 +420,11 @@ def _number_of(id: str) -> int | None:
     return None if found is None else int(found[1])
 
 
+def unique() -> str:
+    """Return an id that no other run or group of runs has."""
+    return token_hex(8)
+
+
 def slug(name: str) -> str:
     """Return a folder's name for a run's name: safe on every system, at most 40 characters."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:40].strip("-._") or "run"
@@ -478,6 +484,22 @@ class Runs(Sequence[Run]):
             The included runs.
         """
         return Runs(self._store, filter(holds, self._runs))
+
+    def group(self, key: Run | str) -> Runs:
+        """Return the runs that are repeats of each other on several seeds.
+
+        Parameters
+        ----------
+        key : Run or str
+            One of them, or what they have in common.
+
+        Returns
+        -------
+        Runs
+            The runs.
+        """
+        wanted = group_key(key.settings) if isinstance(key, Run) else key
+        return self.where(lambda run: run.damage is None and group_key(run.settings) == wanted)
 
     def all(self) -> Runs:
         """Return all runs in the folder, of every Lab and Problem."""
