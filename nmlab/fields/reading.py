@@ -8,7 +8,7 @@ import itertools
 import numbers
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from enum import Enum
+from enum import Enum, EnumType
 from pathlib import Path
 from types import SimpleNamespace, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -100,7 +100,9 @@ def fields_of(
     fields = []
     for name, parameter in named.items():
         default = REQUIRED if parameter.default is parameter.empty else parameter.default
-        annotation = _resolved(parameter.annotation, namespace)
+        annotation = _renewed(_resolved(parameter.annotation, namespace), namespace)
+        if isinstance(default, Enum):
+            default = getattr(_renewed(type(default), namespace), default.name, default)
         field = _field(name, annotation, default, helps.get(name, ""))
         if name in chosen:
             field = Field(name, "choice", default, field.optional, chosen[name], help=field.help, unit=field.unit)
@@ -168,6 +170,24 @@ def _resolved(annotation: Any, namespace: dict[str, Any]) -> Any:
         return get_type_hints(holder, namespace, include_extras=True)["it"]
     except Exception:  # evaluating a user's string may raise anything
         return inspect.Parameter.empty
+
+
+def _renewed(annotation: Any, namespace: Mapping[str, Any]) -> Any:
+    """Return an annotation with an Enum, which was defined anew since, as the function finds it under its name now."""
+    if isinstance(annotation, EnumType):
+        now = namespace.get(annotation.__name__)
+        same = isinstance(now, EnumType) and _place_of(now) == _place_of(annotation)
+        return now if same else annotation
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return Annotated[_renewed(arguments[0], namespace), *arguments[1:]]
+    if origin in (Union, UnionType):
+        return Union[tuple(_renewed(argument, namespace) for argument in arguments)]  # noqa: UP007
+    return annotation
+
+
+def _place_of(kind: type) -> tuple[str, str]:
+    return kind.__module__, kind.__qualname__
 
 
 def _parameter_helps(docstring: str) -> dict[str, str]:

@@ -129,7 +129,7 @@ class Fit(Task[Run]):
         super().__init__(f"run {self.request.run_name!r}")
         self._execution = Execution(self.request, self.control)
         self.said_first = ""
-        """What `say_first` was given."""
+        """All that `say_first` was given."""
 
     @property
     def run(self) -> Run:
@@ -159,7 +159,7 @@ class Fit(Task[Run]):
     def say_first(self, remark: str | None) -> None:
         """Let the run's log, and what shows its output, begin with a remark; None for none."""
         if remark:
-            self.said_first = remark
+            self.said_first = " ".join(filter(None, [self.said_first, remark]))
             self._execution.remarks.append(remark)
 
     def let_go(self) -> None:

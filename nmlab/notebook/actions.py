@@ -65,7 +65,8 @@ class Actions:
             return
         self._bench.say("")
         fit = self._session.start(echo=False, step=step)
-        self._bench.say(fit.said_first)
+        offer = self._session.swap_offer
+        self._bench.say(fit.said_first, swap=offer.name if offer is not None else "")
         self._bench.refresh()
 
     def _of(self, what: str) -> None:
@@ -90,6 +91,15 @@ class Actions:
     def _skip_guess(self, _message: Message) -> None:
         self._session.guess = []
         self._bench.say("")
+
+    def _swap(self, _message: Message) -> None:
+        offer = self._session.swap_offer
+        if offer is None:
+            raise RunError("There is no data function that was defined anew.")
+        self._session.swap(offer.now, choices=self._session.choices)
+        self._session.swap_offer = None
+        self._bench.show_forms()
+        self._bench.say(f"The next runs use {offer.name} as it is defined now.")
 
     # --- the forms ---
 
@@ -258,6 +268,7 @@ _DO: dict[str, Callable[[Actions, Message], None]] = {
     "compare": Actions._compare,
     "delete": Actions._delete,
     "undo": Actions._undo,
+    "swap": Actions._swap,
     "dismiss": lambda me, _message: me._bench.say(""),
     "log file": Actions._send_log,
     "export": Actions._write_archive,

@@ -85,6 +85,9 @@ class Bench:
 
     def refresh(self) -> None:
         """Update the buttons, and soon the state of the run."""
+        if self._session.forms_changed:
+            self._session.forms_changed = False
+            self.show_forms()
         self.show_controls()
         self.painter.wake()
 
@@ -164,9 +167,10 @@ class Bench:
                 controls={**self.panel.controls, "starts": [own, *kept, *reversed(offered)]},
             )
 
-    def say(self, text: str, undo: bool = False) -> None:
-        """Show a message below the buttons, optionally with an Undo button; '' removes it."""
-        self.show_message(f"<div class='nm-told' role='status'>{escape(text)}</div>" if text else "", undo)
+    def say(self, text: str, undo: bool = False, swap: str = "") -> None:
+        """Show a message below the buttons, optionally with a button for Undo or to swap; '' removes it."""
+        html = f"<div class='nm-told' role='status'>{escape(text)}</div>"
+        self.panel.change(message={"html": html, "undo": undo, **({"swap": swap} if swap else {})} if text else {})
 
     def say_of_runs(self, text: str) -> None:
         """Show a message with an Undo button above the table of runs."""

@@ -23,6 +23,7 @@ from nmlab.form import Form, refuse_locked
 from nmlab.identity.functions import held, is_same, known_functions
 from nmlab.launch.fit import Fit
 from nmlab.launch.task import Task
+from nmlab.notebook.redefined import Redefined, redefined
 from nmlab.notebook.start_weights import StartWeights
 from nmlab.options import TrainerOptions
 from nmlab.problem.terms import terms_of
@@ -90,6 +91,11 @@ class Session:
         self.guess: Points | None = None
         """The guess for the next run; [] where it was skipped, None where there is none yet."""
         self._shape: tuple[str | None, frozenset[str]] = None, frozenset()
+        self.swap_offer: Redefined | None = None
+        """The data function as it was defined anew, which `swap` would take, as of the last `notice`."""
+        self._news: list[str] = []
+        self.forms_changed = False
+        """Whether `notice` made a form anew, which a screen has not shown yet."""
         self._made: dict[str | None, tuple[Callable[[], DataFunction | None], Mapping[str, Any]]] = {}
         """With what the runs of this session were made, by unique id: the data function, held weakly, and values."""
         self._check(request.fields)
@@ -176,7 +182,15 @@ class Session:
         """
         if keep_weights and self.newest_problem is None:
             raise RunError("There are no weights to keep: no run has built the Problem yet.")
-        fields = {field.name: field for field in fields_of(data_setup_function, choices)}
+        self._change_data(data_setup_function, data_kwargs, choices)
+        self.start_weights.swapped(keep_weights)
+        self.keep_if_asked()
+
+    def _change_data(
+        self, function: DataFunction, data_kwargs: Mapping[str, Any] | None, choices: Mapping[str, Any] | None
+    ) -> None:
+        """Take a data function, and keep the values that it takes too."""
+        fields = {field.name: field for field in fields_of(function, choices)}
 
         def fitting(values: Mapping[str, Any]) -> dict[str, Any]:
             kept: dict[str, Any] = {}
@@ -188,10 +202,35 @@ class Session:
 
         given = fitting({**self._beyond, **self.data_form.given})
         changed = fitting(self.data_form.changed)
-        self._take_data(data_setup_function, {**given, **(data_kwargs or {})}, choices)
+        self._take_data(function, {**given, **(data_kwargs or {})}, choices)
         self.data_form.set(changed)
-        self.start_weights.swapped(keep_weights)
-        self.keep_if_asked()
+
+    def read_signature(self) -> None:
+        """Read the signature of the data function again: its definition may have changed, or an Enum that it names."""
+        fields = fields_of(self.data_setup_function, self.choices)
+        if _alike(fields, self.data_fields):
+            return
+        self._change_data(self.data_setup_function, None, self.choices)
+        self.forms_changed = True
+        name = getattr(self.data_setup_function, "__name__", "the data function")
+        self._news.append(
+            f"The signature of `{name}` changed: the form has its parameters and defaults as they are now."
+        )
+
+    def notice(self) -> list[str]:
+        """Return what to say of definitions that changed: of the form, and of those that this Lab does not hold."""
+        self.read_signature()
+        said, self._news, self.swap_offer = self._news, [], None
+        if (new := redefined(self.data_setup_function)) is not None:
+            if new.is_itself:
+                self.swap_offer = new
+                said.append(f"`{new.name}` was defined anew; {self.called() or 'lab'}.swap({new.name}) takes it.")
+            else:
+                said.append(f"`{new.name}` was defined anew; make the data function again and swap it in to use it.")
+        for part, what in ((self.problem, "builder"), (self.view, "view")):
+            if callable(part) and not isinstance(part, Problem) and (new := redefined(part)) is not None:
+                said.append(f"The {what} `{new.name}` was defined anew; make the Lab again to use it.")
+        return said
 
     # --- start weights ---
 
@@ -267,8 +306,10 @@ class Session:
         """
         self._known_shape()
         self.store.check_there()
+        news = self.notice()
         fit = Fit(self.request(data_kwargs, options).replace(echo=echo, **parts))
-        fit.say_first(self.start_weights.news())
+        for remark in (*news, self.start_weights.news()):
+            fit.say_first(remark)
         fit.control.owner, fit.control.blocking = self, blocking
         if step:
             fit.control.step()
@@ -394,3 +435,10 @@ class Session:
         here = describe_values((), self._beyond)
         self._beyond = values | {name: self._beyond[name] for name in gone if here.get(name) == beyond[name]}
         return [*lost, *(name for name in gone if name not in self._beyond)]
+
+
+def _alike(one: Iterable[Field], other: Iterable[Field]) -> bool:
+    try:
+        return list(one) == list(other)
+    except Exception:  # a default whose == is not a bool
+        return False

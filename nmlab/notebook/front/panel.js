@@ -52,10 +52,11 @@ function render({ model, el }) {
     memory.hidden = memory.textContent === "";
   }
   function showMessage() {
-    const { html: any = "", undo = false, lr = "", at = "" } = model.get("message");
+    const { html: any = "", undo = false, lr = "", swap = "", at = "" } = model.get("message");
     const html = at ? "" : any; // else it stands elsewhere
     message.innerHTML = html;
     if (html && lr) message.append(button(`Use ${lr}`, () => send({ do: "edit", form: "options", name: "lr", value: lr })));
+    if (html && swap) message.append(button(`Swap to ${swap}`, () => send({ do: "swap" })));
     if (html && undo) message.append(button("Undo", () => send({ do: "undo" })));
     if (html) message.append(button("×", () => send({ do: "dismiss" }), { class: "nm-icon", "aria-label": "Dismiss" }));
   }
