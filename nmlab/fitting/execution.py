@@ -109,7 +109,10 @@ class Execution:
             self._writer = request.store.create(request.run_name, settings)
         else:
             self._writer = request.store.reopen(resumed)
-            self._writer.describe(**{key: settings[key] for key in ("options", "data_kwargs", "sources")})
+            leg = {key: resumed.settings.get(key) for key in ("options", "data_kwargs", "threads")}
+            legs = [*(resumed.settings.get("legs") or []), {**leg, "epochs": epochs_done(resumed)}]
+            again = {key: settings[key] for key in ("options", "data_kwargs", "sources", "threads")}
+            self._writer.describe(**again, legs=legs)
 
     def perform(self) -> Run:
         """Do the work and return the run; raises what ended it, other than a stop."""

@@ -642,7 +642,9 @@ class Lab:
     def code(self, run: Run | str | None = None) -> str:
         """Return plain Python that does a run without the bench, with the same numbers to the last digit.
 
-        What has no source, such as a Problem given as an object, is a marked line to fill in.
+        What has no source, such as a Problem given as an object, is a marked line to fill in. A run that was resumed
+        for more epochs is resumed there too; of one that was resumed with other settings the first lines say that the
+        numbers differ.
 
         Parameters
         ----------
