@@ -11,6 +11,7 @@ from nmlab.errors import NmlabError, RunError
 from nmlab.form import Form
 from nmlab.notebook.bench import GUESS_FIRST, Bench
 from nmlab.notebook.data_file import DataFile
+from nmlab.notebook.repeating import Repeats, start_in_turn
 from nmlab.notebook.session import Session
 from nmlab.notebook.start_weights import KEPT
 from nmlab.runs import Run
@@ -58,6 +59,23 @@ class Actions:
             self._bench.answer()
 
     # --- the run ---
+
+    def _run(self, message: Message) -> None:
+        """Begin a run, or one for each of several seeds, one after the other."""
+        count = message.get("count", 1)
+        if count == 1 or self._session.guess_due:
+            self._begin()
+            return
+        self._bench.say("")
+        repeats = Repeats(self._session, count)
+
+        def begun(number: int) -> None:
+            first = self._session.fit.said_first if self._session.fit is not None else ""
+            told = f"Seed {number} of {count}. Stop ends the series."
+            self._bench.say(f"{first} {told}".strip())
+            self._bench.refresh()
+
+        start_in_turn(self._session, repeats, begun)
 
     def _begin(self, step: bool = False) -> None:
         if self._session.guess_due:
@@ -158,9 +176,9 @@ class Actions:
             raise RunError(f"Weights cannot be restored during a fit. {running.busy()}")
         run = self._asked(message["runs"][0])
         run.restore(problem)
-        told = f"The Problem now holds the best weights of run {run.id}"
+        told = f"The Problem now holds the best weights of run {run.id}."
         starts = self._session.start_weights.news() is not None
-        self._bench.say(f"{told}, and the next runs start from them." if starts else f"{told}.")
+        self._bench.say(f"{told} The next runs start from them." if starts else told)
         self._bench.show_runs()
 
     def _label(self, message: Message) -> None:
@@ -249,7 +267,7 @@ class Actions:
 OF_THIS_TURN = {"run", "again", "find lr", "pause", "resume", "step", "stop"}
 
 _DO: dict[str, Callable[[Actions, Message], None]] = {
-    "run": lambda me, _message: me._begin(),
+    "run": Actions._run,
     "pause": lambda me, _message: me._of("pause"),
     "resume": lambda me, _message: me._of("resume"),
     "step": lambda me, _message: me._of("step"),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from neuromancer.problem import Problem
 
-from nmlab.errors import FieldError
+from nmlab.errors import BusyError, FieldError
 from nmlab.fitting.request import FitRequest
 from nmlab.identity.problem import identity_of_problem
+from nmlab.launch.fit import Fit
 from nmlab.notebook.session import Session
 from nmlab.options import TrainerOptions
 from nmlab.problem.start import start_of
@@ -17,6 +20,7 @@ from nmlab.runs import Run, same_but_seed
 from nmlab.runs.repeats import group_key
 from nmlab.runs.store import unique
 from nmlab.runtime.rng import fresh_seed
+from nmlab.runtime.worker import WorkerThread
 
 MOST = 1000
 """Maximum number of runs at once."""
@@ -72,6 +76,39 @@ class Repeats:
     def parts(self, seed: int) -> dict[str, Any]:
         """Return the parts of the request that the run of a seed has of its own."""
         return {"seed": seed, "repeat": {"group": self.group}}
+
+
+def start_in_turn(session: Session, repeats: Repeats, begun: Callable[[int], object]) -> None:
+    """Begin the first run now, and each other one when the one before has ended, until one is stopped.
+
+    Parameters
+    ----------
+    session : Session
+        The session that carries them out.
+    repeats : Repeats
+        What they are.
+    begun : callable
+        Called with the number of each run, from 1, once it has begun.
+    """
+
+    def begin(number: int, seed: int) -> Fit:
+        fit = session.start(repeats.data_kwargs, repeats.options, echo=False, **repeats.parts(seed))
+        begun(number)
+        return fit
+
+    fit = begin(1, repeats.seeds[0])
+
+    def go_on(fit: Fit) -> None:
+        for number, seed in enumerate(repeats.seeds[1:], start=2):
+            while not fit.done:
+                time.sleep(0.02)
+            # what another Lab took over, or was begun instead, ends the series too
+            if fit.run.status == "stopped" or session.fit is not fit or fit.control.owner is not session:
+                return
+            with suppress(BusyError):
+                fit = begin(number, seed)
+
+    WorkerThread(lambda: go_on(fit), name="nmlab repeats").start()  # with torch's modes of its caller
 
 
 def _seeds(first: int | None) -> Iterator[int]:

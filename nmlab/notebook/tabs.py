@@ -21,6 +21,7 @@ from nmlab.notebook.status_line import Pace, error_html
 from nmlab.plots import Picture, Theme, alt_text, draw_losses, draw_overlay, draw_rate, draw_terms, panel, png_size
 from nmlab.provenance.script import script
 from nmlab.runs import Comparison, Run
+from nmlab.runs.repeats import grouped
 from nmlab.runtime.text import number_text
 
 TABS = {
@@ -228,8 +229,9 @@ def _profile(context: TabContext) -> TabContent:
 
 
 def _details(context: TabContext) -> str:
-    if len(context.ticked) == 2:
-        return Comparison(*context.ticked)._repr_html_()
+    groups = grouped(context.ticked, lambda each: each.settings)
+    if len(context.ticked) == 2 or len(groups) == 2:
+        return Comparison(*(context.ticked if len(context.ticked) == 2 else groups))._repr_html_()
     run = context.run
     settings = run.settings
     rows = {

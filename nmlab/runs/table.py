@@ -76,10 +76,11 @@ def rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
         One object per run, in their order, with the keys id, name, data, changed (compared with the run before it),
         epochs, best (best value of the monitored metric), best_epoch, test (test loss), seconds, size (in bytes),
         status, note, created (ISO 8601), starts_from, is_best (among comparable runs), error and group. Numbers are
-        finite or None. Runs on several seeds have one group, with the keys id, count, best (mean and spread as text)
-        and mean; of others it is None.
+        finite or None. Runs on several seeds have one group, with the keys id, count, best (mean and spread as text),
+        mean and withheld (why there is no ★, or ''); of others it is None.
     """
     best = best_of(runs)
+    reasons = withheld(runs)
     groups = {each.id: group for group in groups_of(map(summary_of, runs)) for each in group.members}
     made: list[dict[str, Any]] = []
     before: Run | None = getattr(runs, "before", None)
@@ -103,7 +104,7 @@ def rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
                 "starts_from": summary.starts_from,
                 "is_best": summary.id in best,
                 "error": None if summary.error is None else shorten(summary.error, LONGEST),
-                "group": _group_row(groups[summary.id]),
+                "group": _group_row(groups[summary.id], reasons),
             }
         )
         before = run if summary.settings else before
@@ -164,10 +165,11 @@ def to_text(runs: Sequence[Run]) -> str:
     return "\n".join([text_table([[_TITLES[key] for key in columns], *lines]), *withheld(runs)])
 
 
-def _group_row(group: Group) -> dict[str, Any] | None:
+def _group_row(group: Group, reasons: Sequence[str]) -> dict[str, Any] | None:
     if len(group.members) < 2:
         return None
-    return {"id": group.members[0].id, "count": len(group.members), "best": group.text, "mean": group.mean}
+    withheld = next((text for text in reasons if group.name in text), "")
+    return {"withheld": withheld, "id": group.members[0].id, "count": len(group.members), "best": group.text, "mean": group.mean}
 
 
 def _by_group(table: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:

@@ -8,6 +8,8 @@ import pytest
 from nmlab import FieldError, Lab, TrainerOptions
 from tests.helpers.fits import built, rows
 from tests.helpers.problems import rosenbrock, rosenbrock_data
+from tests.helpers.screen import Screen
+from tests.helpers.waiting import until
 
 QUICK = TrainerOptions(max_epochs=1, seed=1)
 
@@ -57,3 +59,23 @@ def test_what_cannot_be_repeated_is_said_at_once(tmp_path: Path) -> None:
         with pytest.raises(FieldError, match="integer"):
             made(tmp_path).repeat(wrong)  # type: ignore[arg-type]
     assert len(lab.runs) == 0
+
+
+def test_the_bench_runs_several_seeds_in_turn_until_it_is_stopped(tmp_path: Path) -> None:
+    lab = made(tmp_path)
+    screen = Screen(lab)
+    screen.send("run", count=3)
+    until(lambda: len(lab.runs) == 3 and lab.runs[-1].status == "finished")
+    assert seeds(lab.runs) == [1, 2, 3]
+    assert "Seed 3 of 3" in screen.message
+    assert [row["group"]["count"] for row in lab.runs.rows()] == [3, 3, 3]
+    lab.wait()
+    screen.edit("options", max_epochs="100000")
+    screen.send("run", count=3)
+    until(lambda: lab.run is not None and lab.run.epochs > 0 and len(lab.runs) == 4)
+    lab.stop()
+    until(lambda: lab.run is not None and lab.run.status == "stopped")
+    lab.wait()
+    assert len(lab.runs) == 4
+    screen.send("run", count=0)
+    assert "integer" in screen.message

@@ -156,8 +156,14 @@ function makeControls(model, prefix, send) {
     clearTimeout(waiting);
     waiting = setTimeout(tellUnheard, 3000);
     show();
-    send({ do: what === "pause" && model.get("controls").paused ? "resume" : what });
+    const more = what === "run" && Number(seeds.value) > 1 ? { count: Number(seeds.value) } : {};
+    send({ do: what === "pause" && model.get("controls").paused ? "resume" : what, ...more });
   };
+  const seeds = h("input", {
+    type: "number", min: "1", max: "1000", step: "1", value: "1", id: `${prefix}seeds`, class: "nm-seeds",
+    title: "How many seeds Run tries one after the other, as one group of runs",
+  });
+  seeds.addEventListener("change", () => { seeds.value = String(Math.min(Math.max(Math.round(Number(seeds.value)) || 1, 1), 1000)); });
   const buttons = {
     run: button("Run", press("run"), { class: "nm-primary", "data-key": "run" }),
     pause: button("Pause", press("pause"), { "data-key": "pause" }),
@@ -169,7 +175,8 @@ function makeControls(model, prefix, send) {
   const hint = h("span", { class: "nm-hint" });
   const memory = h("span", { class: "nm-memory" });
   const root = h(
-    "div", { class: "nm-row nm-controls", role: "group", "aria-label": "Run" }, Object.values(buttons),
+    "div", { class: "nm-row nm-controls", role: "group", "aria-label": "Run" }, buttons.run,
+    h("label", { for: `${prefix}seeds`, class: "nm-start" }, "seeds ", seeds), Object.values(buttons).slice(1),
     h("label", { for: `${prefix}start`, class: "nm-start" }, "start from ", start), hint, memory,
   );
 
@@ -189,7 +196,7 @@ function makeControls(model, prefix, send) {
       start.dataset.options = options;
     }
     start.value = now.start;
-    root.querySelector(".nm-start").hidden = now.starts.length < 2;
+    start.parentElement.hidden = now.starts.length < 2;
     setText(hint, late ? UNHEARD : now.hint);
   }
   for (const [what, node] of Object.entries(buttons)) {
