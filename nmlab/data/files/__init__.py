@@ -1,6 +1,7 @@
 """A user's data file as a `data_setup_function`.
 
-`formats` reads the columns of a file, `tables` selects and checks them, `cut` divides them into train, dev and test,
+`formats` tells formats apart and reads a file's columns, by `text` with `layout` and `marks`, by `hdf5`, `parquet` and
+`mat_reader`; `tables` with `times` selects and checks the columns, `cut` divides them into train, dev and test,
 and `file_data` combines these.
 """
 
