@@ -153,6 +153,9 @@ class Execution:
         self._enter("making the data")
         splits = splits_of(request.data_setup_function, request.data_kwargs, request.batch_size, streams)
         self.splits = splits
+        if splits.remarks:
+            writer.describe(data_remarks=list(splits.remarks))
+            print("Data:", *splits.remarks, sep="\n- ")
         if request.options.tensorboard:
             done = epochs_done(self.run) if resumed is not None else 0
             self._events = begin_events(writer, problem, request.options, done)

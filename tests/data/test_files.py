@@ -26,8 +26,7 @@ from scipy.io import savemat
 
 import nmlab
 from nmlab import DataError, FileData, from_file
-from nmlab.data.files import cut as cutting
-from nmlab.data.files import formats
+from nmlab.data.files import formats, limits
 from nmlab.provenance.settings import describe_function, describe_sources
 from tests.helpers.problems import rosenbrock
 from tests.helpers.randomness import users_states
@@ -36,9 +35,9 @@ ROWS = 60
 
 
 def frame(rows: int = ROWS, seed: int = 0) -> pd.DataFrame:
-    """A time, two outputs, an input, and a column that is none of NeuroMANCER's."""
+    """A time, two outputs and an input."""
     rng = np.random.default_rng(seed)
-    numbers = {name: rng.normal(loc=3, scale=2, size=rows).round(6) for name in ("y1", "y2", "u", "heat")}
+    numbers = {name: rng.normal(loc=3, scale=2, size=rows).round(6) for name in ("y1", "y2", "u")}
     return pd.DataFrame({"time": np.arange(rows) / 10, **numbers})
 
 
@@ -140,7 +139,7 @@ def test_time_and_experiments_of_a_mat_file_may_lie_along_a_row(tmp_path: Path) 
 
 
 def test_columns_are_chosen_by_key() -> None:
-    data = of_bytes(csv_of(frame()), columns={"X": ["y2", "heat"], "U": "u"}, initial={"xn": "X"})
+    data = of_bytes(csv_of(frame().assign(heat=1.5)), columns={"X": ["y2", "heat"], "U": "u"}, initial={"xn": "X"})
     train, dev, *_ = data(horizon=4, moving_horizon=True, normalise="zscore")
     assert {key: tuple(value.shape) for key, value in train.datadict.items()} == {
         "X": (33, 4, 2),
@@ -152,9 +151,29 @@ def test_columns_are_chosen_by_key() -> None:
 
 
 def test_columns_without_neuromancers_names_go_under_their_own() -> None:
-    data = of_bytes(csv_of(frame()[["time", "heat"]].assign(cold=1.5)))
+    data = of_bytes(csv_of(frame()[["time", "y1"]].rename(columns={"y1": "heat"}).assign(cold=1.5)))
     train, *_ = data()
     assert {key: tuple(value.shape) for key, value in train.datadict.items()} == {"heat": (36, 1), "cold": (36, 1)}
+
+
+def test_neuromancers_names_count_only_if_they_account_for_all_columns() -> None:
+    """An accelerometer's x, y and z are no states and outputs."""
+    numbers = np.arange(30.0).reshape(10, 3)
+    content = csv_of(pd.DataFrame(numbers, columns=["x", "y", "z"]).assign(time=np.arange(10)))
+    data = of_bytes(content)
+    values = data.table().values
+    assert {key: column.tolist() for key, column in values.items()} == {
+        name: numbers[:, place : place + 1].tolist() for place, name in enumerate("xyz")
+    }
+    told = "each column is data under its own name, as 'z' is none of y, u, d and x; columns={…} groups them"
+    assert told in data.remarks
+    assert told in repr(nmlab.preview(data))
+
+
+def test_a_column_of_words_beside_neuromancers_names_is_left_out_and_told() -> None:
+    with pytest.warns(UserWarning, match="left out, as they hold no numbers: 'status'"):
+        data = of_bytes(csv_of(frame().assign(status="OK")))
+    assert list(data.table().values) == ["Y", "U"]
 
 
 @pytest.mark.parametrize(("sep", "decimal"), [(";", ","), (";", "."), ("\t", "."), (",", ".")])
@@ -163,7 +182,7 @@ def test_csv_as_spreadsheets_write_it(sep: str, decimal: str) -> None:
     text = b"\xef\xbb\xbf" + csv_of(table, sep=sep, decimal=decimal)
     assert np.array_equal(of_bytes(text).table().values["Y"], table[["y1", "y2"]].to_numpy())
     with_index = table.to_csv(sep=sep, decimal=decimal).encode()
-    assert list(of_bytes(with_index, columns={"a": "heat"}).table().values) == ["a"]
+    assert list(of_bytes(with_index, columns={"a": "u"}).table().values) == ["a"]
 
 
 def test_dates_are_a_time() -> None:
@@ -306,7 +325,7 @@ def test_all_faults_of_a_file_are_said_at_once() -> None:
     table.loc[[7, 9], "y2"] = np.nan
     table.loc[8, "u"] = np.inf
     table.loc[20, "time"] = 0.0
-    told = refused(csv_of(table).replace(b"heat", b"u"))
+    told = refused(csv_of(table.assign(heat=1.5)).replace(b"heat", b"u"))
     for fault in (
         "several columns are named 'u'",
         "'y1' is not a number in row 4: 'broken'",
@@ -332,7 +351,6 @@ def test_all_faults_of_a_file_are_said_at_once() -> None:
         (b"time\n1\n2\n", "it has no column of data"),
         (b"index,heat\n1,2\n", "a column is named 'index'"),
         ("y1,u\n1,°\n".encode("latin-1"), "not in UTF-8"),
-        ("y1,u\n1,2\n".encode("utf-16"), "text in UTF-16"),
         (b"\x00\x01\x02\x03" * 99, "binary data of another kind"),
         (pickle.dumps({"y": [1]}, 4), "a Python pickle, which is never opened"),
     ],
@@ -417,7 +435,7 @@ CONTENTS: dict[str, bytes] = {}
 
 
 def test_names_that_are_not_there() -> None:
-    told = refused(csv_of(frame()), columns={"Y": ["y1", "hat"], "name": "u", "Z": []}, time="tme", experiment="run")
+    told = refused(csv_of(frame().assign(heat=1.5)), columns={"Y": ["y1", "hat"], "name": "u", "Z": []}, time="tme", experiment="run")
     for fault in (
         "time='tme': unknown name; did you mean 'time'?",
         "experiment='run': unknown name; known are: time, y1, y2, u, heat",
@@ -433,9 +451,9 @@ def test_names_that_are_not_there() -> None:
 
 
 def test_matrices_that_do_not_fit(tmp_path: Path) -> None:
-    savemat(tmp_path / "a.mat", {"y": np.ones((1, 50)), "u": np.ones((50, 1)), "x": np.ones((50, 2), complex)})
+    savemat(tmp_path / "a.mat", {"y": np.ones((2, 50)), "u": np.ones((50, 1)), "x": np.ones((50, 2), complex)})
     told = refused((tmp_path / "a.mat").read_bytes(), "a.mat")
-    assert "its columns differ in length: 'y' 1, 'u' 50, 'x' 50 rows; each time step must be one row" in told
+    assert "its columns differ in length: 'y' 2, 'u' 50, 'x' 50 rows; each time step must be one row" in told
     assert "'x' holds complex numbers" in told
     savemat(tmp_path / "b.mat", {"y": np.ones((5, 4, 3))})
     assert "'y' has 3 axes (5, 4, 3)" in refused((tmp_path / "b.mat").read_bytes(), "b.mat")
@@ -458,15 +476,19 @@ def test_what_is_too_short_or_cut_wrongly() -> None:
     assert "give a horizon" in refused(content, initial={"yn": "Y"})
 
 
-def test_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cutting, "MOST_NUMBERS", 500)
-    cut = {"horizon": 5, "moving_horizon": True}
-    assert "its windows would hold 720 numbers; the limit is 500" in refused(csv_of(frame()), cut=cut)
-    monkeypatch.setattr(formats, "MOST_NUMBERS", 10)
-    for name in ("a.mat", "a.parquet", "a.h5"):
-        assert "the limit is 10" in refused(CONTENTS[name], name)
-    monkeypatch.setattr(formats, "MOST_BYTES", 100)
-    assert "the limit is 0 MB" in refused(csv_of(frame()))
+def test_what_does_not_fit_into_the_memory_is_told_before_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in CONTENTS:
+        monkeypatch.setattr(limits, "memory_available", lambda: 100)
+        told = refused(csv_of(frame(1000)) if name == "a.csv" else CONTENTS[name], name)
+        assert " of memory" in told or "there is memory for 6" in told, name
+    data = of_bytes_with_memory(monkeypatch, csv_of(frame(1000)))
+    with pytest.raises(DataError, match=r"windows of \d+ numbers(.|\n)*or choose a shorter horizon"):
+        data(horizon=200, moving_horizon=True)
+
+
+def of_bytes_with_memory(monkeypatch: pytest.MonkeyPatch, content: bytes) -> FileData:
+    monkeypatch.setattr(limits, "memory_available", lambda: 200_000)
+    return of_bytes(content)
 
 
 def test_an_hdf5_file_cannot_bring_in_others(tmp_path: Path) -> None:
@@ -474,7 +496,8 @@ def test_an_hdf5_file_cannot_bring_in_others(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["y"] = np.ones((20, 1))
         file["u"] = h5py.ExternalLink("secret.h5", "/run/u")
-    assert list(from_file(tmp_path / "a.h5").table().values) == ["Y"]
+    with pytest.warns(UserWarning, match="left out: 'u' is a link to another file, secret.h5"):
+        assert list(from_file(tmp_path / "a.h5").table().values) == ["Y"]
     layout = h5py.VirtualLayout((ROWS,), float)
     layout[:] = h5py.VirtualSource(tmp_path / "secret.h5", "run/u", (ROWS,))
     with h5py.File(tmp_path / "b.h5", "w") as file:

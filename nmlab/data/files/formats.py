@@ -60,7 +60,7 @@ _HEAD = 65_536
 """Number of bytes from which the format is determined."""
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
-_V73 = b"MATLAB 7.3 MAT-file"
+_V73 = b"MATLAB 7."
 
 _OTHERS = {
     b"PK\x03\x04": "a zip archive or an Excel workbook; save its sheet as CSV (UTF-8)",
@@ -159,8 +159,9 @@ def _format_of(head: bytes, expected: str) -> str:
         if head.startswith(start):
             return what
     # version 4 of MATLAB's format has no signature, but begins with a number below 5000, whose zero bytes no text has
+    version_4 = min(int.from_bytes(head[:4], "little"), int.from_bytes(head[:4], "big")) < 5000
     return (
-        ("MAT" if len(head) >= 20 and head[2:4] == b"\0\0" else "binary data of another kind")
+        ("MAT" if len(head) >= 20 and version_4 else "binary data of another kind")
         if b"\0" in head
         else "CSV"
     )

@@ -22,10 +22,13 @@ COMMENT = re.compile(r"\s*(#+|%+|//+|!+)\s*")
 _COMMENT_OF_NAMES = re.compile(r"\s*(#+|%+|//+|!+|;+|\*+)\s*")
 
 _NUMBER = re.compile(
-    r"[+-]?(\d{1,3}(['’ \u00a0\u202f]\d{3})+([.,]\d*)?|\d[\d.,]*|[.,]\d+)([eEdD][+-]?\d+)?|[+-]?(inf|infinity|nan)",
-    re.I,
+    r"[+-]?(\d{1,3}(?P<group>[., '’\u00a0\u202f])\d{3}((?P=group)\d{3})*([.,]\d*)?|\d+([.,]\d*)?|[.,]\d+)"
+    r"([eEdD][+-]?\d+)?|[+-]?(inf|infinity|nan)",
+    re.IGNORECASE,
 )
-_TIME = re.compile(r"\d{1,4}[-/.:]\d{1,2}([-/.:]\d{1,4})?([T ,.:].*)?|\d{1,2} [A-Za-z]{3,9} \d{2,4}.*")
+_TIME = re.compile(
+    r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}([T ,;].*)?|\d{1,2}:\d{2}(:\d{2}.*)?|\d{1,2}[ -][A-Za-z]{3,9}[ -]\d{2,4}.*"
+)
 _WORDS = {"", "na", "n/a", "null", "none", "-", "--", "?", "#n/a", "true", "false"}
 """Texts in place of a number or a truth value, in lower case."""
 
@@ -88,7 +91,7 @@ def find_layout(lines: Sequence[str], separator: str | None, header: int | None,
         findings.faults.append("it is empty")
         return None
     if declared := re.fullmatch(r'"?sep=(.)"?\s*', lines[0]):  # as Excel writes it
-        separator = separator or declared[1]
+        separator, lines = separator or declared[1], ["", *lines[1:]]
     if header is not None and not 1 <= header <= len(lines):
         findings.faults.append(f"header={header}; give the number of a line from 1 to {len(lines)}")
         return None
@@ -99,9 +102,11 @@ def find_layout(lines: Sequence[str], separator: str | None, header: int | None,
         return None
     best = max(found, key=lambda part: part.score)
     alike = [part for part in found if part.separator == best.separator and part.width == best.width]
-    top = next(place for place, line in enumerate(lines) if line.strip() and not line.startswith(("sep=", '"sep=')))
-    if top in (at_top := [part.zone[0] for part in alike]):
-        best = alike[at_top.index(top)]
+    top = next(place for place, line in enumerate(lines) if line.strip())
+    apart = best.zone[-1] > 0 and not lines[best.zone[-1] - 1].strip()
+    at_top = [part for part in alike if part.zone[-1] == top]
+    if at_top and not apart:  # what breaks its rows is a fault of the file, not a second line of names
+        best = at_top[0]
     elif [part for part in alike if part is not best and 5 * part.rows > best.rows]:
         findings.faults.append(_several(lines, [part.zone[-1] for part in alike]))
         return None
@@ -187,6 +192,8 @@ def _names_of(line: str, separator: str, width: int, extra: int, strict: bool = 
         others = (
             [] if strict or separator not in (" ", "\t") else [sep for sep in SEPARATORS if sep not in ("", separator)]
         )
+        if separator == " " and len(fields := re.split(r"\s{2,}|\t", text.strip())) == width and not strict:
+            return fields
         for sep in [separator, *others]:
             fields = split(text, sep)
             if width - extra <= len(fields) <= width:
@@ -196,8 +203,6 @@ def _names_of(line: str, separator: str, width: int, extra: int, strict: bool = 
                 return fields  # rows that are shorter
             if sep == separator == " " and len(fields) == width - 1 and width > 2:
                 return ["", *fields]  # as R writes the names of rows
-        if separator == " " and len(fields := re.split(r"\s{2,}|\t", text.strip())) == width and not strict:
-            return fields
     return None
 
 
@@ -230,7 +235,7 @@ def _chosen(lines: Sequence[str], best: _Candidate, header: int | None, findings
 def _are_units(fields: Sequence[str]) -> bool:
     there = [field for field in fields if field]
     units = [field for field in there if _UNIT.fullmatch(field) or field.lower() in _STATISTICS]
-    return 2 * len(units) >= len(there)
+    return 3 * len(units) >= 2 * len(there)
 
 
 def _several(lines: Sequence[str], places: Sequence[int]) -> str:

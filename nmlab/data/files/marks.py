@@ -12,8 +12,11 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-SPACES = " '’\u00a0\u202f"
+SPACES = " '"
 """Signs that group digits and are never a decimal separator."""
+
+_ALIKE = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2009": " ", "’": "'"})
+"""Signs that are read as one of them."""
 
 _EXPONENT = r"(?:[eEdD][+-]?\d+)"
 
@@ -62,7 +65,7 @@ class Marks:
 
     def see(self, cells: Iterable[str]) -> None:
         """Take the cells of a column into account."""
-        text = "\n".join(cells)
+        text = "\n".join(cells).translate(_ALIKE)
         for patterns, found in ((_CLEAR, self.decimals), (_GROUPS, self.groups), (_DOUBTFUL, self.doubtful)):
             for sign, pattern in patterns.items():
                 if sign not in found and sign in text and (match := pattern.search(text)):
@@ -97,7 +100,7 @@ def to_numbers(texts: pd.Series, decimal: str, thousands: str | None) -> pd.Seri
     point = re.escape(decimal)
     whole = rf"(?:\d{{1,3}}(?:{re.escape(thousands)}\d{{3}})+|\d+)" if thousands else r"\d+"
     number = rf"\s*[+-]?(?:{whole}(?:{point}\d*)?|{point}\d+){_EXPONENT}?\s*"
-    there = texts.dropna().astype(str)
+    there = texts.dropna().astype(str).str.translate(_ALIKE)
     if there.empty or not there.str.fullmatch(number).all():
         return texts
     if thousands:

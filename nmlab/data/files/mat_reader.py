@@ -33,7 +33,11 @@ def parts(name: str, value: Any, limit: int) -> Iterator[Found]:
             yield name, value.toarray(), ""
     elif isinstance(value, (MatlabOpaque, MatlabFunction, MatlabObject)):
         yield name, None, f"is {kind_of(value)}, which only MATLAB can read; save its columns as arrays"
+    elif value.ndim == 0 and value.dtype == object:  # the element of an empty structure
+        yield name, None, "is empty"
     elif value.dtype.names is not None:
+        if not value.size or not value.dtype.names:
+            yield name, None, "is empty"
         for place, record in enumerate(value.reshape(-1, order="F"), 1):
             within = name if value.size == 1 else f"{name}({place})"
             for field in value.dtype.names:

@@ -83,4 +83,4 @@ def _array(pyarrow: Any, name: str, column: Any, findings: Findings) -> np.ndarr
                 f"{name!r} has integers beyond 2**53 and missing values; fill these, or store float64"
             )
     array: np.ndarray = column.to_numpy()
-    return array
+    return array if array.flags.writeable else array.copy()

@@ -90,6 +90,7 @@ def make_table(columns: Columns, selection: Selection, findings: Findings) -> Ta
         name: array.reshape(-1) for name, array in columns.items() if array.size == max(array.shape, default=0) > 1
     }
     chosen = [n for names in (selection.columns or {}).values() for n in ([names] if isinstance(names, str) else names)]
+    usual = _time_names(AUTO, series, chosen)
     time = _time_names(selection.time, series, chosen)
     experiment = selection.experiment
     if experiment == AUTO:
@@ -102,7 +103,10 @@ def make_table(columns: Columns, selection: Selection, findings: Findings) -> Ta
     # in a MAT file these may be row vectors
     columns |= {name: series[name] for name in (*time, experiment) if name in series}
     _turn_rows(columns, findings)
-    keys = _keys(columns, selection.columns, {*time, experiment}, findings)
+    unused = [] if selection.time == AUTO or selection.columns else [name for name in usual if name not in time]
+    if unused:
+        findings.notes.append(f"left out, though it may be a time: {listed([repr(name) for name in unused])}")
+    keys = _keys(columns, selection.columns, {*time, *unused, experiment}, findings)
     faults += wrong
     if not keys:
         return None

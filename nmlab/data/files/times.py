@@ -115,7 +115,7 @@ def _read_text(name: str, text: pd.Series, dayfirst: bool | None, findings: Find
         times = of_day.to_numpy(np.float64)
         days = np.cumsum(np.diff(times, prepend=times[:1]) < -_DAY / 2)
         if days.any():
-            findings.notes.append(f"{name!r} is a time of day that passes midnight {days[-1]} times")
+            findings.notes.append(f"{name!r} is a time of day that passes midnight {days[-1]}×")
         return np.asarray(times + _DAY * days)
     dates = text.str.extract(_DATE)
     if dates["one"].notna().sum() > 0.5 * len(text):
@@ -202,7 +202,7 @@ def divided(
         findings.faults.append(
             f"time {name!r} does not increase in {_rows(wrong)}; sort by it, and remove duplicates. If another "
             "experiment begins there, number them in a column experiment=; if rows are evenly spaced in their order, "
-            "or this is no time, give time=None"
+            "give time=None; if this is no time, choose it as data by columns={…}"
         )
         return experiments
     inner = [np.diff(times[start:stop]) for start, stop in experiments]
@@ -225,13 +225,14 @@ def divided(
         findings.warnings.append(f"experiments have different steps of {name!r}: {steps_text}")
     if at:
         findings.warnings.append(
-            f"about {missing} samples are missing before {rows_text(at)}, where {name!r} has a step of more than "
+            f"about {missing} sample{'s are' if missing > 1 else ' is'} missing before {rows_text(at)}, where {name!r} has a step of more than "
             f"{MISSING:g} times the median; windows reach across"
         )
     if len(found) > len(experiments):
         shown = listed([f"{start + 1} to {stop}" for start, stop in found])
+        count = len(found) - len(experiments)
         findings.warnings.append(
-            f"{name!r} pauses {len(found) - len(experiments)} times by more than {gap:g} times its step (gap={gap:g}): "
+            f"{name!r} has {count} pause{'s' if count > 1 else ''} of more than {gap:g} times its step (gap={gap:g}): "
             f"{len(found)} experiments, of rows {shown}"
         )
     return tuple(found)
@@ -248,7 +249,7 @@ def _spread(name: str, times: np.ndarray, findings: Findings) -> tuple[np.ndarra
     lengths = np.diff([*starts, len(times)])
     inner = lengths[1:-1]
     usual = int(np.median(inner)) if len(inner) else 0
-    if usual < 2 or lengths.max() > usual + 1:
+    if usual < 2 or len(inner) < 2 or lengths.max() > usual + 1:
         return times, wrong
     step = float(np.median(np.diff(times[starts])))
     place = np.arange(len(times)) - np.repeat(starts, lengths)
@@ -258,7 +259,9 @@ def _spread(name: str, times: np.ndarray, findings: Findings) -> tuple[np.ndarra
         place[:first] += usual - first
         of[:first] = usual
     of[-last:] = max(usual, last)
-    findings.notes.append(f"{name!r} is rounded, to about {usual} rows of each value; they are taken as evenly spaced")
+    note = f"{name!r} is rounded, to about {usual} rows of each value; they are taken as evenly spaced"
+    if note not in findings.notes:
+        findings.notes.append(note)
     return times + step * place / of, np.zeros(len(times), bool)
 
 
