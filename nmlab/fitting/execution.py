@@ -155,7 +155,7 @@ class Execution:
         self.splits = splits
         if splits.remarks:
             writer.describe(data_remarks=list(splits.remarks))
-            print("Data:", *splits.remarks, sep="\n- ")
+            writer.log("\n- ".join(["The data:", *splits.remarks]))
         if request.options.tensorboard:
             done = epochs_done(self.run) if resumed is not None else 0
             self._events = begin_events(writer, problem, request.options, done)

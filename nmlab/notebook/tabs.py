@@ -241,6 +241,7 @@ def _details(context: TabContext) -> str:
         "seed": settings.get("seed"),
         "threads": settings.get("threads"),
         **{f"data: {name}": value for name, value in (settings.get("data_kwargs") or {}).items()},
+        "about the data": "; ".join(settings.get("data_remarks") or []),
         **{f"trainer: {name}": value for name, value in (settings.get("options") or {}).items()},
         "versions": ", ".join(f"{name} {version}" for name, version in (settings.get("versions") or {}).items()),
         "folder": run.folder,

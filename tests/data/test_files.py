@@ -381,10 +381,40 @@ def test_a_file_that_is_not_what_its_ending_says(tmp_path: Path) -> None:
         from_file(tmp_path / "folder.csv")
 
 
+JUNK = st.binary(min_size=1, max_size=40) | st.text("0123456789.,;eE+-\t\n\"'# aN", min_size=1, max_size=9).map(
+    str.encode
+)
+
+
+@given(position=st.floats(0, 1), junk=JUNK)
+@settings(deadline=None, max_examples=150)
+def test_damaged_text_is_a_data_error_or_exactly_what_it_says(position: float, junk: bytes) -> None:
+    """Below the names: what is read is what `float` reads of each cell, in as many rows as there are lines."""
+    content = bytearray(CONTENTS["a.csv"])
+    start = content.index(b"\n") + 1
+    place = start + int(position * (len(content) - start))
+    content[place : place + len(junk)] = junk
+    try:
+        table = of_bytes(bytes(content), experiment=None, time=None, columns={name: name for name in PLAIN}).table()
+    except DataError:
+        return
+    lines = [line for line in bytes(content).decode().splitlines()[1:] if line.strip(" \t")]
+    lines = [line for line in lines if not line.lstrip().startswith(("#", "%", "//", "!"))]
+    cells = [[cell.strip().strip('"') for cell in line.split(",")] for line in lines]
+    assert table.rows == len(cells)
+    for at, name in enumerate(["time", *PLAIN]):
+        if name in PLAIN:
+            assert table.values[name][:, 0].tolist() == [float(row[at]) for row in cells], name
+
+
+PLAIN = ("y1", "y2", "u")
+
+
 @given(position=st.floats(0, 1), junk=st.binary(min_size=1, max_size=40), name=st.sampled_from(sorted(SAVERS)))
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=30)
+@pytest.mark.filterwarnings("ignore::UserWarning")  # what is left out or guessed of such a file is told so
 def test_a_damaged_file_is_a_data_error_or_numbers_that_can_be_used(position: float, junk: bytes, name: str) -> None:
-    """No format tells of every wrong byte; but no gap gets through, and what lies before the damage is as it was."""
+    """Not every format tells of a wrong byte among its numbers; but no gap gets through."""
     content = bytearray(CONTENTS[name])
     place = int(position * len(content))
     content[place : place + len(junk)] = junk
@@ -400,14 +430,36 @@ def test_a_damaged_file_is_a_data_error_or_numbers_that_can_be_used(position: fl
     borders = [border for experiment in table.experiments for border in experiment]
     assert (borders[0], borders[-1]) == (0, table.rows)
     assert borders[1:-1:2] == borders[2:-1:2]
-    whole = of_bytes(CONTENTS[name], name).table().values
-    before = CONTENTS[name][:place].count(b"\n") - 1 if name == "a.csv" else 0  # rows of text below the names
-    if before > 0:
-        assert table.values.keys() == whole.keys()
-    if content == CONTENTS[name]:
-        before = table.rows
-    for key in whole if before > 0 else ():
-        assert np.array_equal(table.values[key][:before], whole[key][:before]), key
+
+
+def checked_parquet(path: Path, table: pd.DataFrame) -> None:
+    arrays = {name: pa.array(table[name].to_numpy()) for name in table}
+    pq.write_table(pa.table(arrays), path, write_page_checksum=True, compression="none")
+
+
+def checked_hdf5(path: Path, table: pd.DataFrame) -> None:
+    with h5py.File(path, "w") as file:
+        for name in table:
+            file.create_dataset(name, data=table[name].to_numpy(), chunks=True, fletcher32=True)
+
+
+def compressed_mat(path: Path, table: pd.DataFrame) -> None:
+    savemat(path, {name: table[[name]].to_numpy() for name in table}, do_compression=True)
+
+
+@pytest.mark.parametrize("saver", [checked_parquet, checked_hdf5, compressed_mat])
+def test_a_format_that_holds_checksums_gives_its_numbers_or_an_error(
+    saver: Callable[[Path, pd.DataFrame], None], tmp_path: Path
+) -> None:
+    name = {checked_parquet: "a.parquet", checked_hdf5: "a.h5", compressed_mat: "a.mat"}[saver]
+    table = frame(40)
+    saver(tmp_path / name, table)
+    content = (tmp_path / name).read_bytes()
+    values = table["y1"].to_numpy().tobytes()
+    places = [content.find(values) + 100, content.find(values) + 101] if values in content else [250, 420]
+    for place in places:
+        damaged = content[:place] + bytes([content[place] ^ 0x40]) + content[place + 1 :]
+        assert "it is damaged, or not a" in refused(damaged, name)
 
 
 def test_a_mat_file_that_crashes_its_reader_is_an_error_all_the_same() -> None:
@@ -435,7 +487,12 @@ CONTENTS: dict[str, bytes] = {}
 
 
 def test_names_that_are_not_there() -> None:
-    told = refused(csv_of(frame().assign(heat=1.5)), columns={"Y": ["y1", "hat"], "name": "u", "Z": []}, time="tme", experiment="run")
+    told = refused(
+        csv_of(frame().assign(heat=1.5)),
+        columns={"Y": ["y1", "hat"], "name": "u", "Z": []},
+        time="tme",
+        experiment="run",
+    )
     for fault in (
         "time='tme': unknown name; did you mean 'time'?",
         "experiment='run': unknown name; known are: time, y1, y2, u, heat",

@@ -8,5 +8,6 @@ and `file_data` combines these.
 from nmlab.data.files.cut import Scaling
 from nmlab.data.files.file_data import FileData, from_file
 from nmlab.data.files.formats import SUFFIXES
+from nmlab.data.files.tables import TIMES
 
-__all__ = ["SUFFIXES", "FileData", "Scaling", "from_file"]
+__all__ = ["SUFFIXES", "TIMES", "FileData", "Scaling", "from_file"]

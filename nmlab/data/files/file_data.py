@@ -7,7 +7,8 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 from annotated_types import Ge, Le
 from neuromancer.dataset import DictDataset
@@ -116,9 +117,8 @@ def from_file(
         dayfirst,
         TextOptions(separator, decimal, thousands, header, encoding),
     )
-    table = data.table()
-    if table.warnings:
-        warnings.warn("\n- ".join([f"{data.path.name}:", *table.warnings]), stacklevel=2)
+    if told := _first_look(data).warnings:
+        warnings.warn("\n- ".join([f"{data.path.name}:", *told]), stacklevel=2)
     return data
 
 
@@ -262,9 +262,14 @@ class FileData:
         return table
 
     @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys of the data sets."""
+        return _first_look(self).keys
+
+    @property
     def remarks(self) -> tuple[str, ...]:
-        """What was left out, guessed or converted when the file was read, and how it was read."""
-        return self.table().remarks
+        """What was left out, guessed or converted when the file was first read, and how it was read."""
+        return _first_look(self).remarks
 
     def _selection(self, aliases: Mapping[str, str]) -> Selection:
         def short(names: Any) -> Any:
@@ -342,3 +347,21 @@ class FileData:
 
     def __repr__(self) -> str:
         return self.source
+
+
+class _FirstLook(NamedTuple):
+    """What is known of a file since it was first read."""
+
+    remarks: tuple[str, ...]
+    warnings: tuple[str, ...]
+    keys: tuple[str, ...]
+
+
+_FIRST_LOOKS: WeakKeyDictionary[FileData, _FirstLook] = WeakKeyDictionary()
+
+
+def _first_look(data: FileData) -> _FirstLook:
+    if data not in _FIRST_LOOKS:
+        table = data.table()
+        _FIRST_LOOKS[data] = _FirstLook(table.remarks, table.warnings, (*table.values, *(data.initial or {})))
+    return _FIRST_LOOKS[data]

@@ -160,11 +160,7 @@ def _format_of(head: bytes, expected: str) -> str:
             return what
     # version 4 of MATLAB's format has no signature, but begins with a number below 5000, whose zero bytes no text has
     version_4 = min(int.from_bytes(head[:4], "little"), int.from_bytes(head[:4], "big")) < 5000
-    return (
-        ("MAT" if len(head) >= 20 and version_4 else "binary data of another kind")
-        if b"\0" in head
-        else "CSV"
-    )
+    return ("MAT" if len(head) >= 20 and version_4 else "binary data of another kind") if b"\0" in head else "CSV"
 
 
 _ARTICLES = {

@@ -135,12 +135,11 @@ class HDF5Reader:
             yield name, np.asarray(item.asstr()[()])
             return
         array = np.asarray(item[()])
-        if array.dtype.names is not None:
-            if {*array.dtype.names} == {"real", "imag"}:
-                array = array["real"] + 1j * array["imag"]
-            else:
-                yield from ((f"{name}/{field}", array[field]) for field in array.dtype.names)
+        if names := array.dtype.names:
+            if {*names} != {"real", "imag"}:
+                yield from ((f"{name}/{field}", array[field]) for field in names)
                 return
+            array = array["real"] + 1j * array["imag"]
         if "_FillValue" in item.attrs and array.dtype.kind in "iuf":
             filled = np.isin(array, item.attrs["_FillValue"])
             array = np.where(filled, np.nan, array) if filled.any() else array

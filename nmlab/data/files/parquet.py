@@ -77,8 +77,8 @@ def _array(pyarrow: Any, name: str, column: Any, findings: Findings) -> np.ndarr
         findings.notes.append(f"{name!r} holds times of day, read as seconds")
     if types.is_integer(column.type) and column.null_count:
         # pyarrow makes float64 of integers with missing values
-        lowest, highest = pyarrow.compute.min_max(column).values() if len(column) else (0, 0)
-        if max(abs(lowest.as_py() or 0), abs(highest.as_py() or 0)) > 2**53:
+        ends = pyarrow.compute.min_max(column).as_py()
+        if max(abs(ends["min"] or 0), abs(ends["max"] or 0)) > 2**53:
             findings.faults.append(
                 f"{name!r} has integers beyond 2**53 and missing values; fill these, or store float64"
             )

@@ -352,7 +352,7 @@ def _matrix(name: str, array: np.ndarray, findings: Findings) -> np.ndarray | No
         faults.append(f"{name!r} holds {what}, not real numbers; {remedy}choose other columns by columns={{…}}")
         return None
     if np.isfinite(numbers).all():
-        return numbers
+        return np.require(numbers, requirements="W")  # tensors may share its memory
     if text is not None and text.any():
         row, column = map(int, np.argwhere(text)[0])
         first = str(matrix[row, column])[:40]

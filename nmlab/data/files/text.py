@@ -150,7 +150,9 @@ def _numbers_of(
         for place in texts:
             marks.see(table[place].dropna().astype(str).tolist())
         if any(
-            table[place].dtype.kind == "f" and (table[place].dropna() % 1 != 0).any() for place in table if place not in texts
+            table[place].dtype.kind == "f" and (table[place].dropna() % 1 != 0).any()
+            for place in table
+            if place not in texts
         ):
             marks.decimals.setdefault(".", "the numbers without quotes")
         if {*marks.decimals, *marks.groups, *marks.doubtful} - {"."}:

@@ -143,22 +143,24 @@ def _of_day(text: pd.Series) -> pd.Series:
 def _read_dates(name: str, parts: pd.DataFrame, dayfirst: bool | None, findings: Findings) -> np.ndarray | None:
     rest = parts["rest"].fillna("").str.strip()
     of_day = _of_day(rest).where(rest != "", 0.0)
-    found = {first: _dates(parts, first) + of_day for first in (True, False)}
-    good = [first for first, times in found.items() if times.notna().all()]
+    found: dict[bool, np.ndarray] = {
+        first: (_dates(parts, first) + of_day).to_numpy(np.float64) for first in (True, False)
+    }
+    good = [first for first, times in found.items() if np.isfinite(times).all()]
     if dayfirst is not None or len(good) != 2:
         first = dayfirst if dayfirst is not None else good[0] if good else True
-        return _without_gaps(name, found[first].to_numpy(np.float64), findings)
-    one, other = (found[first].to_numpy(np.float64) for first in (True, False))
+        return _without_gaps(name, found[first], findings)
+    one, other = found[True], found[False]
     if np.allclose(np.diff(one), np.diff(other)):  # year first, or the same day throughout
         return one
     example = "".join(parts.loc[0, ["one", "sign", "two", "sign", "three"]])
     if (parts["sign"] == ".").all():
         findings.notes.append(f"{name!r}: dates with points, such as {example}, are read as day first")
         return one
-    rising = [first for first in (True, False) if (np.diff(found[first].to_numpy()) >= 0).all()]
+    rising = [first for first in (True, False) if (np.diff(found[first]) >= 0).all()]
     if len(rising) == 1:
         findings.warnings.append(f"{name!r}: only if dayfirst={rising[0]} do dates such as {example} increase; read so")
-        return found[rising[0]].to_numpy(np.float64)
+        return found[rising[0]]
     findings.faults.append(f"time {name!r}: {example} may be day or month first; give dayfirst=True or dayfirst=False")
     return None
 
@@ -225,8 +227,8 @@ def divided(
         findings.warnings.append(f"experiments have different steps of {name!r}: {steps_text}")
     if at:
         findings.warnings.append(
-            f"about {missing} sample{'s are' if missing > 1 else ' is'} missing before {rows_text(at)}, where {name!r} has a step of more than "
-            f"{MISSING:g} times the median; windows reach across"
+            f"about {missing} sample{'s are' if missing > 1 else ' is'} missing before {rows_text(at)}, where "
+            f"{name!r} has a step of more than {MISSING:g} times the median; windows reach across"
         )
     if len(found) > len(experiments):
         shown = listed([f"{start + 1} to {stop}" for start, stop in found])
