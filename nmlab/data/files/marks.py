@@ -62,14 +62,20 @@ class Marks:
     decimals: dict[str, str] = field(default_factory=dict)
     groups: dict[str, str] = field(default_factory=dict)
     doubtful: dict[str, str] = field(default_factory=dict)
+    _once: dict[str, str] = field(default_factory=dict)
 
     def see(self, cells: Iterable[str]) -> None:
         """Take the cells of a column into account."""
         text = "\n".join(cells).translate(_ALIKE)
         for patterns, found in ((_CLEAR, self.decimals), (_GROUPS, self.groups), (_DOUBTFUL, self.doubtful)):
             for sign, pattern in patterns.items():
-                if sign not in found and sign in text and (match := pattern.search(text)):
-                    found[sign] = match[1]
+                if sign in found or sign not in text:
+                    continue
+                for match in pattern.finditer(text):
+                    # a single number with a space in it is more likely a slip
+                    if sign not in SPACES or self._once.setdefault(sign, match[1]) != match[1]:
+                        found[sign] = match[1]
+                        break
 
     def decide(self) -> tuple[str, str | None, str]:
         """Return the decimal separator, the sign that groups digits, and what must be asked; '' if all is clear."""

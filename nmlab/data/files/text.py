@@ -66,15 +66,15 @@ def read_text(source: Path | BytesIO, head: bytes, options: TextOptions, finding
         return {}
     if inner := [n for n in comments if n >= layout.first]:
         findings.warnings.append(f"left out: {len(inner)} lines that begin with a comment sign, {_numbers(inner)}")
-    reading: dict[str, Any] = {
+    keywords: dict[str, Any] = {
         "sep": {"": "\x1f", " ": r"\s+"}.get(layout.separator, layout.separator), "header": None, "index_col": False,
-        "names": range(max(len(layout.names), layout.width) + 1), "encoding": encoding, "low_memory": False,
+        "names": range(max(len(layout.names), layout.width) + 1), "low_memory": False,
         "skiprows": [*range(layout.first), *inner] if inner else layout.first,
         "skipinitialspace": layout.separator != " ", **EXACT,
         "skip_blank_lines": layout.width > 1,
     }  # fmt: skip
     try:
-        table = _numbers_of(source, reading, layout, options, findings)
+        table = _numbers_of(_Body(source, encoding, keywords), layout, options, findings)
     except pd.errors.EmptyDataError:
         findings.faults.append("it has no rows of data")
         return {}
@@ -125,14 +125,31 @@ def _scan(
     return None
 
 
-def _numbers_of(
-    source: Path | BytesIO, reading: dict[str, Any], layout: Layout, options: TextOptions, findings: Findings
-) -> pd.DataFrame | None:
+@dataclass(frozen=True)
+class _Body:
+    """The rows of a file, read as text with the line ends by which lines were counted."""
+
+    source: Path | BytesIO
+    encoding: str
+    keywords: dict[str, Any]
+
+    def read(self, **more: Any) -> pd.DataFrame:
+        """Return all rows."""
+        with _open(self.source, self.encoding) as file:
+            return pd.read_csv(file, **self.keywords, **more)
+
+    def chunks(self) -> Iterator[pd.DataFrame]:
+        """Yield the rows as texts."""
+        with _open(self.source, self.encoding) as file:
+            yield from pd.read_csv(file, **self.keywords, dtype=str, keep_default_na=False, chunksize=_CHUNK)
+
+
+def _numbers_of(body: _Body, layout: Layout, options: TextOptions, findings: Findings) -> pd.DataFrame | None:
     """Return the rows, numbers where they are numbers; None if their signs must be asked for."""
     marks = Marks(options.decimal, options.thousands)
     by_comma = layout.separator == ","
     if not by_comma:
-        for chunk in _read(source, reading, dtype=str, keep_default_na=False, chunksize=_CHUNK):
+        for chunk in body.chunks():
             for place in chunk:
                 marks.see(chunk[place].dropna().tolist())
     plain = by_comma and not (options.decimal or options.thousands)
@@ -142,9 +159,9 @@ def _numbers_of(
         return None
     table: pd.DataFrame
     if thousands is None:
-        table = _read(source, reading, decimal=decimal)
+        table = body.read(decimal=decimal)
     else:
-        table = _read(source, reading, dtype=str)
+        table = body.read(dtype=str)
     texts = [place for place in table if table[place].dtype.kind not in "biuf"]
     if plain and texts:
         for place in texts:
@@ -172,12 +189,6 @@ def _numbers_of(
 
 def _ask(unclear: str) -> str:
     return f"{unclear}; give decimal= and thousands=, such as decimal=',', thousands='.'"
-
-
-def _read(source: Path | BytesIO, reading: dict[str, Any], **more: Any) -> Any:
-    if isinstance(source, BytesIO):
-        source.seek(0)
-    return pd.read_csv(source, **reading, **more)
 
 
 def _named(table: pd.DataFrame, layout: Layout, findings: Findings) -> dict[str, np.ndarray]:
