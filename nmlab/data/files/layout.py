@@ -152,7 +152,7 @@ def _candidates(lines: Sequence[str], separator: str, header: int | None) -> Ite
         if not zone:
             continue
         own = _names_of(lines[zone[-1]], separator, width, extra, strict=True) is not None
-        fields = [field for n in run for field in rows[n]]
+        fields = [field for n in places if n >= run[0] for field in rows[n]]
         pure = sum(is_value(field) or field.lower() in _WORDS for field in fields) / len(fields)
         yield _Candidate(separator, zone, run[0], width, len(run), own, pure)
         if header is not None:

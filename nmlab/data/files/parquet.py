@@ -38,9 +38,11 @@ def read_parquet(pyarrow: Any, parquet: Any, source: Path | Any, findings: Findi
             return {}
         columns: dict[str, np.ndarray] = {}
         for name in names:
-            column = file.read(columns=[name]).column(name)
+            column = file.read(columns=[name], use_threads=False).column(name)
             for part, values in _flat(pyarrow, name, column):
                 columns[part] = _array(pyarrow, part, values, findings)
+        del column, values
+        pyarrow.default_memory_pool().release_unused()
         return columns
 
 

@@ -102,6 +102,7 @@ def make_table(columns: Columns, selection: Selection, findings: Findings) -> Ta
     ]  # fmt: skip
     # in a MAT file these may be row vectors
     columns |= {name: series[name] for name in (*time, experiment) if name in series}
+    series.clear()  # it would keep every column in memory
     _turn_rows(columns, findings)
     unused = [] if selection.time == AUTO or selection.columns else [name for name in usual if name not in time]
     if unused:
