@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from nmlab.data.files.findings import Findings
 from nmlab.data.files.hdf5 import read_hdf5
@@ -118,6 +119,8 @@ def read_columns(path: Path, content: bytes | None = None, options: TextOptions 
             read.columns = read_text(source, head, options or TextOptions(), findings)
         else:
             read.columns, read.aliases = _shortened(_READERS[found](source, head, findings))
+            for name, column in read.columns.items():
+                read.columns[name] = _without_texts_of_numbers(name, column, findings)
     except _MissingReaderError as error:
         findings.faults.append(str(error))
     except MemoryError:
@@ -129,6 +132,20 @@ def read_columns(path: Path, content: bytes | None = None, options: TextOptions 
 
 _UNPACKED = {"CSV": 2, "MAT": 1, "NumPy": 1}
 """Size of a file's numbers, at least, in sizes of the file, for formats that do not tell it beforehand."""
+
+
+def _without_texts_of_numbers(name: str, column: np.ndarray, findings: Findings) -> np.ndarray:
+    """Return a column as numbers if it holds nothing but texts of numbers."""
+    if column.dtype.kind not in "OUST":
+        return column
+    flat = pd.Series(column.reshape(-1), dtype=object)
+    texts = flat.map(lambda cell: isinstance(cell, (str, bytes)))
+    numbers = pd.to_numeric(flat, errors="coerce")
+    if not texts.any() or not numbers[texts].notna().all():
+        return column
+    findings.notes.append(f"{name!r} holds numbers as text, read as numbers")
+    found: np.ndarray = numbers.to_numpy(np.float64).reshape(column.shape)
+    return found
 
 
 def _shortened(arrays: Columns) -> tuple[Columns, dict[str, str]]:

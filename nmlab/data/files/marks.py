@@ -102,14 +102,15 @@ def _shown(numbers: Iterable[str]) -> str:
 
 
 def to_numbers(texts: pd.Series, decimal: str, thousands: str | None) -> pd.Series:
-    """Return a column of texts as numbers if all are numbers with these separators, and unchanged otherwise."""
+    """Return a column of texts with a number in place of each text that is one with these separators."""
     point = re.escape(decimal)
     whole = rf"(?:\d{{1,3}}(?:{re.escape(thousands)}\d{{3}})+|\d+)" if thousands else r"\d+"
-    number = rf"\s*[+-]?(?:{whole}(?:{point}\d*)?|{point}\d+){_EXPONENT}?\s*"
-    there = texts.dropna().astype(str).str.translate(_ALIKE)
-    if there.empty or not there.str.fullmatch(number).all():
-        return texts
+    number = rf"\s*[+-]?(?:{whole}(?:{point}\d*)?|{point}\d+|inf|infinity){_EXPONENT}?\s*"
+    there = texts[texts.map(lambda cell: isinstance(cell, str))].astype(str).str.translate(_ALIKE)
+    there = there[there.str.fullmatch(number, flags=re.IGNORECASE)]
     if thousands:
         there = there.str.replace(thousands, "", regex=False)
     there = there.str.replace(decimal, ".", regex=False).str.replace("[dD]", "e", regex=True)
-    return there.map(float).reindex(texts.index)
+    found = texts.astype(object)
+    found[there.index] = there.map(float)
+    return found.astype(float) if not found.map(lambda cell: isinstance(cell, (str, bool))).any() else found

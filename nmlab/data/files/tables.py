@@ -289,7 +289,7 @@ def _counts(array: np.ndarray) -> bool:
 def _has_numbers(array: np.ndarray) -> bool:
     if array.dtype.kind not in "OUST":
         return array.dtype.kind not in "Mm"
-    return bool(pd.to_numeric(pd.Series(array.reshape(-1), dtype=object), errors="coerce").notna().any())
+    return any(not isinstance(cell, (str, bytes)) and pd.notna(cell) for cell in array.reshape(-1))
 
 
 # --- numbers ---
@@ -343,10 +343,11 @@ def _matrix(name: str, array: np.ndarray, findings: Findings) -> np.ndarray | No
             findings.warnings.append(f"{name!r} has integers beyond 2**53, which float64 rounds")
         numbers = matrix.astype(_kind(array), copy=False)
     elif matrix.dtype.kind in "OUST":
-        columns = [pd.Series(column, dtype=object) for column in matrix.T]
-        read = [pd.to_numeric(column, errors="coerce").to_numpy(np.float64) for column in columns]
-        numbers = np.stack(read, axis=1)
-        text = np.isnan(numbers) & np.stack([column.notna().to_numpy() for column in columns], axis=1)
+        cells = pd.Series(matrix.reshape(-1), dtype=object)  # readers have made numbers of texts that are some
+        words = cells.map(lambda cell: isinstance(cell, (str, bytes)))
+        read = pd.to_numeric(cells.mask(words), errors="coerce")
+        text = (words | (read.isna() & cells.notna())).to_numpy(bool).reshape(matrix.shape)
+        numbers = read.to_numpy(np.float64).reshape(matrix.shape)
     else:
         what = {"c": "complex numbers", "M": "dates", "m": "durations"}.get(matrix.dtype.kind, "records")
         remedy = f"give it as time={name!r}, or " if what == "dates" else ""

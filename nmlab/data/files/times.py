@@ -65,7 +65,7 @@ def read_times(
         times = _seconds(pd.Series(column))
     elif column.dtype.kind in "OUST":
         series = pd.Series(column)
-        numbers = pd.to_numeric(series, errors="coerce")
+        numbers = pd.to_numeric(series.mask(series.map(lambda cell: isinstance(cell, str))), errors="coerce")
         if numbers.notna().sum() > 0.5 * len(series):
             times = numbers.to_numpy(np.float64)
         else:
