@@ -72,7 +72,7 @@ def test_a_file_is_dropped_previewed_and_trained_on(notebook: NotebookPage, tmp_
     for name in ("first", "second"):
         bench.get_by_label(f"Use of column {name}").select_option("ap (the Problem reads it)")
     bench.get_by_label("Use of column other").select_option("leave out")
-    button(bench, "Use the file so").click()
+    button(bench, "Use these columns").click()
     expect(told).to_contain_text("logger.csv: 30 rows of ap (2). The next runs use this file.")
     expect(title).to_have_text("Data: logger.csv")
     expect(bench.locator(".nm-remarks").first).to_contain_text("columns are separated by a semicolon")

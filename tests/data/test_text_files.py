@@ -84,7 +84,7 @@ def written(number: float, decimal: str, thousands: str, quoted: bool) -> str:
 
 
 @given(table=TABLES, dialect=DIALECTS)
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 @pytest.mark.filterwarnings("ignore:a.csv:UserWarning")
 def test_known_values_are_read_exactly_or_refused(table: tuple[Any, Any], dialect: dict[str, Any]) -> None:
     names, rows = table

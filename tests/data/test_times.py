@@ -43,7 +43,7 @@ WRITTEN = {
 
 
 @given(start=STARTS, step=st.integers(1, 40_000), shape=st.sampled_from(sorted(WRITTEN)), said=st.booleans())
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 def test_dates_are_read_as_they_were_written_or_asked_for(start: Any, step: int, shape: str, said: bool) -> None:
     times = pd.date_range(start, periods=7, freq=f"{step}s")
     column = times.strftime(shape).to_numpy(object)
@@ -70,8 +70,8 @@ def test_a_time_of_day_may_pass_midnight(start: int, step: float) -> None:
 
 def test_date_and_time_of_day_in_two_columns() -> None:
     rows = "".join(f"16/12/2006;17:{24 + row}:00;{row}.5\n" for row in range(5))
-    for options in ({}, {"time": ["Date", "Time"]}):
-        data = from_file("a.csv", content=f"Date;Time;power\n{rows}".encode(), **options)
+    for time in ("auto", ["Date", "Time"]):
+        data = from_file("a.csv", content=f"Date;Time;power\n{rows}".encode(), time=time)
         assert data.table().values["power"].ravel().tolist() == [0.5, 1.5, 2.5, 3.5, 4.5]
         assert "'Date Time' is the time, in steps of 60; it is not part of the data" in data.remarks
 
@@ -128,7 +128,7 @@ def test_pauses_within_numbered_experiments_each_by_its_own_step() -> None:
 
 
 @given(steps=st.lists(st.sampled_from([1.0, 1.0, 1.0, 1.0, 1.4, 2.0, 9.0, 11.0, 700.0]), min_size=12, max_size=40))
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 @pytest.mark.filterwarnings("ignore:a.csv:UserWarning")
 def test_just_the_steps_of_more_than_ten_medians_end_an_experiment(steps: list[float]) -> None:
     times = np.cumsum([0.0, *steps])

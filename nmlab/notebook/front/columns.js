@@ -19,6 +19,6 @@ function makeColumns(spec, prefix, send) {
     "form",
     { class: "nm-columns", onsubmit: (event) => { event.preventDefault(); send({ do: "map file", uses: chosen() }); } },
     h("div", { class: "nm-table", tabindex: 0, role: "region", "aria-label": "Columns of the file" }, h("table", {}, h("thead", {}, head), h("tbody", {}, rows))),
-    more, h("button", { type: "submit" }, "Use the file so"),
+    more, h("button", { type: "submit" }, "Use these columns"),
   );
 }
