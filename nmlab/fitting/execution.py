@@ -6,7 +6,9 @@ the Problem holds its best weights and the run says how it went.
 
 from __future__ import annotations
 
+import logging
 import math
+import threading
 import traceback
 import warnings
 from contextlib import suppress
@@ -18,6 +20,7 @@ from nmlab.data.splits import Splits
 from nmlab.errors import NonFiniteLossError, RunError
 from nmlab.fitting.prepare import build_problem, check_data, splits_of
 from nmlab.fitting.request import FitRequest
+from nmlab.options.environment import environment_remarks
 from nmlab.problem.formulas import swapped_in
 from nmlab.problem.terms import terms_of
 from nmlab.problem.weights import fingerprint, load_weights, read_weights
@@ -36,6 +39,13 @@ from nmlab.training.view import View
 SWAPPED = (
     "{}: NeuroMANCER computes {}. Write the parts in another order, or compute them in a Node, until "
     "nmlab.look(problem) shows what you mean."
+)
+
+_logger = logging.getLogger("nmlab")
+
+THREAD = (
+    "This fit had a thread of its own, as one that a button starts. lab.fit() calls your functions in the thread of "
+    "its cell."
 )
 
 
@@ -60,6 +70,8 @@ class Execution:
         """What Lightning trains, from the training on, where there are user hooks; else None."""
         self.splits: Splits | None = None
         """What the data function returned, once it has."""
+        self.remarks: list[str] = []
+        """What the run's log says first."""
         self._writer: RunWriter | None = None
         self._events: EventWriter | None = None
 
@@ -105,10 +117,15 @@ class Execution:
                     self._draw_last()
         except StopRequested:
             self.close("stopped")
+        except KeyboardInterrupt:  # in a function of the user
+            self.close("stopped")
+            raise
         except BaseException as error:
             if isinstance(error, NonFiniteLossError):
                 error.run = self.run
             error.add_note(f"The run's folder is {self.run.folder}")
+            if "thread" in str(error).lower() and threading.current_thread() is not threading.main_thread():
+                error.add_note(THREAD)
             self.close("failed", error)
             raise
         else:
@@ -139,6 +156,8 @@ class Execution:
     def _work(self) -> None:
         request, writer = self.request, self._opened
         assert request.seed is not None
+        for remark in (*environment_remarks(request.options.trainer_kwargs), *self.remarks):
+            _logger.warning(remark)
         streams = RandomStreams(request.seed)
         if self.problem is None:
             self._enter("building the Problem")

@@ -34,7 +34,7 @@ SCHEDULER_ARGUMENTS: dict[str, Callable[[Any], dict[str, Any]]] = {
 _PRECISIONS = {"16": "16-mixed", "32": "32-true", "64": "64-true", "bf16": "bf16-mixed"}
 
 # Arguments of Lightning's Trainer that nmlab sets itself, and what to use instead
-_SET_BY_NMLAB = {
+SET_BY_NMLAB = {
     "logger": "give loggers=[…] or tensorboard=False",
     "enable_checkpointing": "give checkpoint=True or False",
     "enable_progress_bar": "nmlab shows the progress itself",
@@ -43,6 +43,8 @@ _SET_BY_NMLAB = {
     "inference_mode": "the Problem's grad_inference decides",
     "default_root_dir": "give runs_dir=… to the fit or the Lab",
 }
+
+_HELD_AS: dict[str, type] = {"callbacks": tuple, "loggers": tuple, "trainer_kwargs": dict}
 
 
 def checked(options: type[BaseModel], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,7 +86,10 @@ def checked(options: type[BaseModel], given: Mapping[str, Any]) -> dict[str, Any
     if faults:
         order = [field.name for field in fields] + list(given)
         raise FieldError({name: faults[name] for name in sorted(faults, key=order.index)}, "TrainerOptions")
-    return values
+    if isinstance(values.get("devices"), tuple):
+        values["devices"] = list(values["devices"])
+    # copies, so that the caller's list or dict may change without changing the options
+    return values | {name: kind(values[name]) for name, kind in _HELD_AS.items() if name in values}
 
 
 def option_fault(name: str, text: str) -> FieldError:
@@ -175,11 +180,11 @@ def _trainer_kwargs_fault(value: Any, options: type[BaseModel]) -> str | None:
         return None
     from lightning.pytorch import Trainer
 
-    accepted = [name for name in inspect.signature(Trainer).parameters if name not in _SET_BY_NMLAB]
+    accepted = [name for name in inspect.signature(Trainer).parameters if name not in SET_BY_NMLAB]
     faults = []
     for name in value:
-        if name in _SET_BY_NMLAB:
-            faults.append(f"{name!r} is set by nmlab: {_SET_BY_NMLAB[name]}")
+        if name in SET_BY_NMLAB:
+            faults.append(f"{name!r} is set by nmlab: {SET_BY_NMLAB[name]}")
         elif name in options.model_fields:
             faults.append(f"{name!r} is an option: give TrainerOptions({name}=…)")
         elif name not in accepted:
