@@ -267,6 +267,17 @@ def test_shuffled_rows_are_another_deal_for_another_seed_and_draw_nothing_from_t
     assert users_states() == before
 
 
+def test_rows_that_fill_no_window_are_told_of() -> None:
+    data = of_bytes(csv_of(frame()))
+    assert data(horizon=5)[0].remarks == (
+        *data.remarks,
+        "1 of 36 rows of train fill no window of horizon=5 and are left out",
+        "2 of 12 rows of dev fill no window of horizon=5 and are left out",
+        "2 of 12 rows of test fill no window of horizon=5 and are left out",
+    )
+    assert data(horizon=6)[0].remarks == data.remarks
+
+
 # --- normalisation ---
 
 
@@ -298,6 +309,15 @@ def test_predictions_go_back_into_units(norm: Any) -> None:
     assert np.allclose(again.from_units("Y", expected), test.datadict["Y"], atol=1e-5)
     with pytest.raises(KeyError, match="'Z' is not one of the keys: Y, U, yn"):
         again.to_units("Z", expected)
+
+
+def test_numbers_that_float32_would_round_away_are_told_of() -> None:
+    table = frame()
+    table["u"] = 1.7e9 + np.arange(ROWS) / 10
+    data = of_bytes(csv_of(table))
+    rounded = [remark for remark in data()[0].remarks if "float32 keeps less than 1000 different values" in remark]
+    assert ["U[0]" in remark and "Y" not in remark for remark in rounded] == [True]
+    assert not any("float32" in remark for remark in data(normalise="zscore")[0].remarks)
 
 
 def test_a_column_that_is_constant_in_train_is_only_shifted() -> None:

@@ -236,6 +236,25 @@ def samples_by_split(table: Table, cut: Cut) -> tuple[dict[str, Samples], list[s
     return samples, [], remarks
 
 
+def rounding(table: Table, scaling: Scaling) -> list[str]:
+    """Return which columns lose much of their resolution in torch's default dtype."""
+    kind = torch.get_default_dtype()
+    lost = []
+    for key, values in table.values.items():
+        if torch.from_numpy(values[:0]).dtype.itemsize <= kind.itemsize:
+            continue
+        low, high = (scaling.from_units(key, end(axis=0)) for end in (values.min, values.max))
+        steps = torch.finfo(kind).eps * np.maximum(abs(low), abs(high))
+        lost += [f"{key}[{column}]" for column in np.flatnonzero((steps > 1e-3 * (high - low)) & (high > low))]
+    if not lost:
+        return []
+    name = str(kind).removeprefix("torch.")
+    return [
+        f"{name} keeps less than 1000 different values over the range of {', '.join(lost)}, which is small beside the "
+        "values; choose normalise, or torch.set_default_dtype(torch.float64)"
+    ]
+
+
 def _parts(table: Table, start: int, stop: int) -> Iterator[tuple[int, int]]:
     """Yield the first row and the end of each part of a block that lies within one experiment."""
     for low, high in table.experiments:

@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 from annotated_types import Ge, Le
 from neuromancer.dataset import DictDataset
 
-from nmlab.data.files.cut import Cut, Norm, Samples, Scaling, samples_by_split, scaling_of, tensors_of
+from nmlab.data.files.cut import Cut, Norm, Samples, Scaling, rounding, samples_by_split, scaling_of, tensors_of
 from nmlab.data.files.formats import Content, read_columns
 from nmlab.data.files.tables import AUTO, OWN, Selection, Table, make_table
 from nmlab.data.files.text import TextOptions
@@ -65,7 +65,7 @@ def from_file(
         not chosen as data. None: there is no time, and rows are taken as evenly spaced.
     experiment : str or None, default 'auto'
         Column that identifies the experiment; a window never has rows of two experiments. 'auto': a column named
-        exp_id. None: there is none.
+        exp_id, experiment or experiment_id. None: there is none.
     gap : float or None, default 10.0
         A step of the time of more than so many median steps ends an experiment. None: none does.
     dayfirst : bool, optional
@@ -234,7 +234,13 @@ class FileData:
         return sets["train"], sets["dev"], sets["test"], batch_size
 
     def content_of_file(self) -> Content:
-        """Read all columns of the file; faults are in the result's findings."""
+        """Read all columns of the file.
+
+        Returns
+        -------
+        Content
+            The columns, and in its findings the faults and remarks.
+        """
         return read_columns(self.path, self.content, self.text)
 
     def table(self) -> Table:
@@ -317,7 +323,7 @@ class FileData:
             {**part, **{key: part[whole] for key, whole in (self.initial or {}).items()}}
             for part in (scaling.offset, scaling.scale)
         )
-        return table, samples, Scaling(offset, scale), remarks
+        return table, samples, Scaling(offset, scale), [*remarks, *rounding(table, scaling)]
 
     def _initial_faults(self, table: Table) -> list[str]:
         taken = {*table.values, *OWN}

@@ -95,7 +95,7 @@ def find_layout(lines: Sequence[str], separator: str | None, header: int | None,
     if header is not None and not 1 <= header <= len(lines):
         findings.faults.append(f"header={header}; give the number of a line from 1 to {len(lines)}")
         return None
-    tried = [separator] if separator is not None else [*SEPARATORS]
+    tried = [separator, ""] if separator is not None else [*SEPARATORS]  # it may have a single column
     found = [part for sep in tried for part in _candidates(lines, sep, header)]
     if not found:
         findings.faults.append(_why_none(lines, header))
@@ -128,9 +128,9 @@ class _Candidate:
     """Fraction of fields that are numbers, times, or words in place of them."""
 
     @property
-    def score(self) -> tuple[bool, float, int, int]:
+    def score(self) -> tuple[bool, bool, float, int, int]:
         """The best candidate has the largest score."""
-        return self.own, round(self.purity, 1), self.width, self.rows
+        return self.own, self.width > 1, round(self.purity, 1), self.width, self.rows
 
 
 def _candidates(lines: Sequence[str], separator: str, header: int | None) -> Iterator[_Candidate]:
@@ -181,7 +181,7 @@ def _zone(lines: Sequence[str], start: int, separator: str, width: int, extra: i
 def _names_of(line: str, separator: str, width: int, extra: int, strict: bool = False) -> list[str] | None:
     """Return the names in a line, as many as a row has fields; None if it does not hold them.
 
-    Parameters: `strict`, whether they must be separated like the values.
+    If `strict`, they must be separated like the values.
     """
     comment = _COMMENT_OF_NAMES.match(line)
     if comment and not (separator == ";" and comment[1].startswith(";")):

@@ -23,8 +23,8 @@ AUTO = "auto"
 TIMES = ("time", "timestamp", "datetime", "date_time", "date", "t")
 """Names of a column that is used as the time by default, the first of them that there is; `t` in lower case only."""
 
-EXPERIMENT = "exp_id"
-"""NeuroMANCER's name of the column that identifies the experiment."""
+EXPERIMENTS = ("exp_id", "experiment", "experiment_id")
+"""Names of a column that identifies the experiment by default; the first one is NeuroMANCER's."""
 
 OWN = ("name", "epoch", "index")
 """Keys of a batch in addition to the data."""
@@ -94,7 +94,7 @@ def make_table(columns: Columns, selection: Selection, findings: Findings) -> Ta
     time = _time_names(selection.time, series, chosen)
     experiment = selection.experiment
     if experiment == AUTO:
-        experiment = next((name for name in series if name.lower() == EXPERIMENT and name not in chosen), None)
+        experiment = next((name for name in series if name.lower() in EXPERIMENTS and name not in chosen), None)
     named = {"time": time, "experiment": [experiment] if experiment is not None else []}
     wrong = [
         f"{what}={name!r}: {unknown_name(name, list(columns))}"

@@ -133,7 +133,7 @@ def _of_day(text: pd.Series) -> pd.Series:
     hour = parts["hour"].astype(float)
     half = parts["half"].str.lower().str.replace(".", "", regex=False)
     hour = hour.where(half.isna(), hour % 12 + 12 * (half == "pm"))
-    zone = parts["zone"].where(parts["zone"].str.match("[+-]").fillna(False).astype(bool))
+    zone = parts["zone"].where(parts["zone"].str.match("[+-]", na=False).astype(bool))
     sign = zone.str[0].map({"+": 1.0, "-": -1.0})
     offset = (sign * (zone.str[1:3].astype(float) * 60 + zone.str[-2:].astype(float))).fillna(0)
     seconds = 3600 * hour + 60 * (parts["minute"].astype(float) - offset) + second
