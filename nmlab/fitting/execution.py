@@ -18,6 +18,7 @@ from neuromancer.problem import Problem
 
 from nmlab.data.splits import Splits
 from nmlab.errors import NonFiniteLossError, RunError
+from nmlab.fitting.identified import Identified
 from nmlab.fitting.prepare import build_problem, check_data, splits_of
 from nmlab.fitting.request import FitRequest
 from nmlab.options.environment import environment_remarks
@@ -74,6 +75,7 @@ class Execution:
         """What the run's log says first."""
         self._writer: RunWriter | None = None
         self._events: EventWriter | None = None
+        self._identified: Identified | None = None
 
     @property
     def opened(self) -> bool:
@@ -114,6 +116,9 @@ class Execution:
                 try:
                     self._work()
                 finally:
+                    if self._identified is not None and self.problem is not None:
+                        with suppress(OSError):  # a full disk must not hide how the training ended
+                            self._identified.is_trained(self.problem)
                     self._draw_last()
         except StopRequested:
             self.close("stopped")
@@ -168,6 +173,8 @@ class Execution:
         if resumed is not None and resumed.start_checkpoint_path is not None:
             load_weights(problem, read_weights(resumed.start_checkpoint_path), source=f"run {self.run.id}")
         writer.describe(fingerprint=fingerprint(problem), terms=[term.name for term in terms_of(problem)])
+        self._identified = Identified(request, writer)
+        self._identified.has_problem(problem)
 
         self._enter("making the data")
         splits = splits_of(request.data_setup_function, request.data_kwargs, request.batch_size, streams)
@@ -175,6 +182,7 @@ class Execution:
         if splits.remarks:
             writer.describe(data_remarks=list(splits.remarks))
             writer.log("\n- ".join(["The data:", *splits.remarks]))
+        self._identified.has_data()
         if request.options.tensorboard:
             done = epochs_done(self.run) if resumed is not None else 0
             self._events = begin_events(writer, problem, request.options, done)

@@ -29,7 +29,7 @@ from nmlab.notebook.actions import Actions
 from nmlab.notebook.bench import Bench
 from nmlab.notebook.cell_view import CellView
 from nmlab.notebook.keywords import sort_out
-from nmlab.notebook.session import Session
+from nmlab.notebook.session import UNNAMED, Session
 from nmlab.options import TrainerOptions
 from nmlab.plots import paper_figure
 from nmlab.provenance.script import script
@@ -78,7 +78,8 @@ class Lab:
     runs_dir : path-like, default "nmlab_runs"
         The folder of the runs.
     name : str, default "lab"
-        The Lab's name, by which its runs are told from other Labs'.
+        The Lab's name, by which its runs are told from other Labs'. Of a Lab without a name, runs of a Problem that has
+        neither the same shapes nor a term in common are another Lab's.
     view : callable, optional
         ``view(problem, splits) -> Figure``, a picture of the solution. It is redrawn between steps while its tab is
         visible and once at the end, and saved with the run. It does not affect the fit, and exceptions in it do not end
@@ -120,7 +121,7 @@ class Lab:
         hide: Iterable[str] = (),
         guess: bool = False,
     ) -> None:
-        self.name = name or "lab"
+        self.name = name or UNNAMED
         self.example: Example | None = None
         """The gallery's problem that this Lab was opened with, or None."""
         request = FitRequest(
@@ -519,7 +520,11 @@ class Lab:
 
     @property
     def runs(self) -> Runs:
-        """Runs of this Lab over this Problem, oldest first, also of earlier kernels; `.all()` for the whole folder."""
+        """Runs of this Lab, oldest first, also of earlier kernels; `.all()` for the whole folder.
+
+        Those of a Problem or data function that was edited since are among them. The column `changed` says what
+        differs, and a ★ is given only among runs whose losses can be compared.
+        """
         return self._session.runs
 
     def _chosen(self, run: Run | str | None) -> Run:
@@ -554,8 +559,7 @@ class Lab:
         Parameters
         ----------
         runs : Iterable[Run or str], optional
-            Runs or ids, also of other Labs over a Problem with the same keys, terms and shapes; default this Lab's runs
-            with at least one epoch.
+            Runs or ids, also of other Labs over the same Problem; default this Lab's runs with at least one epoch.
         split : {"dev", "train", "test"}, default "dev"
             The split to score on.
         metric : str, default "loss"
@@ -583,8 +587,15 @@ class Lab:
             raise RunError("There is no run to score yet.")
         sessions = [self._session, *(lab._session for lab in reversed(labs.known()))]
 
-        def known(run: Run) -> DataRecipe | None:
-            return next((found for session in sessions if (found := session.known(run)) is not None), None)
+        def known(run: Run) -> DataRecipe:
+            errors: list[RunError] = []
+            for session in sessions:
+                try:
+                    recipe: DataRecipe = session.known(run)
+                    return recipe
+                except RunError as error:
+                    errors.append(error)
+            raise errors[0]
 
         return self._wait_for(self._session.cross(chosen, known, split, metric))
 

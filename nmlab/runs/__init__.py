@@ -19,7 +19,7 @@
 A run is `running` as long as its lock is held. If its status says so while no process holds the lock, it was
 `interrupted`. Readers never write.
 
-Imports `errors`, `runtime`, `problem`.
+Imports `errors`, `runtime`, `problem`, `identity`.
 """
 
 from nmlab.runs.compare import Comparison, best_of, changed_text, changes, comparable

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from nmlab.errors import RunError
+from nmlab.identity.differences import Identity
 from nmlab.runs.json_files import read_object
 from nmlab.runs.lock import is_held
 from nmlab.runs.metrics import MetricsFile, Table
@@ -133,6 +135,11 @@ class Run:
         """Where the initial weights came from, such as another run's id; None if they were new."""
         name = self.settings.get("starts_from")
         return None if name is None else str(name)
+
+    @property
+    def identities(self) -> dict[str, Identity]:
+        """What the run's 'problem', 'data', 'data_kwargs' and 'builder' were; {} for a run of an earlier version."""
+        return identities_in(self.settings)
 
     @property
     def damage(self) -> str | None:
@@ -422,6 +429,13 @@ class Run:
         )
         epochs = f"{self.epochs} epoch{'' if self.epochs == 1 else 's'}"
         return f"Run {self.id}: {self.status}, {epochs}{best}\n  {self.folder}"
+
+
+def identities_in(settings: Mapping[str, Any]) -> dict[str, Identity]:
+    """Return the identities that a run's settings hold, by what they are of; those that cannot be read are left out."""
+    stored = settings.get("identity")
+    found = {part: Identity.from_json(each) for part, each in stored.items()} if isinstance(stored, dict) else {}
+    return {str(part): identity for part, identity in found.items() if identity is not None}
 
 
 def _size(path: Path) -> int:

@@ -36,7 +36,7 @@ def refused(text: str | bytes, **options: Any) -> str:
 NAMES = st.lists(
     st.text(string.ascii_letters + "_äµ", min_size=2, max_size=8).filter(
         lambda name: (
-            name.lower() not in {"time", "date", "timestamp", "datetime", "name", "epoch", "nan", "na", "inf"}
+            name.lower() not in {"time", "date", "timestamp", "datetime", "name", "epoch", "index", "nan", "na", "inf"}
             and not re.fullmatch(r"[yudxYUDX]_*", name)
         )
     ),
