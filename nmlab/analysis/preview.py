@@ -8,7 +8,7 @@ not the data.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any, Protocol
@@ -18,6 +18,7 @@ import pandas as pd
 import torch
 from neuromancer.dataset import DictDataset
 
+from nmlab.analysis.outside import outside_train
 from nmlab.data.loader import Loader
 from nmlab.data.splits import Splits, make_splits, place_of
 from nmlab.errors import DataError
@@ -30,10 +31,6 @@ from nmlab.runtime.text import number_text, typeset_number
 
 WINDOWS, POINTS = 5, 300
 """Samples drawn of each split, for windows of several steps and for single numbers."""
-
-FAR, NEAR, CHANCE = 0.25, 0.01, 1e-4
-"""A split is warned of that exceeds the range of train by more than the fraction FAR of it; or by more than NEAR, in so
-many values that the probability of as many is less than CHANCE for values from the distribution of train."""
 
 COLUMNS = ["key", "column", "split", "shape", "dtype", "min", "max", "mean", "missing"]
 
@@ -296,7 +293,7 @@ def _described(
                 shape, dtype = "×".join(map(str, tensor.shape)), str(tensor.dtype).removeprefix("torch.")
                 rows.append(dict(zip(COLUMNS, (key, column, split, shape, dtype, *spans[split]), strict=True)))
             name = f"{key}[{column}]" if width > 1 else key
-            for text, much in _outside(name, there, spans):
+            for text, much in outside_train(name, there, spans):
                 (found if much else slight).append(text)
             if all(values.ndim <= 2 for values in there.values()):
                 drawn.append(_drawn(name, there, first))
@@ -324,48 +321,6 @@ def _span(values: np.ndarray) -> tuple[float, float, float, int]:
         return np.nan, np.nan, np.nan, values.size
     mean = float(finite.mean(dtype=np.float64))
     return float(finite.min()), float(finite.max()), mean, values.size - finite.size
-
-
-def _outside(
-    what: str, parts: Mapping[str, np.ndarray], spans: Mapping[str, tuple[float, float, float, int]]
-) -> Iterator[tuple[str, bool]]:
-    """Yield how each split exceeds the range of train, and whether by so much that it deserves a warning."""
-    if "train" not in parts or np.isnan(spans["train"][0]):
-        return
-    low, high, *_ = spans["train"]
-    for split, values in parts.items():
-        if np.isnan(spans[split][0]) or (spans[split][0] >= low and spans[split][1] <= high):
-            continue
-        each = values.reshape(len(values), -1)
-        with np.errstate(invalid="ignore"):
-            below, above = ((each < low) & np.isfinite(each)), ((each > high) & np.isfinite(each))
-        found, farthest = [], 0.0
-        sides = (("below", "minimum", below, low, np.min), ("above", "maximum", above, high, np.max))
-        for side, end, beyond, border, reach in sides:
-            if beyond.any():
-                far = abs(float(reach(each[beyond])) - border)
-                share = far / (high - low) if high > low else np.inf
-                farthest = max(farthest, share)
-                text = f" ({_percent(share)} of its range)" if high > low else ""
-                found.append(f"up to {typeset_number(far)} {side} train's {end} of {typeset_number(border)}{text}")
-        outside = below | above
-        count = int(outside.any(axis=1).sum())
-        often = _chance(int(outside.sum()), each.size, parts["train"].size) < CHANCE
-        text = f"{split}: {what} is {' and '.join(found)}, in {count} of {len(each)} samples"
-        yield text, farthest > FAR or (farthest > NEAR and often)
-
-
-def _chance(outside: int, size: int, train: int) -> float:
-    """Return the probability that at least so many of `size` values are outside the range of `train` others.
-
-    All are from one distribution; the numbers beyond either end are taken as independent and geometric.
-    """
-    share = size / (size + train)
-    return float(share**outside * (1 + outside * (1 - share)))
-
-
-def _percent(share: float) -> str:
-    return f"{share:.0%}" if share >= 0.005 else "less than 1%"
 
 
 def _drawn(name: str, parts: Mapping[str, np.ndarray], first: Mapping[str, int]) -> SampleColumn:
