@@ -134,6 +134,7 @@ class Lab:
             lab=self.name,
             view=view,
         )
+        self._held_by = ""
         this = weakref.ref(self)  # a Lab that is not used any more goes at once, and with it its data
 
         def called() -> str:
@@ -148,7 +149,7 @@ class Lab:
                 self._session.take_over(old._session)
                 if old._bench is not None:
                     old._bench.retire()
-        labs.use(self)
+        self._use()
 
     @classmethod
     def from_gallery(cls, example: str, /, data: str | None = None, **keywords: Any) -> Lab:
@@ -248,7 +249,7 @@ class Lab:
         FieldError
             A keyword is wrong, or its value is locked; with all faults at once. Otherwise as for `nmlab.fit`.
         """
-        labs.use(self)
+        self._use()
         data_kwargs, options = sort_out(self._session, kwargs)
         cell = CellView() if get_ipython() is not None else None
         fit = self._session.start(data_kwargs, options, blocking=True)
@@ -332,13 +333,13 @@ class Lab:
         FieldError
             It cannot be read.
         """
-        labs.use(self)
+        self._use()
         self._session.take_guess(loss)
         self._show_controls()
 
     def _wait_for(self, search: Task[T]) -> T:
         """Wait for a search, or what else is done as one, in the cell that began it."""
-        labs.use(self)
+        self._use()
         try:
             if self._bench is not None:
                 self._bench.searches(search)
@@ -446,7 +447,7 @@ class Lab:
         RunError
             There are no weights to keep.
         """
-        labs.use(self)
+        self._use()
         self._session.swap(data_setup_function, keep_weights, data_kwargs, choices)
         if isinstance(data_setup_function, FileData):
             there = {*data_setup_function.keys}
@@ -472,7 +473,7 @@ class Lab:
         RunError
             There is no such run, or it kept no weights.
         """
-        labs.use(self)
+        self._use()
         self._session.start_weights.take(self._session.store.get(run) if isinstance(run, str) else run)
         self._show_controls()
 
@@ -508,7 +509,7 @@ class Lab:
         FieldError
             Names the values that its file could not hold; the others are in the form.
         """
-        labs.use(self)
+        self._use()
         lost = self._session.load_preset(name)
         if self._bench is not None:
             self._bench.show_forms()
@@ -684,11 +685,11 @@ class Lab:
     # --- on screen ---
 
     def _ipython_display_(self) -> None:
-        labs.use(self)
+        self._use()
         if self._bench is None:
             self._bench = Bench(self._session)
             Actions(self._session, self._bench, self.export)
-            self._bench.panel.on_msg(lambda *_: labs.use(self))
+            self._bench.panel.on_msg(lambda *_: self._use())
         panel: Any = self._bench.panel
         data, metadata = panel._repr_mimebundle_()  # by the metadata Colab finds what shows it
         # the text stays in the saved notebook above the runs, so it names none
@@ -699,6 +700,15 @@ class Lab:
     def __repr__(self) -> str:
         run = f"; newest run {self.run.id}: {self.run.status}" if self.run is not None else "; no run yet"
         return self._called + run
+
+    def _use(self) -> None:
+        """Note that this Lab is the one used last; earlier Labs that its variable held let go of their data."""
+        labs.use(self)
+        self._held_by = self._variable() or self._held_by
+        old: Lab
+        for old in labs.known():
+            if old is not self and old._held_by == self._held_by != "" and not old._variable():
+                old._session.let_go(but=self._session.fit)
 
     def _variable(self) -> str:
         shell = get_ipython()

@@ -364,6 +364,11 @@ class Session:
             self.fit.control.owner = self
         self._made |= other._made
 
+    def let_go(self, but: Fit | None) -> None:
+        """Let go of the data of the newest fit, unless it is running or is `but`, which another session has."""
+        if self.fit is not None and self.fit.done and self.fit is not but:
+            self.fit.let_go()
+
     def take_settings(self, run: Run) -> list[str]:
         """Choose the values that `run` was made with, its data function too; return the names that are lost.
 

@@ -13,7 +13,7 @@ import numpy as np
 from nmlab.errors import RunError
 from nmlab.identity.differences import Identity
 from nmlab.runs.json_files import read_object
-from nmlab.runs.lock import is_held
+from nmlab.runs.lock import is_alive
 from nmlab.runs.metrics import MetricsFile, Table
 from nmlab.runtime.text import number_text
 
@@ -168,7 +168,7 @@ class Run:
         if self.damage:
             return "damaged"
         state = self._state()
-        if state == "running" and not is_held(self.folder / LOCK):
+        if state == "running" and not is_alive(self.folder / LOCK):
             state = self._state()  # it may have ended between the two reads
             return "interrupted" if state == "running" else state
         return state if state in STATES else "damaged"

@@ -75,7 +75,11 @@ class RunStore:
             folder = self.folder / f"{self._number():04d}-{slug(name)}"
             folder.mkdir()
             head = {"layout": LAYOUT, "id": folder.name, "name": name, "created": now()}
-            return RunWriter(folder, {**head, **settings})
+            try:
+                return RunWriter(folder, {**head, **settings})
+            except BaseException:
+                shutil.rmtree(folder, ignore_errors=True)  # nothing that could be read later
+                raise
         except OSError as error:
             raise self._unwritable(error) from error
 
