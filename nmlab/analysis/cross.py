@@ -22,6 +22,7 @@ from nmlab.fields.field import unknown_name
 from nmlab.fitting.prepare import splits_of
 from nmlab.launch.task import Task
 from nmlab.options import holds_stand_in
+from nmlab.problem.lazy import has_lazy
 from nmlab.problem.metrics import MetricAccumulator
 from nmlab.problem.state import preserving_state
 from nmlab.problem.terms import terms_of
@@ -158,7 +159,7 @@ class CrossScoring(Task[Cross]):
 
     def _perform(self) -> Cross:
         with captured_output(lambda _text: None, True):
-            fits = fingerprint(self._problem)
+            fits = None if has_lazy(self._problem) else fingerprint(self._problem)
             unfit = {run: fault for run in self._runs if (fault := _row_fault(run, fits))}
             scores: dict[str, tuple[DataSet, dict[Run, float | str]]] = {}
             for data in self._sets.values():
@@ -215,11 +216,14 @@ class CrossScoring(Task[Cross]):
             return _words(error)
 
 
-def _row_fault(run: Run, fits: str) -> str | None:
-    """Say why a run's weights cannot be scored by the Problem with the fingerprint `fits`; None where they can."""
+def _row_fault(run: Run, fits: str | None) -> str | None:
+    """Say why a run's weights cannot be scored by the Problem with the fingerprint `fits`; None where they can.
+
+    Parameters: `fits`, None where that is not known yet.
+    """
     if run.damage:
         return run.damage
-    if run.settings.get("fingerprint") not in (None, fits):
+    if fits is not None and run.settings.get("fingerprint") not in (None, fits):
         return "made for another Problem: other keys, terms or shapes"
     return None if run.checkpoint_path is not None else "kept no checkpoint, so there are no weights to score"
 

@@ -16,9 +16,10 @@ from neuromancer.problem import Problem
 
 from nmlab.data.splits import Splits
 from nmlab.errors import NonFiniteLossError, RunError
-from nmlab.fitting.prepare import build_problem, check_data, splits_of
+from nmlab.fitting.prepare import build_problem, check_data, initialize_lazy, splits_of
 from nmlab.fitting.request import FitRequest
 from nmlab.problem.formulas import swapped_in
+from nmlab.problem.lazy import has_lazy
 from nmlab.problem.terms import terms_of
 from nmlab.problem.weights import fingerprint, load_weights, read_weights
 from nmlab.provenance.settings import users_traceback
@@ -144,15 +145,20 @@ class Execution:
             self._enter("building the Problem")
             self.problem = build_problem(request.problem, streams)
         problem, resumed = self.problem, request.resumed
-        if request.start_weights is not None:
+        if request.start_weights:
             load_weights(problem, dict(request.start_weights), source="the Lab's start")
         if resumed is not None and resumed.start_checkpoint_path is not None:
             load_weights(problem, read_weights(resumed.start_checkpoint_path), source=f"run {self.run.id}")
-        writer.describe(fingerprint=fingerprint(problem), terms=[term.name for term in terms_of(problem)])
+        if not (lazy := has_lazy(problem)):
+            self._know_start(problem)
 
         self._enter("making the data")
         splits = splits_of(request.data_setup_function, request.data_kwargs, request.batch_size, streams)
         self.splits = splits
+        if lazy:
+            self._enter("initializing the Problem")
+            initialize_lazy(problem, splits, request, request.seed)
+            self._know_start(problem)
         if request.options.tensorboard:
             done = epochs_done(self.run) if resumed is not None else 0
             self._events = begin_events(writer, problem, request.options, done)
@@ -171,6 +177,12 @@ class Execution:
             warnings.warn(NO_DEV, stacklevel=2)
         training = Training(request.options, streams, writer, self.control, self._events, resumed is not None)
         train(problem, splits, training, ProblemModule if request.user_hooks is None else self._make_module)
+
+    def _know_start(self, problem: Problem) -> None:
+        """Record what the training starts from, once it is there."""
+        self.request.keep_start(problem)
+        known = {"fingerprint": fingerprint(problem), "terms": [term.name for term in terms_of(problem)]}
+        self._opened.describe(**known)
 
     def _make_module(self, *arguments: Any) -> HookedModule:
         assert self.request.user_hooks is not None

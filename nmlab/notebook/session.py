@@ -25,6 +25,7 @@ from nmlab.launch.fit import Fit
 from nmlab.launch.task import Task
 from nmlab.notebook.start_weights import StartWeights
 from nmlab.options import TrainerOptions
+from nmlab.problem.lazy import has_lazy
 from nmlab.problem.weights import fingerprint
 from nmlab.provenance.settings import describe_function, describe_values, rebuild_values
 from nmlab.runs import Run, Runs
@@ -210,7 +211,7 @@ class Session:
 
     def _known_fingerprint(self) -> str | None:
         """Return that of the Problem; while a builder is at work, of the one that it built before."""
-        if (known := self.newest_problem) is not None:
+        if (known := self.newest_problem) is not None and not has_lazy(known):
             self._fingerprint = fingerprint(known)
         return self._fingerprint
 

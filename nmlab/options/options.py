@@ -62,6 +62,8 @@ class TrainerOptions(BaseModel):
         Maximum norm of the gradient; larger gradients are scaled down. None: no clipping.
     shuffle : bool, default False
         Whether to shuffle the training samples in each epoch.
+    drop_last : bool, default False
+        Whether to leave out the last batch of an epoch if it is smaller than the others, as in torch's DataLoader.
     monitor : str, optional
         Metric that decides which epoch is best; default dev_loss, or train_loss without a dev split.
     mode : {'min', 'max'}, default 'min'
@@ -126,6 +128,7 @@ class TrainerOptions(BaseModel):
     warmup: Annotated[int, Ge(0)] = 0
     gradient_clip_val: Annotated[float, Ge(0)] | None = 100.0
     shuffle: bool = False
+    drop_last: bool = False
     monitor: str | None = None
     mode: Literal["min", "max"] = "min"
     accelerator: Literal["auto", "cpu", "cuda", "gpu", "mps"] = "auto"

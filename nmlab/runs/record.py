@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -324,7 +325,13 @@ class Run:
         if not finite.any():
             return None
         best = int(np.argmin(np.where(finite, sign * values, np.inf)))
-        return float(epochs[best]), float(values[best])
+        found = float(epochs[best]), float(values[best])
+        # what the training ended with is scored once more where no epoch has
+        last = self._read("status.json")[0].get("last_scored") or {}
+        with suppress(KeyError, TypeError, ValueError):
+            ended = float(last["epoch"]), float(last["value"])
+            return min(found, ended, key=lambda scored: sign * scored[1])
+        return found
 
     # --- files ---
 

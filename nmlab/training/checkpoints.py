@@ -37,7 +37,11 @@ class CheckpointWriter(CheckpointIO):
             _write(checkpoint, path)
             return
         # a copy: the tensors in it go on being trained
-        self._held[path] = _copy(checkpoint)
+        self.hold(path, _copy(checkpoint))
+
+    def hold(self, path: Path, checkpoint: dict[str, Any]) -> None:
+        """Hold a checkpoint, whose tensors do not change any more, and write what is due."""
+        self._held[path] = checkpoint
         now = time.perf_counter()
         # a rarely saved one is written when it is due, not at its next save
         due = [held for held in self._held if now - self._written.get(held, -math.inf) >= self._every[held]]
@@ -85,7 +89,12 @@ def _copy(value: Any) -> Any:
 
 def save_weights(weights: Mapping[str, torch.Tensor], path: Path, prefix: str) -> None:
     """Write weights alone as a checkpoint that Lightning and NeuroMANCER's `load_state_dict_lightning` can read."""
-    _write({"state_dict": {prefix + name: value for name, value in weights.items()}}, path)
+    _write(weights_content(weights, prefix), path)
+
+
+def weights_content(weights: Mapping[str, torch.Tensor], prefix: str, **more: int) -> dict[str, Any]:
+    """Return the content of a checkpoint of weights, without what a training goes on with."""
+    return {"state_dict": {prefix + name: value for name, value in weights.items()}, **more}
 
 
 def epochs_done(run: Run) -> int:

@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 import torch
@@ -17,10 +18,12 @@ from nmlab.errors import NonFiniteLossError
 from nmlab.options import TrainerOptions
 from nmlab.problem.fast_loss import FastProblem
 from nmlab.problem.metrics import MetricAccumulator
+from nmlab.problem.state import preserving_state
 from nmlab.problem.terms import terms_of
-from nmlab.problem.weights import fit_multipliers, plain_names
+from nmlab.problem.weights import copy_weights, fit_multipliers, load_weights, plain_names
 from nmlab.runtime.control import Control
 from nmlab.runtime.rng import RandomStreams
+from nmlab.training.callbacks import copy_modules
 from nmlab.training.profile import section
 
 CHECK_EVERY = 50
@@ -72,6 +75,12 @@ class ProblemModule(LightningModule):
         self._plateau_state: dict[str, Any] | None = None
         self._log_names: frozenset[str] | None = frozenset()
         self._lr = math.nan
+        self._counted = -1
+        self._repeated = False
+        self.keeps_scored = False
+        """Whether to copy the weights that each dev pass scores, which callbacks may swap for those of an average."""
+        self.scored: dict[str, torch.Tensor] | None = None
+        """The weights that the last dev pass scored, where they are kept."""
         self.epochs_done = 0
         self.row: dict[str, float] = {}
         """The metrics of the epoch that ended last."""
@@ -88,12 +97,16 @@ class ProblemModule(LightningModule):
     # --- steps ---
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
+        # an optimizer such as LBFGS evaluates a batch several times in a step; the first is of the weights before it
+        self._repeated = batch_idx == self._counted
         with section(self.trainer, "forward"), self._streams.drawing("train", self._look(batch_idx)):
             output = self._pass("train", batch, batch_idx)
         loss = output[f"{batch['name']}_loss"]
-        with section(self.trainer, "metrics"):
-            self.totals["train"].add(output, batch["name"], samples_of(batch))
-            self._look_at(loss, output, batch)
+        if not self._repeated:
+            self._counted = batch_idx
+            with section(self.trainer, "metrics"):
+                self.totals["train"].add(output, batch["name"], samples_of(batch))
+                self._look_at(loss, output, batch)
         return loss  # type: ignore[no-any-return]
 
     def _look_at(self, loss: torch.Tensor, output: dict[str, Any], batch: Batch) -> None:
@@ -105,6 +118,8 @@ class ProblemModule(LightningModule):
                 raise self._not_finite("train", output, batch["name"])
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        if self.keeps_scored and batch_idx == 0:
+            self.scored = copy_weights(self.problem)
         self._score("dev", batch, batch_idx)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
@@ -126,6 +141,38 @@ class ProblemModule(LightningModule):
         """Return what the Problem gives for a batch of a split, the loss and all terms among it."""
         return self._fast(batch)
 
+    def score_split(self, split: str, weights: dict[str, torch.Tensor] | None = None) -> dict[str, float]:
+        """Return the metrics of a whole split as a pass at this moment would give them; nothing is changed.
+
+        Parameters: `weights`, in place of those that the Problem holds. The train split is passed in train mode, with
+        the random numbers that the next step would draw. {} where the user's own code makes these passes.
+        """
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]  # nmlab's own
+        totals, loader, drawn = MetricAccumulator(self.terms), data.loader(split), self._streams.state_dict()
+        gradients = split == "train" or bool(self.problem.grad_inference)
+        try:
+            with preserving_state(self.problem), torch.set_grad_enabled(gradients), self._streams:
+                if weights is not None:
+                    load_weights(self.problem, {name: value.to(self.device) for name, value in weights.items()})
+                if split != "train":
+                    self.problem.eval()
+                self._fast.look()
+                for number, batch in enumerate(islice(loader, self._batches_in(split))):
+                    plugin = self.trainer.strategy.precision_plugin
+                    moved = self.trainer.strategy.batch_to_device(plugin.convert_input(batch), self.device)
+                    with plugin.forward_context():
+                        output = self._pass(split, moved, number)
+                    totals.add(output, batch["name"], samples_of(batch))
+        finally:
+            loader.close()
+            self._streams.load_state_dict(drawn)
+            self._fast.look()
+        return totals.means()
+
+    def _batches_in(self, split: str) -> int | None:
+        """Return how many batches of a split an epoch has; None for all."""
+        return int(self.trainer.num_training_batches if split == "train" else sum(self.trainer.num_val_batches))
+
     def _not_finite(self, split: str, output: dict[str, Any], name: str) -> NonFiniteLossError:
         broken = [t.name for t in self.terms if not torch.as_tensor(output[f"{name}_{t.key}"]).isfinite().all()]
         return self._lost(split, broken[0] if broken else "loss")
@@ -136,6 +183,7 @@ class ProblemModule(LightningModule):
     # --- epochs ---
 
     def on_train_epoch_start(self) -> None:
+        self._counted = -1
         self.totals["train"].clear()
         self.totals["dev"].clear()
         self._fast.look()
@@ -229,6 +277,15 @@ class ProblemModule(LightningModule):
     def on_train_start(self) -> None:
         if self._plateau is not None and self._plateau_state is not None:
             self._plateau.load_state_dict(self._plateau_state)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ProblemModule:
+        """Return a module with a copy of the Problem, as callbacks make that average weights; all else is shared."""
+        copied = type(self).__new__(type(self))
+        memo[id(self)] = copied
+        modules = copy_modules(self._modules, memo)
+        vars(copied).update({**vars(self), "_trainer": None, "_modules": modules})
+        copied._fast = FastProblem(copied.problem, _tell)
+        return copied
 
 
 @contextmanager

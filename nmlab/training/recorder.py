@@ -10,10 +10,11 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, EarlyStopping
 
-from nmlab.problem.weights import copy_weights
+from nmlab.problem.weights import PREFIX, copy_weights, equal_weights
 from nmlab.runs import RunWriter
 from nmlab.runtime.control import Control
-from nmlab.training.checkpoints import CheckpointWriter
+from nmlab.training.callbacks import without_masks
+from nmlab.training.checkpoints import CheckpointWriter, weights_content
 from nmlab.training.events import EventWriter
 from nmlab.training.module import ProblemModule
 from nmlab.training.profile import section
@@ -66,6 +67,12 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
         self._events = events
         self._epoch_started = 0.0
         self._snapshot_taken = -math.inf
+        self._snapshot_of = -1
+        self._of_train = monitor.startswith("train_")
+        self._one_step = self._of_train
+        self._steps = 0
+        self._before: dict[str, torch.Tensor] | None = None
+        self._ended: dict[str, torch.Tensor] | None = None
         self.best_value = math.inf
         self.best_weights: dict[str, torch.Tensor] | None = None
 
@@ -83,6 +90,8 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._epoch_started = self._control.progress.clock()
+        if self._one_step:
+            self._before, self._steps = copy_weights(self._module.problem), trainer.global_step
 
     def on_test_batch_start(
         self,
@@ -106,27 +115,68 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
         best = math.isfinite(value) and value < self.best_value
         if best:
             with section(trainer, "best weights"):
-                self.best_value, self.best_weights = value, copy_weights(self._module.problem)
+                self.best_value, self.best_weights = value, without_masks(self._scored(trainer))
+        elif self._one_step:
+            self._one_step = trainer.global_step - self._steps <= 1
+        if self._module.keeps_scored:
+            self._ended = copy_weights(self._module.problem)
         with section(trainer, "logging"):
             self._writer.append(row)
             if self._events is not None:
                 self._events.add(trainer.current_epoch, {**self._module.extra, **row}, best)
+        last = trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs
         if self._checkpoints is not None:
             if best:
-                trainer.save_checkpoint(self._writer.checkpoint("best"), weights_only=False)
-            waits = self._control.pausing or self._control.stepping
+                self._keep_best()
+            ends = last and self._module.keeps_scored  # before callbacks change the weights at the training's end
+            waits = ends or self._control.pausing or self._control.stepping
             if waits or time.perf_counter() - self._snapshot_taken >= SNAPSHOT_EVERY:
                 self._snapshot(trainer)
-        self._control.epoch_ended(last=trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs)
+        self._control.epoch_ended(last)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._control.training_over()
-        if self._checkpoints is not None:
+        changed = self._ended is not None and not equal_weights(self._module.problem.state_dict(), self._ended)
+        if self._checkpoints is not None and not (changed and self._snapshot_of == self._module.epochs_done):
             self._snapshot(trainer)
+        if self._module.row:
+            self._score_last(trainer)
+
+    def _scored(self, trainer: Trainer) -> dict[str, torch.Tensor]:
+        """Return the weights to which the monitored value of this epoch belongs."""
+        if self._one_step and trainer.global_step - self._steps <= 1 and self._before is not None:
+            return self._before  # a train loss is of the weights before the step
+        self._one_step = False
+        if not self._of_train and self._module.scored is not None:
+            return self._module.scored
+        return copy_weights(self._module.problem)
+
+    def _score_last(self, trainer: Trainer) -> None:
+        """Score the weights that the training ends with, where no epoch has: they may be the best."""
+        problem, split = self._module.problem, "train" if self._of_train else "dev"
+        if not self._one_step:
+            known = [held for held in (self._ended, self._module.scored) if held is not None]
+            if not known or any(equal_weights(problem.state_dict(), held) for held in known):
+                return
+        value = self._module.score_split(split).get(self._monitor.removeprefix(f"{split}_"), math.nan)
+        if math.isfinite(value) and self._sign * value < self.best_value:
+            self.best_value = self._sign * value
+            self.best_weights = without_masks(copy_weights(problem))
+            if self._checkpoints is not None:
+                self._keep_best()
+        if math.isfinite(value):
+            self._writer.update(last_scored={"epoch": self._module.epochs_done - 1, "value": value})
+
+    def _keep_best(self) -> None:
+        assert self._checkpoints is not None
+        assert self.best_weights is not None
+        done = self._module.epochs_done
+        content = weights_content(self.best_weights, PREFIX, epoch=done - 1, epochs_done=done)
+        self._checkpoints.hold(self._writer.checkpoint("best"), content)
 
     def _snapshot(self, trainer: Trainer) -> None:
         trainer.save_checkpoint(self._writer.checkpoint("last"), weights_only=False)
-        self._snapshot_taken = time.perf_counter()
+        self._snapshot_taken, self._snapshot_of = time.perf_counter(), self._module.epochs_done
 
     def close(self) -> None:
         """Write what is still held in memory."""

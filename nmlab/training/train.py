@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +19,7 @@ from nmlab.problem.weights import PREFIX, copy_weights, forget_values, load_weig
 from nmlab.runs import RunWriter
 from nmlab.runtime.control import Control
 from nmlab.runtime.rng import RandomStreams
+from nmlab.training.callbacks import put_back, remove_masks
 from nmlab.training.checkpoints import CheckpointWriter, epochs_done, save_weights
 from nmlab.training.events import EventWriter
 from nmlab.training.module import ProblemModule, ready_to_train
@@ -94,11 +93,12 @@ def train(
     if whole:
         make_module = WholeEpochsModule
     module = make_module(problem, options, streams, control, monitor)
+    module.keeps_scored = not whole
     columns = module.metric_names(dev)
     if monitor not in columns:
         raise FieldError({"monitor": f"{monitor!r} is no metric of this fit; there are: {', '.join(columns)}"})
     remark = None if dev or options.monitor else NO_DEV
-    writer.update(monitor=monitor, mode=options.mode, test_metrics={}, remark=remark)
+    writer.update(monitor=monitor, mode=options.mode, test_metrics={}, remark=remark, last_scored=None)
 
     start = copy_weights(problem)
     files = None
@@ -117,8 +117,8 @@ def train(
         module.log_for(frozenset([monitor]))
     for stateful in (options.optimizer, *options.callbacks):
         if isinstance(stateful, (torch.optim.Optimizer, Callback)):
-            _put_state_back(stateful)
-    data = make_data(splits, streams, options.shuffle, options.num_workers)
+            put_back(stateful)
+    data = make_data(splits, streams, options.shuffle, options.num_workers, options.drop_last)
     try:
         with ready_to_train(problem):
             profiler = _profiler(options, writer, control, whole)
@@ -157,6 +157,7 @@ def _take_up(writer: RunWriter, recorder: Recorder) -> Path | None:
 
 def _put_best_back(problem: Problem, recorder: Recorder, start: dict[str, torch.Tensor]) -> None:
     """Load the best weights; without any, keep the present ones unless they are no longer finite."""
+    remove_masks(problem)
     if recorder.best_weights is not None:
         load_weights(problem, recorder.best_weights)
     elif not all(bool(torch.isfinite(value).all()) for value in problem.parameters()):
@@ -208,14 +209,3 @@ def make_trainer(
         *([files] if files else []),
     ]
     return Trainer(**{**settings, **given})
-
-
-_as_given: weakref.WeakKeyDictionary[Any, dict[str, Any]] = weakref.WeakKeyDictionary()
-
-
-def _put_state_back(stateful: torch.optim.Optimizer | Callback) -> None:
-    """Give an optimizer or callback the state that it had when it was first used here, so that its runs are alike."""
-    if stateful not in _as_given:
-        _as_given[stateful] = copy.deepcopy(stateful.state_dict())
-    elif _as_given[stateful]:
-        stateful.load_state_dict(copy.deepcopy(_as_given[stateful]))

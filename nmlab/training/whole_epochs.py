@@ -126,6 +126,9 @@ class WholeEpochsModule(ProblemModule):
                     batch = self.transfer_batch_to_device(batch, self.device, 0)
             yield number, batch
 
+    def _batches_in(self, split: str) -> int | None:
+        return None
+
     def _descend(self, optimizer: Any, batch: Batch, number: int) -> torch.Tensor:
         """Return the loss of a batch, with its gradient in place; what an optimizer's step begins with."""
         trainer = self.trainer
