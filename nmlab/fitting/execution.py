@@ -18,6 +18,7 @@ from nmlab.data.splits import Splits
 from nmlab.errors import NonFiniteLossError, RunError
 from nmlab.fitting.prepare import build_problem, check_data, initialize_lazy, splits_of
 from nmlab.fitting.request import FitRequest
+from nmlab.fitting.resume import changes, extensions
 from nmlab.problem.formulas import swapped_in
 from nmlab.problem.lazy import has_lazy
 from nmlab.problem.terms import terms_of
@@ -63,6 +64,8 @@ class Execution:
         """What the data function returned, once it has."""
         self._writer: RunWriter | None = None
         self._events: EventWriter | None = None
+        self._changed: tuple[str, ...] = ()
+        self._extended: tuple[tuple[int, int, int], ...] = ()
 
     @property
     def opened(self) -> bool:
@@ -93,8 +96,19 @@ class Execution:
         if resumed is None:
             self._writer = request.store.create(request.run_name, settings)
         else:
+            self._changed = tuple(changes(resumed, settings))
+            extended = extensions(resumed, request.options)
+            self._extended = tuple((done, before, now) for done, before, now in extended)
             self._writer = request.store.reopen(resumed)
-            self._writer.describe(**{key: settings[key] for key in ("options", "data_kwargs", "sources")})
+            kept = ("options", "data_kwargs", "sources", "data_function", "batch_size")
+            more: dict[str, Any] = {"extended": extended} if extended else {}
+            if self._changed:
+                old = {key: resumed.settings.get(key) for key in kept}
+                more["changed"] = [
+                    *(resumed.settings.get("changed") or []),
+                    {"epoch": epochs_done(resumed), "what": list(self._changed), "before": old},
+                ]
+            self._writer.describe(**{key: settings[key] for key in kept}, **more)
 
     def perform(self) -> Run:
         """Do the work and return the run; raises what ended it, other than a stop."""
@@ -175,7 +189,16 @@ class Execution:
         streams.reseed()
         if splits.dev is None and request.options.monitor is None:
             warnings.warn(NO_DEV, stacklevel=2)
-        training = Training(request.options, streams, writer, self.control, self._events, resumed is not None)
+        training = Training(
+            request.options,
+            streams,
+            writer,
+            self.control,
+            self._events,
+            resume=resumed is not None,
+            changed=self._changed,
+            extended=self._extended,
+        )
         train(problem, splits, training, ProblemModule if request.user_hooks is None else self._make_module)
 
     def _know_start(self, problem: Problem) -> None:

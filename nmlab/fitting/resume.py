@@ -10,9 +10,37 @@ from nmlab.fields import Field
 from nmlab.options import TrainerOptions
 from nmlab.provenance.settings import rebuild_values
 from nmlab.runs import Run
+from nmlab.runs.helpers import helpers_of
 from nmlab.training.checkpoints import epochs_done
 
 _LOST = "cannot be rebuilt from the run's record; give it again"
+
+
+def extensions(run: Run, options: TrainerOptions) -> list[list[int]]:
+    """Return epochs done, and the old and the new `max_epochs`, of each change of a run's length, this one last."""
+    done, before = epochs_done(run), (run.settings.get("options") or {}).get("max_epochs")
+    if not done:
+        return []
+    stored = [list(change) for change in run.settings.get("extended") or [] if change[0] <= done]
+    return stored if before in (None, options.max_epochs) else [*stored, [done, int(before), options.max_epochs]]
+
+
+def changes(run: Run, settings: Mapping[str, Any]) -> list[str]:
+    """Return in words what of the data and the Problem differs in the settings that `run` goes on with."""
+    before = run.settings
+    found = []
+    for name in ("data_kwargs", "batch_size"):
+        if before.get(name) != settings.get(name):
+            old, new = before.get(name) or {}, settings.get(name) or {}
+            keys = [key for key in {**old, **new} if old.get(key) != new.get(key)] if isinstance(new, dict) else []
+            found.append(f"data ({', '.join(keys)})" if keys else name)
+    for name, called in (("data_function", "data function"), ("problem_source", "Problem")):
+        old, new = before.get(name) or {}, settings.get(name) or {}
+        if any(old.get(part) != new.get(part) for part in ("name", "source")):
+            found.append(called)
+    helpers = helpers_of(before), helpers_of(settings)
+    differ = [name for name in {**helpers[0], **helpers[1]} if helpers[0].get(name) != helpers[1].get(name)]
+    return [*found, *([f"helpers ({', '.join(differ)})"] if differ else [])]
 
 
 def as_before(
@@ -40,6 +68,11 @@ def as_before(
             )
     now = before.replace(**{**given, "seed": run.settings["seed"]})
     done = epochs_done(run)
+    if done and now.max_epochs != before.max_epochs and "options.lr_scheduler" in faults:
+        faults["options.lr_scheduler"] = (
+            f"a function made it for max_epochs={before.max_epochs}, and whether it holds for {now.max_epochs} is not "
+            "known; give it again: what the function makes now holds as if it had from the first epoch on"
+        )
     if now.max_epochs < done:
         faults["options.max_epochs"] = f"{now.max_epochs}, but the run has {done} epochs already; give more"
     if faults:

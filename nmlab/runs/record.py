@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -321,17 +320,25 @@ class Run:
     def _best(self) -> tuple[float, float] | None:
         sign = -1.0 if self.mode == "max" else 1.0
         epochs, values = self.arrays(self.monitor)
-        finite = np.isfinite(values)
-        if not finite.any():
-            return None
-        best = int(np.argmin(np.where(finite, sign * values, np.inf)))
-        found = float(epochs[best]), float(values[best])
-        # what the training ended with is scored once more where no epoch has
-        last = self._read("status.json")[0].get("last_scored") or {}
-        with suppress(KeyError, TypeError, ValueError):
-            ended = float(last["epoch"]), float(last["value"])
-            return min(found, ended, key=lambda scored: sign * scored[1])
-        return found
+        scored = self.scored
+        finite = np.isfinite(values) & (epochs >= float(scored.get("since") or 0))
+        found = []
+        if finite.any():
+            best = int(np.argmin(np.where(finite, sign * values, np.inf)))
+            found.append((float(epochs[best]), float(values[best])))
+        if scored.get("value") is not None and len(epochs):
+            found.append((float(scored["epoch"]), float(scored["value"])))
+        return min(found, key=lambda candidate: sign * candidate[1], default=None)
+
+    @property
+    def scored(self) -> dict[str, Any]:
+        """Weights that were scored beside the epochs' rows: `epoch`, `value` of the monitored metric, and `since`.
+
+        These are what a training ended with, where no epoch scored it, or, where a resumed run goes on with other data,
+        the best of the epochs before `since`, whose own values no longer count. {} if there are none.
+        """
+        scored = self._read("status.json")[0].get("scored")
+        return scored if isinstance(scored, dict) else {}
 
     # --- files ---
 

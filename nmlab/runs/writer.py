@@ -55,11 +55,13 @@ class RunWriter:
             "started": now(),
             "error": None,
             "test_metrics": self.run.test_metrics,
+            "remark": self.run.remark,
+            "scored": self.run.scored or None,
         }
         self.update()
 
     def update(self, **status: Any) -> None:
-        """Update the status: `monitor`, `mode`, `state`, `test_metrics`, `error`, `remark`."""
+        """Update the status: `monitor`, `mode`, `state`, `test_metrics`, `error`, `remark`, `scored`."""
         self._status |= status
         write_json(self.folder / "status.json", self._status)
 

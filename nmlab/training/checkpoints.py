@@ -92,7 +92,7 @@ def save_weights(weights: Mapping[str, torch.Tensor], path: Path, prefix: str) -
     _write(weights_content(weights, prefix), path)
 
 
-def weights_content(weights: Mapping[str, torch.Tensor], prefix: str, **more: int) -> dict[str, Any]:
+def weights_content(weights: Mapping[str, torch.Tensor], prefix: str, **more: float) -> dict[str, Any]:
     """Return the content of a checkpoint of weights, without what a training goes on with."""
     return {"state_dict": {prefix + name: value for name, value in weights.items()}, **more}
 

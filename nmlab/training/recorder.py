@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -21,6 +22,21 @@ from nmlab.training.profile import section
 
 SNAPSHOT_EVERY = 1.0
 """Seconds between two copies of the whole state at an epoch's end, from which a stopped run can go on."""
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """The best of a resumed run's epochs.
+
+    Parameters: `epoch`; `value`, of the monitored metric; `weights`; `again`, whether this epoch will be trained again,
+    and is then the best once more with the same value; `changed`, what is no longer as it was, in words.
+    """
+
+    epoch: int
+    value: float
+    weights: dict[str, torch.Tensor]
+    again: bool
+    changed: tuple[str, ...] = ()
 
 
 class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything else of an epoch's end
@@ -71,22 +87,24 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
         self._of_train = monitor.startswith("train_")
         self._one_step = self._of_train
         self._steps = 0
+        self._since = 0
+        self._earlier: Earlier | None = None
         self._before: dict[str, torch.Tensor] | None = None
         self._ended: dict[str, torch.Tensor] | None = None
         self.best_value = math.inf
         self.best_weights: dict[str, torch.Tensor] | None = None
 
-    def go_on_from(self, value: float, weights: dict[str, torch.Tensor] | None, again: bool) -> None:
-        """Take over the best value and weights of a resumed run.
-
-        With `again`, their epoch will be trained again, and is then the best once more with the same value.
-        """
-        best = self._sign * value
-        self.best_value, self.best_weights = math.nextafter(best, math.inf) if again else best, weights
+    def go_on_from(self, earlier: Earlier) -> None:
+        """Take over the best value and weights of a resumed run."""
+        best = self._sign * earlier.value
+        self.best_value = math.nextafter(best, math.inf) if earlier.again else best
+        self.best_weights, self._earlier = earlier.weights, earlier
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._control.progress.begin(trainer.current_epoch, trainer.max_epochs or 0)
         self._control.on_pause = self._flush  # a machine that goes away while the fit waits takes nothing with it
+        if self._earlier is not None:
+            self._compare(trainer, self._earlier)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._epoch_started = self._control.progress.clock()
@@ -127,7 +145,7 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
         last = trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs
         if self._checkpoints is not None:
             if best:
-                self._keep_best()
+                self._keep_best(trainer)
             ends = last and self._module.keeps_scored  # before callbacks change the weights at the training's end
             waits = ends or self._control.pausing or self._control.stepping
             if waits or time.perf_counter() - self._snapshot_taken >= SNAPSHOT_EVERY:
@@ -141,6 +159,8 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
             self._snapshot(trainer)
         if self._module.row:
             self._score_last(trainer)
+        if self._module.remarks:
+            self._remark(*self._module.remarks)
 
     def _scored(self, trainer: Trainer) -> dict[str, torch.Tensor]:
         """Return the weights to which the monitored value of this epoch belongs."""
@@ -158,20 +178,64 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
             known = [held for held in (self._ended, self._module.scored) if held is not None]
             if not known or any(equal_weights(problem.state_dict(), held) for held in known):
                 return
-        value = self._module.score_split(split).get(self._monitor.removeprefix(f"{split}_"), math.nan)
-        if math.isfinite(value) and self._sign * value < self.best_value:
+        value = self._value_of(split)
+        better = math.isfinite(value) and self._sign * value < self.best_value
+        if better:
             self.best_value = self._sign * value
             self.best_weights = without_masks(copy_weights(problem))
             if self._checkpoints is not None:
-                self._keep_best()
-        if math.isfinite(value):
-            self._writer.update(last_scored={"epoch": self._module.epochs_done - 1, "value": value})
+                self._keep_best(trainer)
+            self._scored_beside(self._module.epochs_done - 1, value)
+        if not self._one_step:
+            kept = "and are kept" if better else "which is no better than the best epoch's, so these are kept"
+            self._remark(f"The weights that a callback left at the end have {self._monitor} {value:.6g}, {kept}.")
 
-    def _keep_best(self) -> None:
+    def _value_of(self, split: str, weights: dict[str, torch.Tensor] | None = None) -> float:
+        name = self._monitor.removeprefix(f"{split}_")
+        return self._module.score_split(split, weights).get(name, math.nan)
+
+    def _compare(self, trainer: Trainer, earlier: Earlier) -> None:
+        """Find out whether the best value of the epochs before holds on the data of now, and if not, score it anew."""
+        split = "train" if self._of_train else "dev"
+        changed = list(earlier.changed)
+        value = math.nan
+        if changed or not self._of_train:
+            value = self._value_of(split, earlier.weights)
+        differs = math.isfinite(value) and not math.isclose(value, earlier.value, rel_tol=1e-3, abs_tol=1e-30)
+        if (
+            not changed and differs and value == self._value_of(split, earlier.weights)
+        ):  # and nothing is drawn in a pass
+            changed = ["losses (the same weights no longer have the same)"]
+        if not changed:
+            return
+        done = trainer.current_epoch
+        found = math.isfinite(value)
+        self.best_value = self._sign * value if found else math.inf
+        self.best_weights = earlier.weights if found else None
+        self._since = done
+        self._scored_beside(earlier.epoch if found else None, value if found else None)
+        self._module.begin_comparing_anew()
+        what = f"has {self._monitor} {value:.6g} now" if found else "cannot be scored on them"
+        self._remark(
+            f"From epoch {done} on with other {', '.join(changed)}: metrics before and after are not comparable; the "
+            f"best of before, epoch {earlier.epoch}, {what}."
+        )
+
+    def _scored_beside(self, epoch: int | None, value: float | None) -> None:
+        self._writer.update(scored={"epoch": epoch, "value": value, "since": self._since})
+
+    def _remark(self, *texts: str) -> None:
+        said = self._writer.run.remark
+        new = [text for text in texts if text not in (said or "")]
+        if new:
+            self._writer.update(remark=" ".join([*([said] if said else []), *new]))
+
+    def _keep_best(self, trainer: Trainer) -> None:
         assert self._checkpoints is not None
         assert self.best_weights is not None
         done = self._module.epochs_done
-        content = weights_content(self.best_weights, PREFIX, epoch=done - 1, epochs_done=done)
+        told = {"epoch": done - 1, "global_step": trainer.global_step, "value": self._sign * self.best_value}
+        content = weights_content(self.best_weights, PREFIX, epochs_done=done, **told)
         self._checkpoints.hold(self._writer.checkpoint("best"), content)
 
     def _snapshot(self, trainer: Trainer) -> None:

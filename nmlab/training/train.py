@@ -25,10 +25,15 @@ from nmlab.training.events import EventWriter
 from nmlab.training.module import ProblemModule, ready_to_train
 from nmlab.training.profile import LoopProfiler
 from nmlab.training.progress import ProgressCallback
-from nmlab.training.recorder import PatienceAfterWarmup, Recorder
+from nmlab.training.recorder import Earlier, PatienceAfterWarmup, Recorder
 from nmlab.training.whole_epochs import WholeEpochsData, WholeEpochsModule, supports_whole_epochs
 
 NO_DEV = "There is no dev split: the best epoch is chosen by the train loss."
+
+OF_TRAIN = (
+    "A train metric is of the weights before each step: with one step an epoch, the weights kept are those before it; "
+    "with several, it is a mean over them, and the weights kept are those after the epoch."
+)
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,10 @@ class Training:
         Takes the metrics in too.
     resume : bool, default False
         Whether to go on from the run's last checkpoint.
+    changed : tuple of str, default ()
+        What a resumed run goes on with that is not as before, so that its metrics cannot be compared.
+    extended : tuple, default ()
+        Epochs done, and the old and the new `max_epochs`, of each change of the training's length.
     """
 
     options: TrainerOptions
@@ -57,6 +66,8 @@ class Training:
     control: Control
     events: EventWriter | None = None
     resume: bool = False
+    changed: tuple[str, ...] = ()
+    extended: tuple[tuple[int, int, int], ...] = ()
 
 
 def train(
@@ -97,8 +108,18 @@ def train(
     columns = module.metric_names(dev)
     if monitor not in columns:
         raise FieldError({"monitor": f"{monitor!r} is no metric of this fit; there are: {', '.join(columns)}"})
-    remark = None if dev or options.monitor else NO_DEV
-    writer.update(monitor=monitor, mode=options.mode, test_metrics={}, remark=remark, last_scored=None)
+    changed = training.changed
+    if training.resume and (writer.run.monitor, writer.run.mode) != (monitor, options.mode):
+        changed = (
+            *changed,
+            f"metric ({options.mode} of {monitor} in place of {writer.run.mode} of {writer.run.monitor})",
+        )
+    remark = (writer.run.remark or "") if training.resume else ""
+    for text in (_remark(monitor, options, dev), *(_extended(*change) for change in training.extended)):
+        remark = remark if text in remark else f"{remark} {text}".strip()
+    module.extended = list(training.extended)
+    before = writer.run.monitor
+    writer.update(monitor=monitor, mode=options.mode, test_metrics={}, remark=remark or None)
 
     start = copy_weights(problem)
     files = None
@@ -106,7 +127,8 @@ def train(
         save_weights(start, writer.checkpoint("start"), PREFIX)
         files = CheckpointWriter({writer.checkpoint("best"): 2.0, writer.checkpoint("last"): 30.0})
     recorder = Recorder(module, writer, control, monitor, options.mode, columns, files, training.events)
-    last = _take_up(writer, recorder) if training.resume else None
+    last = _take_up(writer, recorder, before, changed) if training.resume else None
+    module.renews = last is not None and bool(training.extended) and training.extended[-1][0] == epochs_done(writer.run)
 
     callbacks: list[Callback] = [*options.callbacks, *([] if whole else [ProgressCallback(control)]), recorder]
     if options.patience is not None:
@@ -142,15 +164,31 @@ def train(
             save_weights(copy_weights(problem), writer.checkpoint("best"), PREFIX)
 
 
-def _take_up(writer: RunWriter, recorder: Recorder) -> Path | None:
-    """Prepare to go on from the run's last checkpoint and return it; None to start anew."""
+def _remark(monitor: str, options: TrainerOptions, dev: bool) -> str:
+    """Return what is to be known of the metric by which the best epoch is chosen."""
+    if not monitor.startswith("train_"):
+        return ""
+    return ("" if dev or options.monitor else f"{NO_DEV} ") + OF_TRAIN
+
+
+def _extended(done: int, before: int, now: int) -> str:
+    return f"Extended after {done} epochs: max_epochs {before} → {now}."
+
+
+def _take_up(writer: RunWriter, recorder: Recorder, monitor: str, changed: tuple[str, ...]) -> Path | None:
+    """Prepare to go on from the run's last checkpoint and return it; None to start anew.
+
+    Parameters: `monitor`, the metric of before; `changed`, what is no longer as it was.
+    """
     run = writer.run
     last, best, done = run.last_checkpoint_path, run.checkpoint_path, epochs_done(run)
     if best is not None:
         # of a killed run, it may be younger than what `last` goes on from
-        epoch = torch.load(best, weights_only=True).get("epochs_done", 0) - 1
-        if 0 <= epoch < run.epochs:
-            recorder.go_on_from(run.column(run.monitor)[epoch], read_weights(best), again=epoch >= done)
+        content = torch.load(best, weights_only=True)
+        epoch = content.get("epochs_done", 0) - 1
+        if 0 <= epoch < run.epochs and done:
+            value = content["value"] if "value" in content else run.column(monitor)[epoch]
+            recorder.go_on_from(Earlier(epoch, value, read_weights(best), epoch >= done, changed))
     writer.keep_epochs(done)
     return last
 

@@ -1,0 +1,137 @@
+"""The schedule of a learning rate: a scheduler of torch.optim with when it is stepped, in Lightning's words.
+
+A scheduler given by name or class is set up for the length of the fit. One that a function makes is taken as it is.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from nmlab.options.checks import PER_STEP, SCHEDULER_ARGUMENTS, class_named, made_by, option_fault
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+    from torch.optim.lr_scheduler import LRScheduler
+
+    from nmlab.options.options import TrainerOptions
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A scheduler and when it is stepped.
+
+    Parameters: `scheduler`; `interval`, 'epoch' or 'step'; `frequency`, every how many of these; `monitor`, the metric
+    that ReduceLROnPlateau follows, None for the fit's own; `name`, its class where it is given by name or class,
+    None for a function's; `guessed`, what was not said by the user, in words.
+    """
+
+    scheduler: LRScheduler
+    interval: str = "epoch"
+    frequency: int = 1
+    monitor: str | None = None
+    name: str | None = None
+    guessed: str | None = None
+
+
+def schedule_named(wanted: Any) -> str | None:
+    """Return the name of a scheduler that is given by name or class, alone or in a dict; None for a function's."""
+    kind = _kind(wanted)
+    return kind.__name__ if inspect.isclass(kind) else None
+
+
+def _kind(wanted: Any) -> Any:
+    from torch.optim import lr_scheduler as schedulers
+
+    kind = wanted.get("scheduler") if isinstance(wanted, Mapping) else wanted
+    return class_named(kind, schedulers, schedulers.LRScheduler) if isinstance(kind, str) else kind
+
+
+def build_schedule(
+    options: TrainerOptions, optimizer: Optimizer, length: Callable[[str, int], int] | None = None
+) -> Schedule | None:
+    """Return the schedule that the options name for an optimizer; None for none.
+
+    Parameters: `length`, returns how often the fit steps a scheduler of an interval and frequency; default once an
+    epoch. Raises `FieldError` as `TrainerOptions.build_scheduler` does.
+    """
+    from torch.optim import lr_scheduler as schedulers
+
+    wanted = options.lr_scheduler
+    if wanted is None:
+        return None
+    config = dict(wanted) if isinstance(wanted, Mapping) else {"scheduler": wanted}
+    name = schedule_named(wanted)
+    steps = length or (lambda _interval, frequency: options.max_epochs // frequency)
+    interval = config.get("interval", "step" if name in PER_STEP else "epoch")
+    if name is not None:
+        count = max(steps(interval, config.get("frequency", 1)), 1)
+        arguments = SCHEDULER_ARGUMENTS[name](options, count) if name in SCHEDULER_ARGUMENTS else {}
+        made = made_by("lr_scheduler", _kind(wanted), optimizer, arguments)
+    else:
+        made = config["scheduler"](optimizer)
+        if isinstance(made, Mapping):
+            config = {**made, **{key: value for key, value in config.items() if key != "scheduler"}}
+            if fault := config_fault(made):
+                raise option_fault("lr_scheduler", f"{wanted!r} returned a dict: {fault}")
+            made = made["scheduler"]
+    if not isinstance(made, schedulers.LRScheduler) or made.optimizer is not optimizer:
+        fault = f"{wanted!r} returned a {type(made).__name__}; return an LRScheduler of its argument"
+        raise option_fault("lr_scheduler", fault)
+    guessed = None
+    if name is None and "interval" not in config and _is_per_step(made, options.max_epochs):
+        interval = "step"
+        guessed = (
+            f"{type(made).__name__} is stepped at every step of the optimizer, for which it is made; "
+            "for once an epoch give lr_scheduler={'scheduler': …, 'interval': 'epoch'}."
+        )
+    else:
+        interval = config.get("interval", interval)
+    return Schedule(made, interval, config.get("frequency", 1), config.get("monitor"), name, guessed)
+
+
+def _is_per_step(scheduler: Any, max_epochs: int) -> bool:
+    """Whether PyTorch's documentation has this scheduler stepped after every batch, and its length allows that."""
+    name = type(scheduler).__name__
+    return name == "CyclicLR" or (name == "OneCycleLR" and scheduler.total_steps > max_epochs)
+
+
+def config_fault(config: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with a dict such as Lightning takes for a scheduler, or None; its scheduler apart."""
+    known = ("scheduler", "interval", "frequency", "monitor", "strict", "name", "reduce_on_plateau")
+    unknown = [repr(key) for key in config if key not in known]
+    faults = [f"it has {', '.join(unknown)}; give {', '.join(known[:4])}"] if unknown else []
+    if "scheduler" not in config:
+        faults.append("it has no 'scheduler'")
+    if config.get("interval", "epoch") not in ("epoch", "step"):
+        faults.append(f"interval is {config['interval']!r}; give 'epoch' or 'step'")
+    frequency = config.get("frequency", 1)
+    if not isinstance(frequency, int) or isinstance(frequency, bool) or frequency < 1:
+        faults.append(f"frequency is {frequency!r}; give an integer of at least 1")
+    return "; ".join(faults) or None
+
+
+def length_faults(scheduler: Any, taken: int, to_come: int, unit: str) -> tuple[str | None, str | None]:
+    """Return what is wrong with a scheduler's own length for a fit: an error or None, and a warning or None.
+
+    Parameters: `taken`, steps of the scheduler before; `to_come`, steps that the fit will take; `unit`, what one step
+    is, in words.
+    """
+    name, steps = type(scheduler).__name__, taken + to_come
+    for attribute in ("total_steps", "T_max", "total_iters"):
+        length = getattr(scheduler, attribute, None)
+        if isinstance(length, int):
+            break
+    else:
+        return None, None
+    said = f"{name} has {attribute}={length}, and this fit takes {steps} steps of it (one {unit})"
+    if attribute == "total_steps" and steps > length:
+        return f"{said}: it ends before; give total_steps={steps}, or its name or class, which spans the fit", None
+    if steps < length:
+        return None, f"{said}: the schedule does not come to its end."
+    if steps > length and name in ("CosineAnnealingLR", "PolynomialLR"):
+        then = "rises again" if name == "CosineAnnealingLR" else "stays at its end"
+        return None, f"{said}: the learning rate {then} after {length}."
+    return None, None
