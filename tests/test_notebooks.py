@@ -413,9 +413,7 @@ OLD = ("data", "problem", "trainer")
 
 
 @pytest.fixture
-def old(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> Iterator[dict[str, Any]]:
+def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[dict[str, Any]]:
     """What the old notebook's cells define and train, by NeuroMANCER's own trainer."""
     monkeypatch.chdir(tmp_path)
     caplog.set_level(logging.ERROR, "lightning.pytorch")

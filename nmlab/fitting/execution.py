@@ -10,6 +10,7 @@ import math
 import traceback
 import warnings
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from neuromancer.problem import Problem
@@ -22,13 +23,14 @@ from nmlab.fitting.resume import changes, extensions
 from nmlab.problem.formulas import swapped_in
 from nmlab.problem.lazy import has_lazy
 from nmlab.problem.terms import terms_of
-from nmlab.problem.weights import fingerprint, load_weights, read_weights
+from nmlab.problem.weights import PREFIX, copy_weights, fingerprint, load_weights, read_weights
 from nmlab.provenance.settings import users_traceback
 from nmlab.runs import Run, RunWriter
+from nmlab.runs.writer import checkpoint_path
 from nmlab.runtime.capture import captured_output
 from nmlab.runtime.control import Control, StopRequested
 from nmlab.runtime.rng import RandomStreams
-from nmlab.training.checkpoints import epochs_done
+from nmlab.training.checkpoints import epochs_done, save_weights
 from nmlab.training.events import EventWriter, begin_events
 from nmlab.training.module import ProblemModule
 from nmlab.training.train import NO_DEV, Training, train
@@ -92,9 +94,11 @@ class Execution:
             Where it cannot be written.
         """
         request, settings = self.request, self.request.describe()
+        if isinstance(request.problem, Problem) and has_lazy(request.problem):
+            settings["lazy"] = True  # what it starts from, only the data will tell
         resumed = request.resumed
         if resumed is None:
-            self._writer = request.store.create(request.run_name, settings)
+            self._writer = request.store.create(request.run_name, settings, self._write_start)
         else:
             self._changed = tuple(changes(resumed, settings))
             extended = extensions(resumed, request.options)
@@ -109,6 +113,13 @@ class Execution:
                     {"epoch": epochs_done(resumed), "what": list(self._changed), "before": old},
                 ]
             self._writer.describe(**{key: settings[key] for key in kept}, **more)
+
+    def _write_start(self, folder: Path) -> None:
+        """Write the weights that the run starts from, where they are known already: it may be killed at any moment."""
+        problem = self.request.problem
+        if self.request.options.checkpoint and isinstance(problem, Problem) and not has_lazy(problem):
+            weights = self.request.start_weights or copy_weights(problem)
+            save_weights(weights, checkpoint_path(folder, "start"), PREFIX)
 
     def perform(self) -> Run:
         """Do the work and return the run; raises what ended it, other than a stop."""
@@ -206,6 +217,9 @@ class Execution:
         self.request.keep_start(problem)
         known = {"fingerprint": fingerprint(problem), "terms": [term.name for term in terms_of(problem)]}
         self._opened.describe(**known)
+        start = self._opened.checkpoint("start")
+        if self.request.options.checkpoint and not start.exists():
+            save_weights(copy_weights(problem), start, PREFIX)
 
     def _make_module(self, *arguments: Any) -> HookedModule:
         assert self.request.user_hooks is not None

@@ -53,7 +53,10 @@ def as_before(
     """
     if run.damage or run.status == "running":
         raise RunError(f"Run {run.id} cannot be resumed: {run.damage or 'it is still running'}.")
-    if run.last_checkpoint_path is None and run.start_checkpoint_path is None:
+    # killed before its first weights were there, which its seed gives again
+    early = not run.epochs and bool(run.settings.get("problem_source") or run.settings.get("lazy"))
+    kept = (run.settings.get("options") or {}).get("checkpoint", True)
+    if run.last_checkpoint_path is None and run.start_checkpoint_path is None and not (early and kept):
         raise RunError(f"Run {run.id} cannot be resumed: it kept no checkpoints.")
     stored, lost_kwargs = rebuild_values(fields, run.settings["data_kwargs"])
     before, lost = TrainerOptions.from_json(run.settings["options"])

@@ -55,10 +55,10 @@ class TrainerOptions(BaseModel):
     lr_scheduler : str, class or callable, optional
         Learning rate scheduler, stepped once per epoch unless said otherwise; default a constant learning rate. Name or
         class of a scheduler in torch.optim.lr_scheduler, or function that takes the optimizer and returns a scheduler,
-        or a dict of these as in Lightning, with 'scheduler', 'interval' ('epoch' or 'step') and 'frequency'. A scheduler given by name is set
-        up for the length of the fit: CosineAnnealingLR, LinearLR and PolynomialLR end with it, ExponentialLR ends at
-        1 % of lr, StepLR divides lr by 10 after each third, OneCycleLR rises to lr and falls, step by step,
-        ReduceLROnPlateau follows the monitored metric.
+        or a dict of these as in Lightning, with 'scheduler', 'interval' ('epoch' or 'step') and 'frequency'. A
+        scheduler given by name is set up for the length of the fit: CosineAnnealingLR, LinearLR and PolynomialLR end
+        with it, ExponentialLR ends at 1 % of lr, StepLR divides lr by 10 after each third, OneCycleLR rises to lr and
+        falls, step by step, ReduceLROnPlateau follows the monitored metric.
     warmup : int, default 0
         Epochs to train before early stopping is active.
     gradient_clip_val : float, default 100.0

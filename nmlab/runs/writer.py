@@ -71,7 +71,7 @@ class RunWriter:
 
     def checkpoint(self, name: str) -> Path:
         """Return the path of the checkpoint called 'start', 'best' or 'last'."""
-        return self.folder / "checkpoints" / f"{name}.ckpt"
+        return checkpoint_path(self.folder, name)
 
     def figure(self, name: str) -> Path:
         """Return the path of a picture of the run, such as 'view.png', and create its folder."""
@@ -137,6 +137,11 @@ class RunWriter:
             self.update(state=state, ended=now(), error=None if error is None else dict(error))
         finally:
             self._lock.release()
+
+
+def checkpoint_path(folder: Path, name: str) -> Path:
+    """Return the path of a checkpoint in a run's folder."""
+    return folder / "checkpoints" / f"{name}.ckpt"
 
 
 def _text(value: float) -> str:

@@ -14,6 +14,7 @@ from lightning.fabric.plugins.io import CheckpointIO
 
 from nmlab.runs import Run
 from nmlab.runtime.files import atomic_write
+from nmlab.training.callbacks import storable
 
 
 class CheckpointWriter(CheckpointIO):
@@ -30,9 +31,12 @@ class CheckpointWriter(CheckpointIO):
         self._every = dict(every)
         self._written: dict[Path, float] = {}
         self._held: dict[Path, dict[str, Any]] = {}
+        self._told: set[str] = set()
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         path = Path(path)
+        if checkpoint.get("callbacks"):
+            checkpoint = {**checkpoint, "callbacks": storable(checkpoint["callbacks"], self._told)}
         if path not in self._every:
             _write(checkpoint, path)
             return

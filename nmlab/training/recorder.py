@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,6 +92,8 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
         self._earlier: Earlier | None = None
         self._before: dict[str, torch.Tensor] | None = None
         self._ended: dict[str, torch.Tensor] | None = None
+        self.patience: PatienceAfterWarmup | None = None
+        """The callback that stops after epochs without improvement; None without one."""
         self.best_value = math.inf
         self.best_weights: dict[str, torch.Tensor] | None = None
 
@@ -202,9 +205,8 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
         if changed or not self._of_train:
             value = self._value_of(split, earlier.weights)
         differs = math.isfinite(value) and not math.isclose(value, earlier.value, rel_tol=1e-3, abs_tol=1e-30)
-        if (
-            not changed and differs and value == self._value_of(split, earlier.weights)
-        ):  # and nothing is drawn in a pass
+        again = not changed and differs and self._value_of(split, earlier.weights)
+        if again is not False and again == value:  # a pass that draws random numbers would tell nothing
             changed = ["losses (the same weights no longer have the same)"]
         if not changed:
             return
@@ -215,6 +217,8 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
         self._since = done
         self._scored_beside(earlier.epoch if found else None, value if found else None)
         self._module.begin_comparing_anew()
+        if self.patience is not None:
+            self.patience.begin_with([done - 1.0] if found else [], [value] if found else [])
         what = f"has {self._monitor} {value:.6g} now" if found else "cannot be scored on them"
         self._remark(
             f"From epoch {done} on with other {', '.join(changed)}: metrics before and after are not comparable; the "
@@ -257,13 +261,44 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
 class PatienceAfterWarmup(EarlyStopping):
     """Stops after `patience` epochs without improvement, not counting the first `warmup` epochs.
 
-    This is the behaviour of NeuroMANCER's LitTrainer, for metrics to minimize or maximize.
+    This is the behaviour of NeuroMANCER's LitTrainer, for metrics to minimize or maximize. Where the dev split is not
+    scored once an epoch, a dev pass without improvement stops the training if at least `patience` epochs have passed
+    since the best one.
     """
 
     def __init__(self, monitor: str, mode: str, patience: int, warmup: int) -> None:
-        super().__init__(monitor=monitor, mode=mode, patience=patience, verbose=False)
+        at_end = True if monitor.startswith("train_") else None  # which is known whenever an epoch has ended
+        super().__init__(monitor=monitor, mode=mode, patience=patience, verbose=False, check_on_train_epoch_end=at_end)
         self._warmup = warmup
+        self._best_place: float | None = None
 
     def _run_early_stopping_check(self, trainer: Trainer) -> None:
-        if trainer.current_epoch >= self._warmup:
-            super()._run_early_stopping_check(trainer)
+        if trainer.current_epoch < self._warmup or self.monitor not in trainer.callback_metrics:
+            return
+        part = (trainer.fit_loop.batch_idx + 1) / max(int(trainer.num_training_batches), 1)
+        place = trainer.current_epoch + part
+        if self._best_place is not None:
+            self.wait_count = math.floor(place - self._best_place + 1e-9) - 1  # Lightning adds one without improvement
+        before = self.best_score
+        super()._run_early_stopping_check(trainer)
+        if self.best_score is not before:
+            self._best_place = place
+
+    def begin_with(self, epochs: Sequence[float], values: Sequence[float]) -> None:
+        """Take in epochs that were trained before, so that patience counts as if it had been there."""
+        sign = -1.0 if self.mode == "max" else 1.0
+        best = math.inf
+        self._best_place, self.wait_count = None, 0
+        for epoch, value in zip(epochs, values, strict=True):
+            if epoch >= self._warmup and sign * value < best:
+                best, self._best_place = sign * value, epoch + 1.0
+        self.best_score = torch.tensor(sign * best if math.isfinite(best) else sign * math.inf)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "best_place": self._best_place}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        patience = self.patience  # which may be another now
+        super().load_state_dict(state_dict)
+        self.patience = patience
+        self._best_place = state_dict.get("best_place", self._best_place)

@@ -124,7 +124,6 @@ def train(
     start = copy_weights(problem)
     files = None
     if options.checkpoint:
-        save_weights(start, writer.checkpoint("start"), PREFIX)
         files = CheckpointWriter({writer.checkpoint("best"): 2.0, writer.checkpoint("last"): 30.0})
     recorder = Recorder(module, writer, control, monitor, options.mode, columns, files, training.events)
     last = _take_up(writer, recorder, before, changed) if training.resume else None
@@ -132,7 +131,10 @@ def train(
 
     callbacks: list[Callback] = [*options.callbacks, *([] if whole else [ProgressCallback(control)]), recorder]
     if options.patience is not None:
-        callbacks.append(PatienceAfterWarmup(monitor, options.mode, options.patience, options.warmup))
+        recorder.patience = PatienceAfterWarmup(monitor, options.mode, options.patience, options.warmup)
+        callbacks.append(recorder.patience)
+        if last is not None:  # in case it had none before
+            recorder.patience.begin_with(*writer.run.curve(monitor))
     if options.callbacks or options.loggers:
         module.log_for(None)  # who knows what they want
     elif options.patience is not None:
