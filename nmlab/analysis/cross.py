@@ -19,6 +19,7 @@ from nmlab.analysis.score import metrics_of, split_of
 from nmlab.data.splits import Splits
 from nmlab.errors import DataError, FieldError, NmlabError, RunError
 from nmlab.fields.field import unknown_name
+from nmlab.fitting.dry_run import initialize
 from nmlab.fitting.prepare import splits_of
 from nmlab.launch.task import Task
 from nmlab.options import holds_stand_in
@@ -207,6 +208,8 @@ class CrossScoring(Task[Cross]):
             dataset = split_of(splits, self._split)
             assert run.checkpoint_path is not None
             with preserving_state(self._problem):
+                if has_lazy(self._problem):
+                    initialize(self._problem, splits, "the data", 0)
                 load_weights(self._problem, read_weights(run.checkpoint_path), source=f"run {run.id}")
                 scores = metrics_of(self._problem, dataset, self._split, splits.batch_size, self.control.check)
             return scores[self._metric]

@@ -33,7 +33,8 @@ def check_batch_sizes(problem: Problem, splits: Splits, source: str, options: Tr
     if isinstance(problem.loss, AugmentedLagrangeLoss) or not (alone or norms):
         return
     found: tuple[int, str] | None = None
-    for count in (2, 1) if alone else (2,):
+    counts = [2] if samples > 1 else []
+    for count in [*counts, 1] if alone else counts:
         with preserving_state(problem), torch.enable_grad():
             if not problem.training:
                 problem.train()

@@ -170,12 +170,8 @@ class Execution:
             self._enter("building the Problem")
             self.problem = build_problem(request.problem, streams)
         problem, resumed = self.problem, request.resumed
-        if request.start_weights:
-            load_weights(problem, dict(request.start_weights), source="the Lab's start")
-        if resumed is not None and resumed.start_checkpoint_path is not None:
-            load_weights(problem, read_weights(resumed.start_checkpoint_path), source=f"run {self.run.id}")
         if not (lazy := has_lazy(problem)):
-            self._know_start(problem)
+            self._take_start(problem)
 
         self._enter("making the data")
         splits = splits_of(request.data_setup_function, request.data_kwargs, request.batch_size, streams)
@@ -183,7 +179,7 @@ class Execution:
         if lazy:
             self._enter("initializing the Problem")
             initialize_lazy(problem, splits, request, request.seed)
-            self._know_start(problem)
+            self._take_start(problem)
         if request.options.tensorboard:
             done = epochs_done(self.run) if resumed is not None else 0
             self._events = begin_events(writer, problem, request.options, done)
@@ -212,9 +208,14 @@ class Execution:
         )
         train(problem, splits, training, ProblemModule if request.user_hooks is None else self._make_module)
 
-    def _know_start(self, problem: Problem) -> None:
-        """Record what the training starts from, once it is there."""
-        self.request.keep_start(problem)
+    def _take_start(self, problem: Problem) -> None:
+        """Load the weights that the training starts from, and record them."""
+        request, resumed = self.request, self.request.resumed
+        if request.start_weights:
+            load_weights(problem, dict(request.start_weights), source="the Lab's start")
+        if resumed is not None and resumed.start_checkpoint_path is not None:
+            load_weights(problem, read_weights(resumed.start_checkpoint_path), source=f"run {self.run.id}")
+        request.keep_start(problem)
         known = {"fingerprint": fingerprint(problem), "terms": [term.name for term in terms_of(problem)]}
         self._opened.describe(**known)
         start = self._opened.checkpoint("start")

@@ -158,7 +158,14 @@ class FitRequest:
                     f"Run {resumed.id} cannot be resumed: it was trained with {', '.join(own)}, which its record "
                     "cannot give back. Go on by run.restore(problem) and another fit of the LitTrainer."
                 )
-            options, data_kwargs = as_before(resumed, self.fields, options, data_kwargs)
+            options, data_kwargs = as_before(
+                resumed,
+                self.fields,
+                options,
+                data_kwargs,
+                extra=takes_any_keyword(self.data_setup_function),
+                rebuilt=not isinstance(self.problem, Problem) or has_lazy(self.problem),
+            )
             batch_size = batch_size or resumed.settings.get("batch_size")
         subject = f"{place_of(self.data_setup_function)} cannot be called"
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nmlab.errors import FieldError, RunError
@@ -44,21 +44,31 @@ def changes(run: Run, settings: Mapping[str, Any]) -> list[str]:
 
 
 def as_before(
-    run: Run, fields: Iterable[Field], options: TrainerOptions | None, kwargs: Mapping[str, Any]
+    run: Run,
+    fields: Sequence[Field],
+    options: TrainerOptions | None,
+    kwargs: Mapping[str, Any],
+    *,
+    extra: bool = True,
+    rebuilt: bool = False,
 ) -> tuple[TrainerOptions, dict[str, Any]]:
     """Return options and data keywords with which `run` goes on.
 
-    Parameters: `fields`, of the data function; `options`, `kwargs`, what is given now.
+    Parameters: `fields`, of the data function; `options`, `kwargs`, what is given now; `extra`, whether the data
+    function takes keywords beyond its fields, or else those of the run that it does not know are left out; `rebuilt`,
+    whether the start weights come from a builder, or from the first batch, under the run's seed.
     Raises `RunError` where the run cannot go on, and `FieldError` with all that does not fit.
     """
     if run.damage or run.status == "running":
         raise RunError(f"Run {run.id} cannot be resumed: {run.damage or 'it is still running'}.")
     # killed before its first weights were there, which its seed gives again
-    early = not run.epochs and bool(run.settings.get("problem_source") or run.settings.get("lazy"))
+    early = rebuilt and not run.epochs and bool(run.settings.get("problem_source") or run.settings.get("lazy"))
     kept = (run.settings.get("options") or {}).get("checkpoint", True)
     if run.last_checkpoint_path is None and run.start_checkpoint_path is None and not (early and kept):
         raise RunError(f"Run {run.id} cannot be resumed: it kept no checkpoints.")
-    stored, lost_kwargs = rebuild_values(fields, run.settings["data_kwargs"])
+    known = {field.name for field in fields}
+    recorded = {name: value for name, value in run.settings["data_kwargs"].items() if extra or name in known}
+    stored, lost_kwargs = rebuild_values(fields, recorded)
     before, lost = TrainerOptions.from_json(run.settings["options"])
     given = {name: getattr(options, name) for name in options.model_fields_set} if options is not None else {}
     faults = {name: _LOST for name in lost_kwargs if name not in kwargs}

@@ -74,11 +74,11 @@ class Search(Task[T]):
                 request.problem if isinstance(request.problem, Problem) else build_problem(request.problem, streams)
             )
             with _state_kept(request.options.optimizer), preserving_state(problem, request.seed):
-                if request.start_weights:
-                    load_weights(problem, dict(request.start_weights), source="the Lab's start")
                 self._say("making the data")
                 splits = splits_of(request.data_setup_function, request.data_kwargs, request.batch_size, streams)
                 initialize_lazy(problem, splits, request, request.seed)
+                if request.start_weights:
+                    load_weights(problem, dict(request.start_weights), source="the Lab's start")
                 self._say("trying out the data")
                 check_data(problem, splits, request.data_setup_function, request.options, request.user_hooks)
                 self._check(problem, splits)
