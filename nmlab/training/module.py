@@ -294,6 +294,33 @@ class ProblemModule(LightningModule):
         }
         return {"optimizer": optimizer, "lr_scheduler": config}
 
+    def change_length(self, done: int, epochs: int) -> None:
+        """Train for another number of epochs; a schedule that spans the fit is stretched.
+
+        Parameters: `done`, epochs that have ended; `epochs`, all.
+        """
+        before = self.options.max_epochs
+        self.extended = [*self.extended, (done, before, epochs)]
+        self.options = self.options.replace(max_epochs=epochs)
+        schedule = self._schedule
+        if schedule is None or schedule.name not in SPANNING:
+            return
+        optimizer, config = self.trainer.optimizers[0], self.trainer.lr_scheduler_configs[0]
+        begun = [group["lr"] for group in optimizer.param_groups]
+        for group in optimizer.param_groups:  # from which the schedule began
+            group["lr"] = group.get("initial_lr", group["lr"])
+        if schedule.name == "OneCycleLR":
+            for group in optimizer.param_groups:
+                group["lr"] = self.options.lr
+        _, rows = stretched(self.options, optimizer, self.extended, self._scheduler_steps)
+        for group, lr in zip(optimizer.param_groups, begun, strict=True):
+            group["lr"] = lr
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # PyTorch's, of a scheduler that begins late
+            longer = StretchedLR(optimizer, rows, schedule.name)
+        longer.load_state_dict({"last_epoch": config.scheduler.last_epoch})  # type: ignore[union-attr]
+        config.scheduler = longer
+
     def _check_plateau(self, schedule: Schedule) -> None:
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]  # nmlab's own
         columns = dict.fromkeys([*self.metric_names(data.splits.dev is not None), self._monitor])

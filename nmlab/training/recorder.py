@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -145,6 +145,8 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
             self._writer.append(row)
             if self._events is not None:
                 self._events.add(trainer.current_epoch, {**self._module.extra, **row}, best)
+        if wanted := self._control.take_wanted():
+            self._change(trainer, wanted)
         last = trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs
         if self._checkpoints is not None:
             if best:
@@ -154,6 +156,22 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
             if waits or time.perf_counter() - self._snapshot_taken >= SNAPSHOT_EVERY:
                 self._snapshot(trainer)
         self._control.epoch_ended(last)
+
+    def _change(self, trainer: Trainer, wanted: Mapping[str, int]) -> None:
+        """Train longer, or with more patience, from the next epoch on; recorded as if it had been so at the start."""
+        module, told = self._module, self._writer.run.settings
+        before, done = module.options.max_epochs, trainer.current_epoch + 1
+        if "max_epochs" in wanted and (epochs := max(wanted["max_epochs"], done)) != before:
+            trainer.fit_loop.max_epochs = self._control.progress.max_epochs = epochs
+            module.change_length(done, epochs)
+            stored = [list(change) for change in module.extended]
+            self._writer.describe(options={**told["options"], "max_epochs": epochs}, extended=stored)
+            self._remark(f"Extended after {done} epochs: max_epochs {before} → {epochs}.")
+        if "patience" in wanted and self.patience is not None:
+            self.patience.patience = wanted["patience"]
+            trainer.should_stop = trainer.should_stop and self.patience.wait_count >= wanted["patience"]
+            options = {**self._writer.run.settings["options"], "patience": wanted["patience"]}
+            self._writer.describe(options=options)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._control.training_over()
