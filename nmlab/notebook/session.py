@@ -308,7 +308,7 @@ class Session:
         )
         return self._go(Fit(request), blocking)
 
-    def change(self, wanted: Mapping[str, int]) -> None:
+    def change(self, wanted: Mapping[str, Any]) -> None:
         """Change `max_epochs` or `patience` of the running fit from its next epoch on."""
         fit = self.fit
         if fit is None or fit.done:

@@ -169,7 +169,8 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
             self._remark(f"Extended after {done} epochs: max_epochs {before} → {epochs}.")
         if "patience" in wanted and self.patience is not None:
             self.patience.patience = wanted["patience"]
-            trainer.should_stop = trainer.should_stop and self.patience.wait_count >= wanted["patience"]
+            if self.patience.stopped_epoch == trainer.current_epoch and self.patience.wait_count < wanted["patience"]:
+                trainer.should_stop = False  # it was this callback that asked for it
             options = {**self._writer.run.settings["options"], "patience": wanted["patience"]}
             self._writer.describe(options=options)
 
