@@ -7,9 +7,12 @@ the Problem holds its best weights and the run says how it went.
 from __future__ import annotations
 
 import math
+import secrets
+import tempfile
 import traceback
 import warnings
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -123,23 +126,52 @@ class Execution:
 
     def perform(self) -> Run:
         """Do the work and return the run; raises what ended it, other than a stop."""
+        state = "finished"
         try:
             with captured_output(self._opened.log, self.request.echo):
                 try:
-                    self._work()
+                    try:
+                        self._work()
+                    except StopRequested:
+                        state = "stopped"
+                    self._keep_elsewhere()
                 finally:
                     self._draw_last()
-        except StopRequested:
-            self.close("stopped")
         except BaseException as error:
             if isinstance(error, NonFiniteLossError):
                 error.run = self.run
             error.add_note(f"The run's folder is {self.run.folder}")
             self.close("failed", error)
             raise
-        else:
-            self.close("finished")
+        self.close(state)
         return self.run
+
+    def _keep_elsewhere(self) -> None:
+        """Where the best weights cannot be written into the run's folder, write them where temporary files are.
+
+        Raises `RunError` where that fails too; the Problem holds the weights in any case.
+        """
+        writer, run = self._opened, self.run
+        best = writer.checkpoint("best")
+        writer.flush()
+        if (told := run.unwritten) is None:
+            return
+        if not writer.waits(best) or self.problem is None:
+            warnings.warn(f"Run {run.id}: {told}. Its metrics are in run.metrics of this kernel alone.", stacklevel=2)
+            return
+        other = Path(tempfile.gettempdir()) / f"nmlab-{run.id}-{secrets.token_hex(4)}-best.ckpt"
+        try:
+            save_weights(copy_weights(self.problem), other, PREFIX)
+        except OSError as error:
+            raise RunError(
+                f"The best weights of run {run.id} could be saved nowhere: {told}; nor could {other} be written "
+                f"({error.strerror or error}). The Problem holds them: torch.save(problem.state_dict(), …) where there "
+                "is room."
+            ) from error
+        run.elsewhere["best"] = other
+        remark = f"The best weights are in {other}: {told}."
+        writer.update(remark=" ".join(text for text in (run.remark, remark) if text))
+        warnings.warn(f"Run {run.id}: {remark}", stacklevel=2)
 
     def close(self, state: str, error: BaseException | None = None) -> None:
         """Close the run as 'finished', 'stopped' or 'failed'.
@@ -220,7 +252,7 @@ class Execution:
         self._opened.describe(**known)
         start = self._opened.checkpoint("start")
         if self.request.options.checkpoint and not start.exists():
-            save_weights(copy_weights(problem), start, PREFIX)
+            self._opened.keep(start, partial(save_weights, copy_weights(problem), start, PREFIX))
 
     def _make_module(self, *arguments: Any) -> HookedModule:
         assert self.request.user_hooks is not None

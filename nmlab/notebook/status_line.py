@@ -145,6 +145,8 @@ def progress_html(run: Run, control: Control, done: bool) -> str:
         "</div></div>"
     )
     remark = f"<div>{escape(text)}</div>" if (text := run.remark) else ""
+    if (unwritten := run.unwritten) is not None:
+        remark = f"<div role='status'>⚠ {escape(unwritten[:1].upper() + unwritten[1:])}.</div>{remark}"
     return f"<div style='line-height:1.4'>{' · '.join(words)}{bar}{remark}</div>"
 
 

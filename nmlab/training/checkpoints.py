@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import copy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,10 @@ from nmlab.runtime.files import atomic_write
 from nmlab.training.callbacks import storable
 
 
+def _at_once(_path: Path, write: Callable[[], object]) -> None:
+    write()
+
+
 class CheckpointWriter(CheckpointIO):
     """Checkpoint files for Lightning: written atomically, loaded without executing code.
 
@@ -25,12 +30,17 @@ class CheckpointWriter(CheckpointIO):
     every : mapping of Path to float
         Minimum seconds between two writes of a path. In between, a copy of the newest checkpoint is held in memory
         until `flush`. Other paths are written immediately.
+    keep : callable, default: call it
+        Takes a path and a function that writes it, and calls that now or later.
     """
 
-    def __init__(self, every: Mapping[Path, float]) -> None:
+    def __init__(
+        self, every: Mapping[Path, float], keep: Callable[[Path, Callable[[], object]], None] = _at_once
+    ) -> None:
         self._every = dict(every)
         self._written: dict[Path, float] = {}
         self._held: dict[Path, dict[str, Any]] = {}
+        self._keep = keep
         self._told: set[str] = set()
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
@@ -58,7 +68,7 @@ class CheckpointWriter(CheckpointIO):
         """Write the held checkpoint of `path`, or of all paths."""
         for held in [path] if path is not None else list(self._held):
             if held in self._held:
-                _write(self._held.pop(held), held)
+                self._keep(held, partial(_write, self._held.pop(held), held))
                 self._written[held] = time.perf_counter()
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
@@ -70,9 +80,12 @@ class CheckpointWriter(CheckpointIO):
 
 
 def _write(checkpoint: Mapping[str, Any], path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(exist_ok=True)  # a run's folder that is gone, as with a disk, must not be made anew elsewhere
     with atomic_write(path) as aside:
-        torch.save(dict(checkpoint), aside)
+        try:
+            torch.save(dict(checkpoint), aside)
+        except RuntimeError as error:  # as torch has it where a disk is full
+            raise OSError(f"torch could not write {path.name}: {error}") from error
 
 
 def _copy(value: Any) -> Any:

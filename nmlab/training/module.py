@@ -318,7 +318,7 @@ class ProblemModule(LightningModule):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # PyTorch's, of a scheduler that begins late
             longer = StretchedLR(optimizer, rows, schedule.name)
-        longer.load_state_dict({"last_epoch": config.scheduler.last_epoch})  # type: ignore[union-attr]
+        longer.load_state_dict({"last_epoch": config.scheduler.last_epoch})
         config.scheduler = longer
 
     def _check_plateau(self, schedule: Schedule) -> None:

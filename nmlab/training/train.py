@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,7 @@ def train(
     start = copy_weights(problem)
     files = None
     if options.checkpoint:
-        files = CheckpointWriter({writer.checkpoint("best"): 2.0, writer.checkpoint("last"): 30.0})
+        files = CheckpointWriter({writer.checkpoint("best"): 2.0, writer.checkpoint("last"): 30.0}, writer.keep)
     recorder = Recorder(module, writer, control, monitor, options.mode, columns, files, training.events)
     last = _take_up(writer, recorder, before, changed) if training.resume else None
     module.renews = last is not None and bool(training.extended) and training.extended[-1][0] == epochs_done(writer.run)
@@ -162,8 +163,9 @@ def train(
         _put_best_back(problem, recorder, start)
         forget_values(problem)
         recorder.close()
-        if files is not None and not writer.checkpoint("best").exists():
-            save_weights(copy_weights(problem), writer.checkpoint("best"), PREFIX)
+        best = writer.checkpoint("best")
+        if files is not None and not best.exists() and not writer.waits(best):
+            writer.keep(best, partial(save_weights, copy_weights(problem), best, PREFIX))
 
 
 def _remark(monitor: str, options: TrainerOptions, dev: bool) -> str:
