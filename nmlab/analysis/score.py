@@ -78,7 +78,7 @@ def score(
     {'loss': 1.5, 'size': 1.5}
     """
     running = one_fit.current()
-    if running is not None and threading.current_thread() is threading.main_thread():
+    if running is not None and running.thread != threading.get_ident():  # a view or callback of the fit may
         raise BusyError(f"nmlab.score() is not possible during a fit, which changes the weights. {running.busy()}")
     dataset, called, own_size = _chosen(dataset_or_splits, split)
     with preserving_state(problem):

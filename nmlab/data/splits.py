@@ -15,6 +15,7 @@ import torch
 from neuromancer.dataset import DictDataset
 
 from nmlab.errors import DataError
+from nmlab.runtime.interrupts import users_code
 
 Batch = dict[str, Any]
 
@@ -75,7 +76,8 @@ def make_splits(function: Callable[..., Any], kwargs: Mapping[str, Any]) -> Spli
         If the returned values cannot be used; the error reports all faults.
     """
     try:
-        returned = function(**kwargs)
+        with users_code():
+            returned = function(**kwargs)
     except SystemExit as exit:
         raise DataError(
             [f"it called sys.exit({'' if exit.code is None else repr(exit.code)}); raise an exception instead"],

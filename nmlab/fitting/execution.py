@@ -6,9 +6,11 @@ the Problem holds its best weights and the run says how it went.
 
 from __future__ import annotations
 
+import logging
 import math
 import secrets
 import tempfile
+import threading
 import traceback
 import warnings
 from contextlib import suppress
@@ -23,6 +25,7 @@ from nmlab.errors import NonFiniteLossError, RunError
 from nmlab.fitting.prepare import build_problem, check_data, initialize_lazy, splits_of
 from nmlab.fitting.request import FitRequest
 from nmlab.fitting.resume import changes, extensions
+from nmlab.options.environment import environment_remarks
 from nmlab.problem.formulas import swapped_in
 from nmlab.problem.lazy import has_lazy
 from nmlab.problem.terms import terms_of
@@ -43,6 +46,13 @@ from nmlab.training.view import View
 SWAPPED = (
     "{}: NeuroMANCER computes {}. Write the parts in another order, or compute them in a Node, until "
     "nmlab.look(problem) shows what you mean."
+)
+
+_logger = logging.getLogger("nmlab")
+
+THREAD = (
+    "This fit had a thread of its own, as one that a button starts. lab.fit() calls your functions in the thread of "
+    "its cell."
 )
 
 
@@ -67,6 +77,8 @@ class Execution:
         """What Lightning trains, from the training on, where there are user hooks; else None."""
         self.splits: Splits | None = None
         """What the data function returned, once it has."""
+        self.remarks: list[str] = []
+        """What the run's log says first."""
         self._writer: RunWriter | None = None
         self._events: EventWriter | None = None
         self._changed: tuple[str, ...] = ()
@@ -137,10 +149,15 @@ class Execution:
                     self._keep_elsewhere()
                 finally:
                     self._draw_last()
+        except KeyboardInterrupt:  # in a function of the user
+            self.close("stopped")
+            raise
         except BaseException as error:
             if isinstance(error, NonFiniteLossError):
                 error.run = self.run
             error.add_note(f"The run's folder is {self.run.folder}")
+            if "thread" in str(error).lower() and threading.current_thread() is not threading.main_thread():
+                error.add_note(THREAD)
             self.close("failed", error)
             raise
         self.close(state)
@@ -197,6 +214,8 @@ class Execution:
     def _work(self) -> None:
         request, writer = self.request, self._opened
         assert request.seed is not None
+        for remark in (*environment_remarks(request.options.trainer_kwargs), *self.remarks):
+            _logger.warning(remark)
         streams = RandomStreams(request.seed)
         if self.problem is None:
             self._enter("building the Problem")

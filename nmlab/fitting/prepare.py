@@ -15,13 +15,14 @@ from nmlab.fitting.dry_run import dry_run, initialize
 from nmlab.fitting.request import FitRequest
 from nmlab.options import TrainerOptions
 from nmlab.problem.lazy import has_lazy
+from nmlab.runtime.interrupts import users_code
 from nmlab.runtime.rng import RandomStreams
 from nmlab.training.user_hooks import UserHooks
 
 
 def build_problem(source: Callable[[], Any], streams: RandomStreams) -> Problem:
     """Return the Problem that a builder makes; raises `FieldError` where it makes something else."""
-    with streams:
+    with streams, users_code():
         problem = source()
     if not isinstance(problem, Problem):
         raise FieldError({"problem": f"its builder {place_of(source)} returned a {type(problem).__name__}"})

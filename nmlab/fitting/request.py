@@ -182,6 +182,7 @@ class FitRequest:
                 faults |= error.faults
         if faults:
             raise FieldError(faults, subject=subject)
+        options = options.with_environment()
         seed = next((seed for seed in (options.seed, self.seed) if seed is not None), None)
         return self.replace(
             options=options,

@@ -4,6 +4,12 @@ Each module in this package other than the shared ones defines one problem as `e
 imported when its problem is first requested. Packages that only a reference solution needs, such as solvers, are
 imported when the reference is computed.
 
+Examples
+--------
+>>> import nmlab
+>>> nmlab.gallery.names()[:3]
+('building', 'burgers', 'diffusion')
+
 Imports `errors`, `fields`, `options`, `problem`, `data`, `plots`.
 """
 

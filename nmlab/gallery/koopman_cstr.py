@@ -114,6 +114,7 @@ class Koopman(torch.nn.Module):
         return scaled / largest_singular_value.clamp(min=1.0)  # type: ignore[no-any-return]
 
     def forward(self, x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+        """Return the latent states of the next step."""
         return x @ self.operator().T + self.inputs(u)  # type: ignore[no-any-return]
 
 

@@ -71,6 +71,7 @@ class Growth(ODESystem):  # type: ignore[misc]  # NeuroMANCER has no types
         self.logs = torch.nn.Parameter(initial.log() + 0.1 * torch.randn(6))
 
     def ode_equations(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the derivatives of the logarithms of hares and lynx."""
         alpha, beta, gamma, delta = self.logs[:4].exp()
         hares, lynx = x.exp().unbind(-1)
         return torch.stack([alpha - beta * lynx, delta * hares - gamma], -1)

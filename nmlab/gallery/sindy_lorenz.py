@@ -146,6 +146,7 @@ class Terms(torch.nn.Module):
         self.register_buffer("powers", torch.tensor(POWERS))
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the derivatives of the states, and a smooth absolute value of each coefficient."""
         terms = (x[:, None, :] ** self.powers).prod(-1)
         slope = terms @ self.table
         sizes = (self.table**2 + 1e-4).sqrt()

@@ -74,6 +74,7 @@ class VanDerPol(torch.nn.Module):
     out_features = 2
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the derivatives of the states."""
         return torch.stack(derivatives(x), -1)
 
 

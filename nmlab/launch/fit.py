@@ -16,6 +16,7 @@ from nmlab.launch.task import Task
 from nmlab.options import TrainerOptions
 from nmlab.runs import Run
 from nmlab.runtime import one_fit
+from nmlab.runtime.worker import stays_behind
 from nmlab.training.user_hooks import HookedModule
 from nmlab.training.view import View
 
@@ -160,6 +161,8 @@ class Fit(Task[Run]):
             traceback.clear_frames(self.error.__traceback__)
 
     def _begin(self) -> None:
+        if not self.control.blocking and (behind := stays_behind()):
+            self._execution.remarks.append(f"In the thread of this fit does not hold: {', '.join(behind)}.")
         self._execution.open()
         one_fit.rename(self.control, f"run {self.run.id}")
 

@@ -1,20 +1,24 @@
-"""What holds the kernel for a while: done in a thread of its own, one at a time, stopped by an interrupt."""
+"""What holds the kernel for a while: one at a time, stopped by an interrupt, in a thread or in the caller's."""
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
 from typing import Any, Generic, Self, TypeVar
 
 from nmlab.errors import Interrupted, NmlabError, RunError
 from nmlab.runtime import one_fit
 from nmlab.runtime.control import Control, StopRequested
-from nmlab.runtime.worker import WorkerThread
+from nmlab.runtime.worker import CallersThread, Worker, WorkerThread
 
 T = TypeVar("T")
 
 
 class Task(ABC, Generic[T]):
-    """Something that is carried out in a thread while no other task is; nothing happens before `start`.
+    """Something that is carried out while no other task is; nothing happens before `start`.
+
+    A task that a cell waits for (`control.blocking`) is carried out by `wait`, in its caller's thread, so that all that
+    the caller set there holds: autocast, profilers, connections, an event loop. Any other has a thread of its own.
 
     Parameters
     ----------
@@ -27,12 +31,12 @@ class Task(ABC, Generic[T]):
 
     def __init__(self, name: str) -> None:
         self.control = Control(name=name)
-        self._worker: WorkerThread[T] | None = None
+        self._worker: Worker[T] | None = None
 
     # --- the caller's side ---
 
     def start(self, instead_of: Task[Any] | None = None) -> Self:
-        """Begin in a thread and return this task.
+        """Begin, in a thread unless the task is blocking, and return this task.
 
         Parameters
         ----------
@@ -49,7 +53,11 @@ class Task(ABC, Generic[T]):
             if instead_of is not None:
                 instead_of.let_go()
             self._begin()
-            self._worker = WorkerThread(self._held, name=f"nmlab {self.control.name}")
+            self._worker = (
+                CallersThread(self._held, self.control.stop)
+                if self.control.blocking
+                else WorkerThread(self._held, name=f"nmlab {self.control.name}")
+            )
             self._worker.start()
         except BaseException as error:  # an interrupt too
             if self._worker is not None and self._worker.started:
@@ -76,14 +84,15 @@ class Task(ABC, Generic[T]):
         return isinstance(self.error, StopRequested)
 
     def run_to_end(self) -> T:
-        """Begin and block until it has ended; returns and raises as `start` and `wait`."""
+        """Carry it out in the caller's thread; returns and raises as `start` and `wait`."""
         self.control.blocking = True
         return self.start().wait()
 
     def wait(self) -> T:
         """Block until it has ended and return its result, or raise what ended it.
 
-        An interrupt stops it, waits until everything is in order, and is raised again; a second one does not wait.
+        An interrupt stops it, waits until everything is in order, and is raised again. While a thread is waited for, a
+        second one does not wait.
         """
         if self._worker is None:
             raise RunError(f"{self.control.name} was not started.")
@@ -96,7 +105,7 @@ class Task(ABC, Generic[T]):
         return self._worker.result()
 
     def interrupted(self) -> Interrupted:
-        """Stop it, wait until everything is in order, and return what to raise; a further interrupt does not wait."""
+        """Stop it, wait until everything is in order, and return what to raise."""
         assert self._worker is not None
         self.control.stop()
         self._worker.wait()
@@ -117,9 +126,10 @@ class Task(ABC, Generic[T]):
         return f"■ stopped {self.control.name}. Everything is as it was before."
 
     def _held(self) -> T:
+        self.control.thread = threading.get_ident()
         with one_fit.held(self.control):
             return self._perform()
 
     @abstractmethod
     def _perform(self) -> T:
-        """Do it, in the worker's thread."""
+        """Do it."""

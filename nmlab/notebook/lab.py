@@ -309,17 +309,17 @@ class Lab:
             if cell is not None:
                 watcher = cell.follow(fit, self._session.earlier)
             return fit.wait()
-        except KeyboardInterrupt:
-            if fit.control.stopping:
+        except BaseException as error:
+            if fit.done:
                 raise
-            raise fit.interrupted() from None  # it came before the waiting
+            interrupted = fit.interrupted()  # it came before the waiting
+            raise (interrupted if isinstance(error, KeyboardInterrupt) else error) from None
         finally:
-            if fit.done:  # else a second interrupt would not wait
-                self._await_screen()
-                while watcher is not None and watcher.is_alive():
-                    time.sleep(0.02)
-                if cell is not None and self._bench is not None:
-                    self._bench.save(cell.key, cell.bundle)
+            self._await_screen()
+            while watcher is not None and watcher.is_alive():
+                time.sleep(0.02)
+            if cell is not None and self._bench is not None:
+                self._bench.save(cell.key, cell.bundle)
 
     def find_lr(self, *, min_lr: float = 1e-6, max_lr: float = 1.0, num_training: int = 100, **kwargs: Any) -> FoundLR:
         """Find a learning rate for the next run by a few training steps that leave nothing behind; blocks.
@@ -394,7 +394,7 @@ class Lab:
                 self._bench.searches(search)
             return search.wait()
         except KeyboardInterrupt:
-            if search.control.stopping:
+            if search.done:
                 raise
             raise search.interrupted() from None  # it came before the waiting
         finally:

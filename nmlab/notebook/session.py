@@ -245,11 +245,11 @@ class Session:
         step: bool = False,
         blocking: bool = False,
     ) -> Fit:
-        """Begin a fit in its thread and return it; the last one's data are let go of first.
+        """Begin a fit and return it; the last one's data are let go of first.
 
         Parameters: `data_kwargs`, `options`, by default those that are chosen; `echo`, whether what the run prints
         also goes where it would without nmlab; `step`, whether to pause after the first epoch; `blocking`, whether a
-        cell waits for its end.
+        cell waits for its end, and carries it out by `Fit.wait`.
         """
         self._known_fingerprint()
         fit = Fit(self.request(data_kwargs, options).replace(echo=echo))

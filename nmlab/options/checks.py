@@ -39,7 +39,7 @@ PER_STEP = ("OneCycleLR",)
 _PRECISIONS = {"16": "16-mixed", "32": "32-true", "64": "64-true", "bf16": "bf16-mixed"}
 
 # Arguments of Lightning's Trainer that nmlab sets itself, and what to use instead
-_SET_BY_NMLAB = {
+SET_BY_NMLAB = {
     "logger": "give loggers=[…] or tensorboard=False",
     "enable_checkpointing": "give checkpoint=True or False",
     "enable_progress_bar": "nmlab shows the progress itself",
@@ -48,6 +48,8 @@ _SET_BY_NMLAB = {
     "inference_mode": "the Problem's grad_inference decides",
     "default_root_dir": "give runs_dir=… to the fit or the Lab",
 }
+
+_HELD_AS: dict[str, type] = {"callbacks": tuple, "loggers": tuple, "trainer_kwargs": dict}
 
 
 def checked(options: type[BaseModel], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,7 +91,10 @@ def checked(options: type[BaseModel], given: Mapping[str, Any]) -> dict[str, Any
     if faults:
         order = [field.name for field in fields] + list(given)
         raise FieldError({name: faults[name] for name in sorted(faults, key=order.index)}, "TrainerOptions")
-    return values
+    if isinstance(values.get("devices"), tuple):
+        values["devices"] = list(values["devices"])
+    # copies, so that the caller's list or dict may change without changing the options
+    return values | {name: kind(values[name]) for name, kind in _HELD_AS.items() if name in values}
 
 
 def option_fault(name: str, text: str) -> FieldError:
@@ -135,8 +140,6 @@ def _scheduler_fault(value: Any) -> str | None:
     from torch.optim import lr_scheduler
 
     if isinstance(value, Mapping):
-        from nmlab.options.schedules import config_fault
-
         inner = _scheduler_fault(value["scheduler"]) if "scheduler" in value else None
         return "; ".join(fault for fault in (config_fault(value), inner) if fault) or None
     if fault := _maker_fault(value, lr_scheduler, lr_scheduler.LRScheduler, instances=False):
@@ -150,6 +153,21 @@ def _scheduler_fault(value: Any) -> str | None:
         return None
     call = f"{kind.__name__}(optimizer, {', '.join(f'{name}=…' for name in missing)})"
     return f"{kind.__name__} needs {' and '.join(missing)}; give a function: lambda optimizer: {call}"
+
+
+def config_fault(config: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with a dict such as Lightning takes for a scheduler, or None; its scheduler apart."""
+    known = ("scheduler", "interval", "frequency", "monitor", "strict", "name", "reduce_on_plateau")
+    unknown = [repr(key) for key in config if key not in known]
+    faults = [f"it has {', '.join(unknown)}; give {', '.join(known[:4])}"] if unknown else []
+    if "scheduler" not in config:
+        faults.append("it has no 'scheduler'")
+    if config.get("interval", "epoch") not in ("epoch", "step"):
+        faults.append(f"interval is {config['interval']!r}; give 'epoch' or 'step'")
+    frequency = config.get("frequency", 1)
+    if not isinstance(frequency, int) or isinstance(frequency, bool) or frequency < 1:
+        faults.append(f"frequency is {frequency!r}; give an integer of at least 1")
+    return "; ".join(faults) or None
 
 
 def _maker_fault(value: Any, module: ModuleType, base: type, *, instances: bool) -> str | None:
@@ -199,11 +217,11 @@ def _trainer_kwargs_fault(value: Any, options: type[BaseModel]) -> str | None:
         return None
     from lightning.pytorch import Trainer
 
-    accepted = [name for name in inspect.signature(Trainer).parameters if name not in _SET_BY_NMLAB]
+    accepted = [name for name in inspect.signature(Trainer).parameters if name not in SET_BY_NMLAB]
     faults = []
     for name in value:
-        if name in _SET_BY_NMLAB:
-            faults.append(f"{name!r} is set by nmlab: {_SET_BY_NMLAB[name]}")
+        if name in SET_BY_NMLAB:
+            faults.append(f"{name!r} is set by nmlab: {SET_BY_NMLAB[name]}")
         elif name in options.model_fields:
             faults.append(f"{name!r} is an option: give TrainerOptions({name}=…)")
         elif name not in accepted:

@@ -8,11 +8,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from annotated_types import Ge, Gt, Le
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict
 
 from nmlab.fields import Field, fields_of_model
 from nmlab.options.as_json import as_json, class_stored, holds_stand_in
-from nmlab.options.checks import OFFERED, checked, class_named, made_by, option_fault
+from nmlab.options.checks import OFFERED, SET_BY_NMLAB, checked, class_named, made_by, option_fault
+from nmlab.options.environment import trainer_kwargs_of_environment
 from nmlab.options.schedules import build_schedule
 from nmlab.options.together import step_together
 
@@ -144,13 +145,15 @@ class TrainerOptions(BaseModel):
     tensorboard: bool = True
     num_workers: Annotated[int, Ge(0)] = 0
     trainer_kwargs: dict[str, Any] = {}
-    callbacks: Annotated[Sequence[Any], AfterValidator(tuple)] = ()
-    loggers: Annotated[Sequence[Any], AfterValidator(tuple)] = ()
+    callbacks: Sequence[Any] = ()
+    loggers: Sequence[Any] = ()
 
     if not TYPE_CHECKING:  # type checkers and editors read the fields above instead
 
         def __init__(self, **values: Any) -> None:
-            super().__init__(**checked(type(self), values))
+            # nmlab's fields have checked the values; pydantic declares and holds them, and does not check them again
+            kind = type(self)
+            self.__setstate__(kind.model_construct(**checked(kind, values)).__getstate__())
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         return ((name, value) for name, value in super().__repr_args__() if name in self.model_fields_set)
@@ -205,6 +208,25 @@ class TrainerOptions(BaseModel):
         TrainerOptions(max_epochs=20, patience=5)
         """
         return type(self)(**{name: getattr(self, name) for name in self.model_fields_set} | changes)
+
+    def with_environment(self) -> Self:
+        """Return these options with the arguments of Lightning's Trainer that environment variables give.
+
+        A variable such as ``PL_TRAINER_LIMIT_TRAIN_BATCHES`` adds to `trainer_kwargs` what these do not have.
+
+        Returns
+        -------
+        TrainerOptions
+            The options.
+
+        Examples
+        --------
+        >>> import nmlab
+        >>> nmlab.TrainerOptions(max_epochs=20).with_environment()
+        TrainerOptions(max_epochs=20)
+        """
+        given = trainer_kwargs_of_environment(type(self).model_fields, SET_BY_NMLAB)
+        return self.replace(trainer_kwargs={**given, **self.trainer_kwargs}) if given else self
 
     def resolved_accelerator(self) -> str:
         """Return the accelerator that `accelerator` stands for on this machine.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nmlab.options.checks import PER_STEP, SCHEDULER_ARGUMENTS, class_named, made_by, option_fault
+from nmlab.options.checks import PER_STEP, SCHEDULER_ARGUMENTS, class_named, config_fault, made_by, option_fault
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -96,21 +96,6 @@ def _is_per_step(scheduler: Any, max_epochs: int) -> bool:
     """Whether PyTorch's documentation has this scheduler stepped after every batch, and its length allows that."""
     name = type(scheduler).__name__
     return name == "CyclicLR" or (name == "OneCycleLR" and scheduler.total_steps > max_epochs)
-
-
-def config_fault(config: Mapping[str, Any]) -> str | None:
-    """Return what is wrong with a dict such as Lightning takes for a scheduler, or None; its scheduler apart."""
-    known = ("scheduler", "interval", "frequency", "monitor", "strict", "name", "reduce_on_plateau")
-    unknown = [repr(key) for key in config if key not in known]
-    faults = [f"it has {', '.join(unknown)}; give {', '.join(known[:4])}"] if unknown else []
-    if "scheduler" not in config:
-        faults.append("it has no 'scheduler'")
-    if config.get("interval", "epoch") not in ("epoch", "step"):
-        faults.append(f"interval is {config['interval']!r}; give 'epoch' or 'step'")
-    frequency = config.get("frequency", 1)
-    if not isinstance(frequency, int) or isinstance(frequency, bool) or frequency < 1:
-        faults.append(f"frequency is {frequency!r}; give an integer of at least 1")
-    return "; ".join(faults) or None
 
 
 def length_faults(scheduler: Any, taken: int, to_come: int, unit: str) -> tuple[str | None, str | None]:

@@ -51,10 +51,12 @@ class Box:
 
     @property
     def right(self) -> float:
+        """Horizontal position of the right side."""
         return self.left + self.width
 
     @property
     def bottom(self) -> float:
+        """Vertical position of the lower side."""
         return self.top + self.height
 
     def spread(self, count: int, pitch: float) -> list[float]:

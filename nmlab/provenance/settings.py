@@ -99,14 +99,24 @@ def describe_sources(
     given = {f"data_kwargs.{name}": value for name, value in chosen.items()}
     given |= {f"options.{name}": getattr(options, name) for name in sorted(options.model_fields_set)}
     sources = sources_of({"problem": problem, "data_setup_function": data_setup_function, **given})
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     state = {
         f"torch.set_default_dtype({torch.get_default_dtype()})": torch.get_default_dtype() != torch.float32,
         f'torch.set_default_device("{torch.get_default_device()}")': torch.get_default_device().type != "cpu",
         f'torch.set_float32_matmul_precision("{torch.get_float32_matmul_precision()}")': (
             torch.get_float32_matmul_precision() != "highest"
         ),
-        "torch.use_deterministic_algorithms(True)": torch.are_deterministic_algorithms_enabled(),
+        f"torch.use_deterministic_algorithms(True{', warn_only=True' * warn_only})": (
+            torch.are_deterministic_algorithms_enabled()
+        ),
+        "torch.backends.cudnn.benchmark = True": torch.backends.cudnn.benchmark,
+        f"torch.autograd.set_detect_anomaly(True{', check_nan=False' * (not torch.is_anomaly_check_nan_enabled())})": (
+            torch.is_anomaly_enabled()
+        ),
     }
+    for device in ("cpu", "cuda"):
+        autocast = f'torch.autocast("{device}", {torch.get_autocast_dtype(device)}).__enter__()'
+        state[autocast] = torch.is_autocast_enabled(device)
     return {**sources, "torch": [line for line, holds in state.items() if holds]}
 
 

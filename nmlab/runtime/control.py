@@ -50,6 +50,8 @@ class Control:
         self._owner: weakref.ref[Owner] | None = None
         self.blocking = False
         """Whether a cell waits for the fit, so that only an interrupt of the kernel can stop it."""
+        self.thread: int | None = None
+        """Identifier of the thread that the fit runs in, once it does."""
         self.progress = Progress()
         self.phase = "starting"
         self.on_pause: Callable[[], None] = _nothing

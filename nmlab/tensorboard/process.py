@@ -58,10 +58,12 @@ class OwnPages(base_plugin.TBPlugin):  # type: ignore[misc]  # tensorboard has n
         self._key = context.flags.key
 
     def get_plugin_apps(self) -> dict[str, Any]:
+        """Return the pages by their paths."""
         return {"/start": self._start, "/hello": self._hello}
 
     def is_active(self) -> bool:
-        return False  # no tab of its own
+        """Return False: the plugin has no tab of its own."""
+        return False
 
     @wrappers.Request.application  # type: ignore[arg-type]
     def _start(self, request: wrappers.Request) -> Any:
@@ -78,10 +80,12 @@ class OwnPagesLoader(base_plugin.TBLoader):  # type: ignore[misc]  # tensorboard
     """Takes the flags that the owner gives beside TensorBoard's."""
 
     def define_flags(self, parser: ArgumentParser) -> None:
+        """Add the flags to those of TensorBoard."""
         parser.add_argument("--owner", type=int, required=True, help="pid of the process to end with")
         parser.add_argument("--key", required=True, help="what tells this server from others")
 
     def load(self, context: Any) -> OwnPages:
+        """Return the plugin."""
         return OwnPages(context)
 
 

@@ -108,7 +108,7 @@ class Server:
         return self._port
 
     def _announced(self) -> int | None:
-        """The port by the note that TensorBoard leaves for its own notebook code; None before."""
+        """Return the port, read from the file that TensorBoard writes when it has started; None before that."""
         from tensorboard import manager
 
         with suppress(OSError):  # another's note that went between listing and reading

@@ -143,7 +143,7 @@ class ProblemModule(LightningModule):
         self._score("test", batch, batch_idx)
 
     def _look(self, batch_idx: int) -> bool:
-        """Whether to find out anew what a pass draws from: in the first batch of epochs 0, 1, 2, 4, 8, …"""
+        """Return whether to find out again what a pass draws from: in the first batch of epochs 0, 1, 2, 4, 8, ..."""
         return batch_idx == 0 and self.current_epoch & (self.current_epoch - 1) == 0
 
     def _score(self, split: str, batch: Batch, batch_idx: int) -> None:

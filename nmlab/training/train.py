@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Callback, Trainer
 from neuromancer.problem import Problem
 
@@ -27,6 +29,7 @@ from nmlab.training.module import ProblemModule, ready_to_train
 from nmlab.training.profile import LoopProfiler
 from nmlab.training.progress import ProgressCallback
 from nmlab.training.recorder import Earlier, PatienceAfterWarmup, Recorder
+from nmlab.training.torch_settings import callers_torch_settings
 from nmlab.training.whole_epochs import WholeEpochsData, WholeEpochsModule, supports_whole_epochs
 
 NO_DEV = "There is no dev split: the best epoch is chosen by the train loss."
@@ -148,16 +151,21 @@ def train(
         with ready_to_train(problem):
             profiler = _profiler(options, writer, control, whole)
             seen = options.replace(gradient_clip_val=None) if whole else options
-            trainer = make_trainer(seen, writer.folder, callbacks, files, dev and not whole, profiler)
-            try:
-                trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True)
-            finally:
-                if profiler is not None:
-                    profiler.finish()
-            _put_best_back(problem, recorder, start)
-            if splits.test is not None:
-                trainer.test(module, datamodule=data, verbose=False)
-                writer.update(test_metrics=module.test_metrics())
+            make = partial(make_trainer, seen, writer.folder, callbacks, files, dev and not whole, profiler)
+            with callers_torch_settings(make, keep_anomaly="detect_anomaly" not in options.trainer_kwargs) as trainer:
+                try:
+                    trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True)
+                except (SystemExit, ValueError) as error:
+                    # Lightning exits where a callback or node raises KeyboardInterrupt, and sets a handler, which
+                    # fails outside the main thread
+                    raise (error.__context__ if isinstance(error.__context__, KeyboardInterrupt) else error) from None
+                finally:
+                    if profiler is not None:
+                        profiler.finish()
+                _put_best_back(problem, recorder, start)
+                if splits.test is not None:
+                    trainer.test(module, datamodule=data, verbose=False)
+                    writer.update(test_metrics=module.test_metrics())
     finally:
         data.close()
         _put_best_back(problem, recorder, start)
@@ -246,8 +254,9 @@ def make_trainer(
         settings["limit_val_batches"] = 0
     given = dict(options.trainer_kwargs)
     plugins = given.pop("plugins", None) or []
-    settings["plugins"] = [
-        *(plugins if isinstance(plugins, list) else [plugins]),
-        *([files] if files else []),
-    ]
+    plugins = plugins if isinstance(plugins, list) else [plugins]
+    if not any(isinstance(plugin, ClusterEnvironment) for plugin in plugins):
+        # one device needs none; Lightning would look for one, and refuse what `SLURM_NTASKS=4` says of a whole hub
+        plugins = [*plugins, LightningEnvironment()]
+    settings["plugins"] = [*plugins, *([files] if files else [])]
     return Trainer(**{**settings, **given})

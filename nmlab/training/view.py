@@ -28,6 +28,7 @@ from nmlab.provenance.settings import users_traceback
 from nmlab.runs import RunWriter
 from nmlab.runtime.control import Control
 from nmlab.runtime.files import atomic_write
+from nmlab.runtime.interrupts import users_code
 from nmlab.runtime.pyplot import own_pyplot
 
 WIDTH, HEIGHT = 900, 1200
@@ -115,6 +116,9 @@ class View:
             for name, content in (("view.png", png), ("view.pdf", pdf)) if keep is not None else ():
                 with atomic_write(keep.figure(name)) as aside:  # type: ignore[union-attr]
                     aside.write_bytes(content)
+        except KeyboardInterrupt:
+            self._control.stop()
+            error = self.error
         except BaseException as raised:  # sys.exit too
             error = users_traceback(raised)
             if error != self.error:  # said once, not with every picture
@@ -132,7 +136,9 @@ class View:
         problem, splits = self._seen
         with own_pyplot(), preserving_state(problem, homes=self._homes), torch.enable_grad():
             problem.eval()
-            figure = _figure_of(self._function(problem, copy.copy(splits)))
+            with users_code():
+                returned = self._function(problem, copy.copy(splits))
+            figure = _figure_of(returned)
             inches = figure.get_size_inches()
             dpi = self.scale * min(100.0, WIDTH / inches[0], HEIGHT / inches[1])
             drawn = BytesIO()

@@ -72,7 +72,7 @@ class WholeEpochsData(SplitsDataModule):
 
 @contextmanager
 def eval_mode(modules: list[nn.Module]) -> Iterator[None]:
-    """Evaluation mode within the block; after it, each module's mode as it was."""
+    """Put the modules into evaluation mode within the block, and back into the mode of each afterwards."""
     modes = [module.training for module in modules]
     if any(type(module).train is not nn.Module.train for module in modules):
         modules[0].eval()  # which a module may understand in its own way

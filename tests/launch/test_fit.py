@@ -506,12 +506,12 @@ def test_an_interrupt_of_a_fit_that_has_just_begun_waits_until_it_is_closed(
         start(job)
         raise KeyboardInterrupt
 
-    problem = built(rosenbrock)
+    request = FitRequest(built(rosenbrock), rosenbrock_data, TrainerOptions(max_epochs=10**6), runs_dir=runs_dir)
     monkeypatch.setattr(WorkerThread, "start", interrupted)
     with pytest.raises(
         KeyboardInterrupt, match=r"■ stopped run .*The Problem holds its (best|current) weights; its folder is "
     ):
-        nmlab.fit(problem, rosenbrock_data, TrainerOptions(max_epochs=10**6), runs_dir=runs_dir)
+        Fit(request).start()
     [run] = RunStore(runs_dir).runs()
     assert run.status == "stopped"
     assert one_fit.current() is None

@@ -319,7 +319,7 @@ def test_an_interrupt_stops_a_search_and_puts_all_back(problem: Any) -> None:
     assert one_fit.current() is None
 
 
-@pytest.mark.parametrize("place", ["nmlab.runtime.worker.WorkerThread.start", "nmlab.notebook.bench.Bench.searches"])
+@pytest.mark.parametrize("place", ["nmlab.runtime.worker.CallersThread.start", "nmlab.notebook.bench.Bench.searches"])
 def test_an_interrupt_of_a_search_that_has_just_begun_waits_until_all_is_back(
     lab: Lab, problem: Any, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
