@@ -23,9 +23,20 @@ if TYPE_CHECKING:
 class Schedule:
     """A scheduler and when it is stepped.
 
-    Parameters: `scheduler`; `interval`, 'epoch' or 'step'; `frequency`, every how many of these; `monitor`, the metric
-    that ReduceLROnPlateau follows, None for the fit's own; `name`, its class where it is given by name or class,
-    None for a function's; `guessed`, what was not said by the user, in words.
+    Parameters
+    ----------
+    scheduler : torch.optim.lr_scheduler.LRScheduler
+        The scheduler.
+    interval : {'epoch', 'step'}, default 'epoch'
+        Whether it is stepped after an epoch or after a step of the optimizer.
+    frequency : int, default 1
+        Every how many of these.
+    monitor : str, optional
+        Metric that ReduceLROnPlateau follows; default the fit's own.
+    name : str, optional
+        Its class where it was given by name or class; None for a function's.
+    guessed : str, optional
+        What the user did not say, in words.
     """
 
     scheduler: LRScheduler
@@ -52,10 +63,27 @@ def _kind(wanted: Any) -> Any:
 def build_schedule(
     options: TrainerOptions, optimizer: Optimizer, length: Callable[[str, int], int] | None = None
 ) -> Schedule | None:
-    """Return the schedule that the options name for an optimizer; None for none.
+    """Return the schedule that the options name for an optimizer.
 
-    Parameters: `length`, returns how often the fit steps a scheduler of an interval and frequency; default once an
-    epoch. Raises `FieldError` as `TrainerOptions.build_scheduler` does.
+    Parameters
+    ----------
+    options : TrainerOptions
+        The options.
+    optimizer : torch.optim.Optimizer
+        The optimizer.
+    length : callable, optional
+        Function of an interval and a frequency that returns how often the fit steps such a scheduler; default once an
+        epoch.
+
+    Returns
+    -------
+    Schedule or None
+        The schedule; None if the options name none.
+
+    Raises
+    ------
+    FieldError
+        As for `TrainerOptions.build_scheduler`.
     """
     from torch.optim import lr_scheduler as schedulers
 
@@ -99,10 +127,25 @@ def _is_per_step(scheduler: Any, max_epochs: int) -> bool:
 
 
 def length_faults(scheduler: Any, taken: int, to_come: int, unit: str) -> tuple[str | None, str | None]:
-    """Return what is wrong with a scheduler's own length for a fit: an error or None, and a warning or None.
+    """Compare a scheduler's own length with the steps that a fit takes of it.
 
-    Parameters: `taken`, steps of the scheduler before; `to_come`, steps that the fit will take; `unit`, what one step
-    is, in words.
+    Parameters
+    ----------
+    scheduler : torch.optim.lr_scheduler.LRScheduler
+        The scheduler.
+    taken : int
+        Steps of the scheduler before.
+    to_come : int
+        Steps that the fit will take.
+    unit : str
+        What one step is, in words.
+
+    Returns
+    -------
+    error : str or None
+        Why the fit cannot be made with it.
+    warning : str or None
+        What may not be meant.
     """
     name, steps = type(scheduler).__name__, taken + to_come
     for attribute in ("total_steps", "T_max", "total_iters"):

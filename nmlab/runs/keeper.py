@@ -9,13 +9,22 @@ from dataclasses import dataclass
 SHORTEST, LONGEST = 1.0, 30.0
 """Seconds between two tries of what could not be written, at first and at most."""
 
+LAST = (0.05, 0.2, 0.5)
+"""Seconds before each of the last tries, when a run has ended."""
+
 
 @dataclass
 class Gap:
     """A time in which nothing of a run could be written.
 
-    Parameters: `since`, the epoch in which it began; `error`, why; `until`, the epoch in which everything that had
-    waited was written, None while it waits.
+    Parameters
+    ----------
+    since : int
+        Epoch in which it began.
+    error : str
+        Why.
+    until : int, optional
+        Epoch in which everything that had waited was written; None while it waits.
     """
 
     since: int
@@ -54,6 +63,14 @@ class Keeper:
         self._waiting[key] = write
         if not troubled or time.perf_counter() >= self._next:
             self.flush()
+
+    def try_last(self) -> bool:
+        """Try a few more times what waits when a run has ended, and return whether nothing is left."""
+        for pause in LAST:
+            if self.flush():
+                break
+            time.sleep(pause)
+        return self.flush()
 
     def flush(self) -> bool:
         """Try all writes that wait, and return whether none is left."""

@@ -433,7 +433,15 @@ class Run:
     # --- reading ---
 
     def hold_rows(self, columns: list[str], rows: list[list[float]]) -> None:
-        """Take in rows that are not written yet; for the fit that makes them."""
+        """Take in rows that are not written yet; for the fit that makes them.
+
+        Parameters
+        ----------
+        columns : list of str
+            Names of the metrics.
+        rows : list of list of float
+            Their values, a list for each epoch.
+        """
         self._metrics.held = columns, rows
 
     @property

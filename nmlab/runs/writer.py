@@ -86,7 +86,7 @@ class RunWriter:
 
     def flush(self) -> None:
         """Try again what could not be written."""
-        self._keeper.flush()
+        self._keeper.try_last()
 
     def waits(self, path: Path) -> bool:
         """Whether the newest content of a file is not written yet."""
@@ -176,7 +176,7 @@ class RunWriter:
         try:
             self._keeper.flush()
             self.update(state=state, ended=now(), error=None if error is None else dict(error), unwritten=self._gaps())
-            if self._keeper.flush() and self._keeper.gaps:
+            if self._keeper.try_last() and self._keeper.gaps:
                 self.update(unwritten=self._gaps())  # what waited is there too
             if self._keeper.gap is not None:
                 self.run.held.update(self._json)  # the folder may be gone

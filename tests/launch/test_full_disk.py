@@ -108,6 +108,7 @@ def failing(disk: Disk) -> Iterator[None]:
         patch.setattr(torch, "save", saving)
         patch.setattr(keeper, "SHORTEST", 0.0)
         patch.setattr(keeper, "LONGEST", 0.0)
+        patch.setattr(keeper, "LAST", (0.0,) * 4)
         yield
 
 
@@ -194,6 +195,7 @@ def test_a_folder_that_is_gone_for_a_while(
 ) -> None:
     """As a network folder that is disconnected."""
     monkeypatch.setattr(keeper, "SHORTEST", 0.0)
+    monkeypatch.setattr(keeper, "LAST", ())
     problem, seen = built(rosenbrock), [0]
     runs, away = tmp_path / "runs", tmp_path / "away"
 
