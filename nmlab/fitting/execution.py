@@ -22,6 +22,7 @@ from neuromancer.problem import Problem
 
 from nmlab.data.splits import Splits
 from nmlab.errors import NonFiniteLossError, RunError
+from nmlab.fitting.identified import Identified
 from nmlab.fitting.prepare import build_problem, check_data, initialize_lazy, splits_of
 from nmlab.fitting.request import FitRequest
 from nmlab.fitting.resume import changes, extensions
@@ -83,6 +84,7 @@ class Execution:
         self._events: EventWriter | None = None
         self._changed: tuple[str, ...] = ()
         self._extended: tuple[tuple[int, int, int], ...] = ()
+        self._identified: Identified | None = None
 
     @property
     def opened(self) -> bool:
@@ -148,6 +150,9 @@ class Execution:
                         state = "stopped"
                     self._keep_elsewhere()
                 finally:
+                    if self._identified is not None and self.problem is not None:
+                        with suppress(OSError):  # a full disk must not hide how the training ended
+                            self._identified.is_trained(self.problem)
                     self._draw_last()
         except KeyboardInterrupt:  # in a function of the user
             self.close("stopped")
@@ -231,6 +236,8 @@ class Execution:
             self._enter("initializing the Problem")
             initialize_lazy(problem, splits, request, request.seed)
             self._take_start(problem)
+        assert self._identified is not None
+        self._identified.has_data()
         if request.options.tensorboard:
             done = epochs_done(self.run) if resumed is not None else 0
             self._events = begin_events(writer, problem, request.options, done)
@@ -269,6 +276,8 @@ class Execution:
         request.keep_start(problem)
         known = {"fingerprint": fingerprint(problem), "terms": [term.name for term in terms_of(problem)]}
         self._opened.describe(**known)
+        self._identified = Identified(request, self._opened)
+        self._identified.has_problem(problem)
         start = self._opened.checkpoint("start")
         if self.request.options.checkpoint and not start.exists():
             self._opened.keep(start, partial(save_weights, copy_weights(problem), start, PREFIX))

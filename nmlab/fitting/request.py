@@ -19,6 +19,8 @@ from nmlab.data.splits import place_of
 from nmlab.errors import FieldError, RunError
 from nmlab.fields import Field, check, fields_of, takes_any_keyword
 from nmlab.fitting.resume import as_before
+from nmlab.identity.differences import Identity
+from nmlab.identity.functions import identity_of_function, identity_of_values
 from nmlab.options import TrainerOptions
 from nmlab.problem.lazy import has_lazy
 from nmlab.problem.weights import copy_weights
@@ -192,6 +194,16 @@ class FitRequest:
             seed=fresh_seed() if seed is None else seed,
         )
 
+    def identities(self) -> dict[str, Identity]:
+        """Return what the data function, its keywords and the builder are now; see `nmlab.identity`."""
+        found = {
+            "data": identity_of_function(self.data_setup_function),
+            "data_kwargs": identity_of_values(self.data_kwargs),
+        }
+        if not isinstance(self.problem, Problem):
+            found["builder"] = identity_of_function(self.problem, "builder")
+        return found
+
     def describe(self) -> dict[str, Any]:
         """Return the request as JSON, for the record; values that are not JSON as their names, sources or reprs."""
         built = not isinstance(self.problem, Problem)
@@ -200,6 +212,7 @@ class FitRequest:
             "problem_source": describe_function(self.problem) if built else None,
             "data_function": describe_function(self.data_setup_function),
             "data_kwargs": describe_values(self.fields, self.data_kwargs),
+            "identity": {part: identity.to_json() for part, identity in self.identities().items()},
             "options": self.options.to_json(),
             "sources": describe_sources(
                 self.problem, self.data_setup_function, self.fields, self.data_kwargs, self.options

@@ -28,7 +28,7 @@ from nmlab.notebook.actions import Actions
 from nmlab.notebook.bench import Bench
 from nmlab.notebook.cell_view import CellView
 from nmlab.notebook.keywords import sort_out
-from nmlab.notebook.session import Session
+from nmlab.notebook.session import UNNAMED, Session
 from nmlab.options import TrainerOptions
 from nmlab.plots import paper_figure
 from nmlab.provenance.script import script
@@ -77,7 +77,8 @@ class Lab:
     runs_dir : path-like, default "nmlab_runs"
         The folder of the runs.
     name : str, default "lab"
-        The Lab's name, by which its runs are told from other Labs'.
+        The Lab's name, by which its runs are told from other Labs'. Of a Lab without a name, runs of a Problem that has
+        neither the same shapes nor a term in common are another Lab's.
     view : callable, optional
         ``view(problem, splits) -> Figure``, a picture of the solution. It is redrawn between steps while its tab is
         visible and once at the end, and saved with the run. It does not affect the fit, and exceptions in it do not end
@@ -119,7 +120,7 @@ class Lab:
         hide: Iterable[str] = (),
         guess: bool = False,
     ) -> None:
-        self.name = name or "lab"
+        self.name = name or UNNAMED
         self.example: Example | None = None
         """The gallery's problem that this Lab was opened with, or None."""
         request = FitRequest(
@@ -132,6 +133,7 @@ class Lab:
             lab=self.name,
             view=view,
         )
+        self._held_by = ""
         this = weakref.ref(self)  # a Lab that is not used any more goes at once, and with it its data
 
         def called() -> str:
@@ -146,7 +148,7 @@ class Lab:
                 self._session.take_over(old._session)
                 if old._bench is not None:
                     old._bench.retire()
-        labs.use(self)
+        self._use()
 
     @classmethod
     def from_gallery(cls, example: str, /, data: str | None = None, **keywords: Any) -> Lab:
@@ -246,7 +248,7 @@ class Lab:
         FieldError
             A keyword is wrong, or its value is locked; with all faults at once. Otherwise as for `nmlab.fit`.
         """
-        labs.use(self)
+        self._use()
         data_kwargs, options = sort_out(self._session, kwargs)
         return self._follow(self._session.start(data_kwargs, options, blocking=True))
 
@@ -382,13 +384,13 @@ class Lab:
         FieldError
             It cannot be read.
         """
-        labs.use(self)
+        self._use()
         self._session.take_guess(loss)
         self._show_controls()
 
     def _wait_for(self, search: Task[T]) -> T:
         """Wait for a search, or what else is done as one, in the cell that began it."""
-        labs.use(self)
+        self._use()
         try:
             if self._bench is not None:
                 self._bench.searches(search)
@@ -496,7 +498,7 @@ class Lab:
         RunError
             There are no weights to keep.
         """
-        labs.use(self)
+        self._use()
         self._session.swap(data_setup_function, keep_weights, data_kwargs, choices)
         if self._bench is not None:
             self._bench.show_forms()
@@ -514,7 +516,7 @@ class Lab:
         RunError
             There is no such run, or it kept no weights.
         """
-        labs.use(self)
+        self._use()
         self._session.start_weights.take(self._session.store.get(run) if isinstance(run, str) else run)
         self._show_controls()
 
@@ -550,7 +552,7 @@ class Lab:
         FieldError
             Names the values that its file could not hold; the others are in the form.
         """
-        labs.use(self)
+        self._use()
         lost = self._session.load_preset(name)
         if self._bench is not None:
             self._bench.show_forms()
@@ -562,7 +564,11 @@ class Lab:
 
     @property
     def runs(self) -> Runs:
-        """Runs of this Lab over this Problem, oldest first, also of earlier kernels; `.all()` for the whole folder."""
+        """Runs of this Lab, oldest first, also of earlier kernels; `.all()` for the whole folder.
+
+        Those of a Problem or data function that was edited since are among them. The column `changed` says what
+        differs, and a ★ is given only among runs whose losses can be compared.
+        """
         return self._session.runs
 
     def _chosen(self, run: Run | str | None) -> Run:
@@ -597,8 +603,7 @@ class Lab:
         Parameters
         ----------
         runs : Iterable[Run or str], optional
-            Runs or ids, also of other Labs over a Problem with the same keys, terms and shapes; default this Lab's runs
-            with at least one epoch.
+            Runs or ids, also of other Labs over the same Problem; default this Lab's runs with at least one epoch.
         split : {"dev", "train", "test"}, default "dev"
             The split to score on.
         metric : str, default "loss"
@@ -626,8 +631,15 @@ class Lab:
             raise RunError("There is no run to score yet.")
         sessions = [self._session, *(lab._session for lab in reversed(labs.known()))]
 
-        def known(run: Run) -> DataRecipe | None:
-            return next((found for session in sessions if (found := session.known(run)) is not None), None)
+        def known(run: Run) -> DataRecipe:
+            errors: list[RunError] = []
+            for session in sessions:
+                try:
+                    recipe: DataRecipe = session.known(run)
+                    return recipe
+                except RunError as error:
+                    errors.append(error)
+            raise errors[0]
 
         return self._wait_for(self._session.cross(chosen, known, split, metric))
 
@@ -716,11 +728,11 @@ class Lab:
     # --- on screen ---
 
     def _ipython_display_(self) -> None:
-        labs.use(self)
+        self._use()
         if self._bench is None:
             self._bench = Bench(self._session)
             Actions(self._session, self._bench, self.export)
-            self._bench.panel.on_msg(lambda *_: labs.use(self))
+            self._bench.panel.on_msg(lambda *_: self._use())
         panel: Any = self._bench.panel
         data, metadata = panel._repr_mimebundle_()  # by the metadata Colab finds what shows it
         # the text stays in the saved notebook above the runs, so it names none
@@ -731,6 +743,15 @@ class Lab:
     def __repr__(self) -> str:
         run = f"; newest run {self.run.id}: {self.run.status}" if self.run is not None else "; no run yet"
         return self._called + run
+
+    def _use(self) -> None:
+        """Note that this Lab is the one used last; earlier Labs that its variable held let go of their data."""
+        labs.use(self)
+        self._held_by = self._variable() or self._held_by
+        old: Lab
+        for old in labs.known():
+            if old is not self and old._held_by == self._held_by != "" and not old._variable():
+                old._session.let_go(but=self._session.fit)
 
     def _variable(self) -> str:
         shell = get_ipython()

@@ -21,14 +21,17 @@ from nmlab.fields.field import unknown_name
 from nmlab.fitting.prepare import build_problem
 from nmlab.fitting.request import DataFunction, FitRequest
 from nmlab.form import Form, refuse_locked
+from nmlab.identity.functions import held, is_same, known_functions
 from nmlab.launch.fit import Fit
 from nmlab.launch.task import Task
 from nmlab.notebook.start_weights import StartWeights
 from nmlab.options import TrainerOptions
 from nmlab.options.schedules import schedule_named
 from nmlab.problem.lazy import has_lazy
+from nmlab.problem.terms import terms_of
 from nmlab.problem.weights import fingerprint
-from nmlab.provenance.settings import describe_function, describe_values, rebuild_values
+from nmlab.provenance.again import Known, function_of, values_of
+from nmlab.provenance.settings import describe_values, rebuild_values
 from nmlab.runs import Run, Runs
 from nmlab.runs.presets import Presets
 from nmlab.runtime.rng import RandomStreams
@@ -43,6 +46,9 @@ FIRST_OPTIONS = ("max_epochs", "lr", "optimizer", "patience", "seed")
 
 IN_CODE_ONLY = ("devices", "num_nodes", "strategy", "trainer_kwargs", "callbacks", "loggers")
 """Options that hold objects, which no form can make, or that take one value only today."""
+
+UNNAMED = "lab"
+"""The name of a Lab that was given none."""
 
 EARLIER = 8
 """How many earlier runs are drawn behind a run."""
@@ -70,7 +76,7 @@ class Session:
         hide: Iterable[str] = (),
         guess: bool = False,
     ) -> None:
-        self._request = request.replace(lab=request.lab or "lab")
+        self._request = request.replace(lab=request.lab or UNNAMED)
         self.problem = problem = request.problem
         self.called = called
         self.options = request.options
@@ -82,14 +88,13 @@ class Session:
         self._lock, self._hide = dict(lock or {}), frozenset(hide)
         self.start_weights = StartWeights(problem)
         """What the next runs start from."""
-        self._fingerprint: str | None = None
-        self._functions: dict[tuple[Any, Any], tuple[DataFunction, Mapping[str, Any] | None]] = {}
         self.asks_guess = guess
         """Whether the screen asks for a guess of the loss before a run."""
         self.guess: Points | None = None
         """The guess for the next run; [] where it was skipped, None where there is none yet."""
-        self._made: dict[Path, DataRecipe] = {}
-        """With what the runs of this session were made, by their folders."""
+        self._shape: tuple[str | None, frozenset[str]] = None, frozenset()
+        self._made: dict[Path, tuple[Callable[[], DataFunction | None], Mapping[str, Any]]] = {}
+        """With what the runs of this session were made, by folder: the data function, held weakly, and values."""
         self._check(request.fields)
         self._take_data(request.data_setup_function, request.data_kwargs, request.choices)
         lock = self.locked(TrainerOptions.model_fields)
@@ -134,7 +139,7 @@ class Session:
         self.choices = choices
         self.data_fields = fields
         self._beyond = {name: value for name, value in values.items() if name not in {f.name for f in fields}}
-        self._functions[_known_by(describe_function(function))] = (function, choices)
+        known_functions.remember(function, choices)
 
     @property
     def name(self) -> str:
@@ -208,14 +213,25 @@ class Session:
 
     @property
     def runs(self) -> Runs:
-        """Runs of this Lab over this Problem, oldest first."""
-        return self.store.runs(lab=self.name, problem=self._known_fingerprint())
+        """Runs of this Lab, oldest first; of a Lab without a name, those whose Problem may be this one, also edited."""
+        runs = self.store.runs(lab=self.name)
+        shape, terms = self._known_shape()
+        if self.name != UNNAMED or shape is None:
+            return runs
 
-    def _known_fingerprint(self) -> str | None:
-        """Return that of the Problem; while a builder is at work, of the one that it built before."""
+        def mine(run: Run) -> bool:
+            settings = run.settings
+            # a Problem whose builder failed or has not finished has neither
+            alike = settings.get("fingerprint") in (None, shape) or not terms.isdisjoint(settings.get("terms") or ())
+            return alike or run.settings_damage is not None
+
+        return runs.where(mine)
+
+    def _known_shape(self) -> tuple[str | None, frozenset[str]]:
+        """Return fingerprint and terms of the Problem; while a builder is at work, of the one that it built before."""
         if (known := self.newest_problem) is not None and not has_lazy(known):
-            self._fingerprint = fingerprint(known)
-        return self._fingerprint
+            self._shape = fingerprint(known), frozenset(term.name for term in terms_of(known))
+        return self._shape
 
     def earlier(self, run: Run) -> list[Run]:
         """Return the newest runs beside `run` that have curves, to be drawn faint behind it."""
@@ -251,7 +267,7 @@ class Session:
         also goes where it would without nmlab; `step`, whether to pause after the first epoch; `blocking`, whether a
         cell waits for its end, and carries it out by `Fit.wait`.
         """
-        self._known_fingerprint()
+        self._known_shape()
         fit = Fit(self.request(data_kwargs, options).replace(echo=echo))
         if step:
             fit.control.step()
@@ -264,7 +280,7 @@ class Session:
     def _go(self, fit: Fit, blocking: bool) -> Fit:
         fit.control.owner, fit.control.blocking = self, blocking
         self.fit = fit.start(instead_of=self.fit)
-        self._made[fit.run.folder] = DataRecipe(fit.request.data_setup_function, fit.request.data_kwargs)
+        self._made[fit.run.folder] = held(fit.request.data_setup_function), fit.request.data_kwargs
         return fit
 
     def longer(
@@ -283,9 +299,9 @@ class Session:
         """
         if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
             raise FieldError({"epochs": f"{epochs!r}; give an integer of at least 1"})
-        if (recipe := self.known(run)) is None or recipe.lost:
-            missing = f"its {', '.join(recipe.lost)}" if recipe else f"the data function {run.data_name!r}"
-            raise RunError(f"Run {run.id} cannot be trained longer: this kernel does not have {missing}.")
+        if (recipe := self.known(run)).lost:
+            missing = ", ".join(recipe.lost)
+            raise RunError(f"Run {run.id} cannot be trained longer: this kernel does not have its {missing}.")
         stored, given = run.settings.get("options") or {}, dict(given or {})
         before, lost = TrainerOptions.from_json(stored)
         by_patience = run.status == "finished" and run.epochs < before.max_epochs and before.patience is not None
@@ -349,9 +365,7 @@ class Session:
         task.control.owner, task.control.blocking = self, blocking
         return task.start(instead_of=self.fit)
 
-    def cross(
-        self, runs: Iterable[Run], known: Callable[[Run], DataRecipe | None], split: str, metric: str
-    ) -> CrossScoring:
+    def cross(self, runs: Iterable[Run], known: Callable[[Run], DataRecipe], split: str, metric: str) -> CrossScoring:
         """Begin to score runs on each other's data, in a thread, and return what does it; see `CrossScoring`.
 
         A cell waits for it.
@@ -362,20 +376,28 @@ class Session:
             held = build_problem(self.problem, RandomStreams(0))
         return self._begin(CrossScoring(held, list(runs), known, split, metric), blocking=True)
 
-    def known(self, run: Run) -> DataRecipe | None:
-        """Return how a run's data were made, also of an earlier kernel's; None where the function is not known here."""
+    def _function_of(self, run: Run) -> Known:
+        """Return the data function that made a run, with its choices; `RunError` where this kernel does not have it."""
+        made_by = self._made[run.folder][0]() if run.folder in self._made else None
+        return function_of(run, (self.data_setup_function, self.choices), made_by)
+
+    def _values_of(self, run: Run, made_with: Known) -> tuple[dict[str, Any], list[str]]:
+        """Return the values of a run's data keywords, and the names of those that are lost."""
         if run.folder in self._made:
-            return self._made[run.folder]
-        described = run.settings.get("data_function") or {}
-        if _known_by(described) not in self._functions:
-            return None
-        function, choices = self._functions[_known_by(described)]
-        fields, stored = fields_of(function, choices), run.settings.get("data_kwargs") or {}
-        values, lost = rebuild_values(fields, stored)
-        here = describe_values(self.data_fields, self.data_kwargs)
-        # what code gives this Lab, and gave that run, is there all the same
-        values |= {name: self.data_kwargs[name] for name in lost if here.get(name) == stored[name]}
-        return DataRecipe(function, values, [name for name in lost if name not in values])
+            here: Mapping[str, Any] = self._made[run.folder][1]
+        else:
+            here = self.data_kwargs
+        values, lost = values_of(run, made_with, here)
+        if "data_kwargs" not in run.identities:  # a run of an earlier version
+            told, stored = describe_values(self.data_fields, here), run.settings.get("data_kwargs") or {}
+            # what code gives this Lab, and gave that run, is there all the same
+            values |= {name: here[name] for name in lost if told.get(name, told) == stored[name]}
+        return values, [name for name in lost if name not in values]
+
+    def known(self, run: Run) -> DataRecipe:
+        """Return how a run's data were made, also of an earlier kernel's; `RunError` where the function is not here."""
+        function, choices = self._function_of(run)
+        return DataRecipe(function, *self._values_of(run, (function, choices)))
 
     def request(
         self, data_kwargs: Mapping[str, Any] | None = None, options: TrainerOptions | None = None
@@ -399,34 +421,30 @@ class Session:
             self.fit.control.owner = self
         self._made |= other._made
 
+    def let_go(self, but: Fit | None) -> None:
+        """Let go of the data of the newest fit, unless it is running or is `but`, which another session has."""
+        if self.fit is not None and self.fit.done and self.fit is not but:
+            self.fit.let_go()
+
     def take_settings(self, run: Run) -> list[str]:
         """Choose the values that `run` was made with, its data function too; return the names that are lost.
 
         Raises `RunError` where this kernel does not have the data function that made the run.
         """
-        described = run.settings.get("data_function") or {}
-        if _known_by(described) != _known_by(describe_function(self.data_setup_function)):
-            if _known_by(described) not in self._functions:
-                raise RunError(
-                    f"Run {run.id} was made with the data function {described.get('name')!r} as this kernel does not "
-                    "have it; define it and lab.swap(it) first. The run's details show its source."
-                )
-            function, choices = self._functions[_known_by(described)]
+        function, choices = self._function_of(run)
+        values, gone = self._values_of(run, (function, choices))
+        if not is_same(function, self.data_setup_function):
             self._take_data(function, {}, choices)
-        stored, stored_options = run.settings.get("data_kwargs") or {}, run.settings.get("options") or {}
-        values, lost = rebuild_values(self.data_fields, stored)
+        stored_options = run.settings.get("options") or {}
         options, lost_options = TrainerOptions.from_json(stored_options)
-        here, here_options = describe_values(self.data_fields, self.data_kwargs), self.options.to_json()
+        here_options = self.options.to_json()
         fields = {field.name for field in self.data_fields}
-        kept = {name: value for name, value in self._beyond.items() if name in lost}
-        self._beyond = {name: value for name, value in values.items() if name not in fields} | kept
+        self._beyond = {name: value for name, value in values.items() if name not in fields}
         self.data_form.clear()
         self.data_form.set({name: value for name, value in values.items() if name not in self._lock})
         self.options_form.clear()
         shown = {name: getattr(options, name) for name in options.model_fields_set if name not in self._lock}
         self.options_form.set({name: value for name, value in shown.items() if name not in lost_options})
-        # what code gives this Lab, and gave that run, is there all the same
-        gone = [name for name in lost if here.get(name) != stored[name]]
         return gone + [name for name in lost_options if here_options.get(name) != stored_options[name]]
 
     # --- presets ---
@@ -449,8 +467,3 @@ class Session:
         here = describe_values((), self._beyond)
         self._beyond = values | {name: self._beyond[name] for name in gone if here.get(name) == beyond[name]}
         return [*lost, *(name for name in gone if name not in self._beyond)]
-
-
-def _known_by(described: Mapping[str, Any]) -> tuple[Any, Any]:
-    """Return what tells one data function from another, in this kernel and in a run's settings."""
-    return described.get("name"), described.get("source")

@@ -14,6 +14,7 @@ from neuromancer.problem import Problem
 
 from nmlab.analysis.guess import guess_outcome
 from nmlab.analysis.look import look
+from nmlab.identity.differences import reasons_text
 from nmlab.launch.fit import Fit
 from nmlab.notebook.profile_page import profile_html
 from nmlab.notebook.status_line import Pace, error_html
@@ -240,6 +241,7 @@ def _details(context: TabContext) -> str:
         "start weights": run.starts_from or "the Lab's own",
         "seed": settings.get("seed"),
         "threads": settings.get("threads"),
+        "not compared": reasons_text({p: r for each in run.identities.values() for p, r in each.not_compared.items()}),
         **{f"data: {name}": value for name, value in (settings.get("data_kwargs") or {}).items()},
         **{f"trainer: {name}": value for name, value in (settings.get("options") or {}).items()},
         "versions": ", ".join(f"{name} {version}" for name, version in (settings.get("versions") or {}).items()),

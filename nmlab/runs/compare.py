@@ -5,10 +5,12 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from nmlab.runs.record import Run
+from nmlab.identity.differences import Identity, differ, difference_text, differences, not_told, reasons_text
+from nmlab.runs.record import Run, identities_in
 from nmlab.runs.shown import code_text, html_table, shorten, text_table, value_text
 from nmlab.runs.summary import Summary, summary_of
 from nmlab.runtime.text import number_text
@@ -19,6 +21,11 @@ if TYPE_CHECKING:
 DATA, DATA_SOURCE = "data function", "data function's source"
 PROBLEM, BUILDER_SOURCE = "Problem", "builder's source"
 STARTS_FROM, BATCH_SIZE, THREADS, GLOBAL = "starts from", "batch size", "threads", "global"
+RESUMED = "resumed with"
+EARLIER = (
+    "{} {} recorded by an earlier version of nmlab, which did not record the Problem's weights, bounds, constants, "
+    "settings and functions, nor what the data function closes over."
+)
 SHOWN = 5
 """Maximum number of changes that a table's cell lists."""
 
@@ -41,11 +48,13 @@ def changes(run: Run, before: Run, *, full: bool = False) -> dict[str, tuple[Any
     -------
     dict of str to tuple
         Pairs of values (before, run) by name; None for what one of the two does not have. A name is that of a data
-        keyword or option, `data_kwargs.x` and `options.x` if both have an `x`, or `global x` for a constant or helper
-        that the data function or the builder uses.
+        keyword or option, `data_kwargs.x` and `options.x` if both have an `x`, or a path in what the Problem and the
+        data function were, such as 'loop: nsteps' or 'data function: closure scale'.
     """
     new, old = summary_of(run), summary_of(before)
     found = _changes(new.settings, old.settings, full)
+    if "data" in identities_in(new.settings) and "data" in identities_in(old.settings):
+        return found  # which names the globals
     if "sources" in new.settings and "sources" in old.settings:
         for name in dict.fromkeys([*old.helpers, *new.helpers]):
             was, now = old.helpers.get(name), new.helpers.get(name)
@@ -69,17 +78,77 @@ def changed_text(run: Run, before: Run | None) -> str:
     # keywords and helpers that only one of two data functions has are implied by the functions' names
     implied: set[str] = set()
     if DATA in differing:
+        told = _identity_changes(settings, summary_of(before).settings, ("data",))
+        implied |= told.keys()  # another function has other code
         only_one = {name for name, pair in differing.items() if name.startswith(GLOBAL) and None in pair}
         implied = (kwargs[0] ^ kwargs[1]) | only_one
     found = [_change_text(name, *pair, settings) for name, pair in differing.items() if name not in implied]
     if len(found) > SHOWN:
         found[SHOWN:] = [f"and {len(found) - SHOWN} more"]
-    return ", ".join(found) or "same settings"
+    if not found:
+        unknown = _not_compared(settings, summary_of(before).settings)
+        return f"same settings; not compared: {reasons_text(unknown, 1)}" if unknown else "same settings"
+    return ", ".join(found)
+
+
+@dataclass(frozen=True, eq=False)
+class Meaning:
+    """What the losses of a run depend on; equal where two runs' losses can be compared, as far as can be told."""
+
+    known: Mapping[str, Hashable]
+    """What a run of any version tells, by the name of each part."""
+    identities: Mapping[str, Identity] = field(default_factory=dict)
+    """What the Problem and the data were; {} for a run of an earlier version."""
+
+    def __hash__(self) -> int:
+        return hash(self.known["metric"])
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Meaning):
+            return NotImplemented
+        if self.identities.keys() != other.identities.keys() or self._differing(other):
+            return False
+        return not any(differ(self.identities[part], other.identities[part]) for part in self._compared(other))
+
+    def differs_in(self, other: Meaning) -> list[str]:
+        """Return the names of the parts that differ."""
+        found = self._differing(other)
+        for part in self._compared(other):
+            differing = differences(self.identities[part], other.identities[part])
+            if differing:
+                texts = [difference_text(name, pair) for name, pair in differing.items()]
+                more = f" and {len(texts) - SHOWN} more" if len(texts) > SHOWN else ""
+                found.append(f"{_IDENTITIES[part]} ({'; '.join(texts[:SHOWN])}{more})")
+        return found
+
+    def _compared(self, other: Meaning) -> list[str]:
+        return [part for part in _IDENTITIES if part in self.identities and part in other.identities]
+
+    def _differing(self, other: Meaning) -> list[str]:
+        # identities say more than names and sources, and not what has no effect
+        replaced = {name for name, part in _REPLACED.items() if part in self._compared(other)}
+        return [name for name in self.known if name not in replaced and self.known[name] != other.known[name]]
+
+
+_IDENTITIES = {"problem": "Problem", "data": "data function", "data_kwargs": "data keywords"}
+"""The identities on which losses depend, with the name of what each is of."""
+
+_REPLACED = {
+    "Problem": "problem",
+    "builder's source": "problem",
+    DATA: "data",
+    DATA_SOURCE: "data",
+    "globals": "data",
+}
+"""Parts of what every version recorded, and the identity that is compared instead."""
 
 
 def comparable(run: Run) -> Hashable:
-    """Return a key that is equal for runs whose losses can be compared: same Problem, data and monitored metric."""
-    return tuple(_meaning(summary_of(run)).values())
+    """Return a key that is equal for runs whose losses can be compared: same Problem, data and monitored metric.
+
+    A run of an earlier version, whose record tells less, is equal to others of that version alone.
+    """
+    return _meaning(summary_of(run))
 
 
 def best_of(runs: Iterable[Run]) -> set[str]:
@@ -128,14 +197,23 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """Sentence that says whether the losses of the two runs can be compared, and if not, why."""
+        """Says whether the losses of the two runs can be compared, if not, why, and what cannot be told."""
         a, b = (_meaning(summary_of(run)) for run in (self.a, self.b))
-        differing = [name for name in a if a[name] != b[name]]
-        if differing:
+        if differing := a.differs_in(b):
             return f"Their losses cannot be compared: they differ in {', '.join(differing)}."
+        unknown = self._unknown()
         seeds = {run.settings.get("seed") for run in (self.a, self.b)}
         remark = "; the seeds differ, and so do the data if they are random" if len(seeds) > 1 else ""
-        return f"Their losses can be compared: the same Problem, data and metric{remark}."
+        limits = ", as far as can be told" if unknown else ""
+        return " ".join([f"Their losses can be compared: the same Problem, data and metric{limits}{remark}.", *unknown])
+
+    def _unknown(self) -> list[str]:
+        """Return sentences on what the records do not tell."""
+        early = [run.id for run in (self.a, self.b) if not identities_in(summary_of(run).settings)]
+        found = [EARLIER.format(" and ".join(early), "were" if len(early) > 1 else "was")] if early else []
+        if left_out := _not_compared(summary_of(self.a).settings, summary_of(self.b).settings):
+            found.append(f"Not compared: {reasons_text(left_out)}.")
+        return found
 
     def to_pandas(self) -> pd.DataFrame:
         """Return the comparison as a DataFrame.
@@ -204,13 +282,17 @@ def _changes(new: Mapping[str, Any], old: Mapping[str, Any], full: bool) -> dict
         if was != now:
             found[name] = (was, now)
 
+    identities = identities_in(old).keys() & identities_in(new).keys()
     note(DATA, "data_function", "name")
-    if DATA not in found:
+    if DATA not in found and "data" not in identities:
         note(DATA_SOURCE, "data_function", "source")
     kwargs = dict.fromkeys([*_part(old, "data_kwargs"), *_part(new, "data_kwargs")])
     # an option that the version of one run did not have was not changed by the user
     options = [name for name in _part(new, "options") if name in _part(old, "options")]
+    unsaid = kwargs.keys() - _told_kwargs(old).keys() - _told_kwargs(new).keys()
     for name in kwargs:
+        if name in unsaid:
+            continue
         note(f"data_kwargs.{name}" if name in options else name, "data_kwargs", name)
     for name in options:
         if name != "seed":
@@ -219,13 +301,38 @@ def _changes(new: Mapping[str, Any], old: Mapping[str, Any], full: bool) -> dict
         note("options.seed" if "seed" in kwargs else "seed", "seed")
     note(STARTS_FROM, "starts_from")
     note(BATCH_SIZE, "batch_size")
-    note(PROBLEM, "fingerprint")
-    note(BUILDER_SOURCE, "problem_source", "source")
+    note(RESUMED, "resumed_with")
+    found |= _identity_changes(new, old, ("data", "data_kwargs", "problem"))
+    if "problem" not in identities:
+        note(PROBLEM, "fingerprint")
+    if "builder" not in identities:
+        note(BUILDER_SOURCE, "problem_source", "source")
+    elif not _identity_changes(new, old, ("problem",)):  # else these are the consequence
+        found |= _identity_changes(new, old, ("builder",))
     if full:
         note(THREADS, "threads")
         for package in dict.fromkeys([*_part(old, "versions"), *_part(new, "versions")]):
             note(f"version of {package}", "versions", package)
     return found
+
+
+def _identity_changes(
+    new: Mapping[str, Any], old: Mapping[str, Any], parts: Iterable[str]
+) -> dict[str, tuple[Any, Any]]:
+    """Return the differences in what the Problem, the data function and others were, where both records tell."""
+    was, now = identities_in(old), identities_in(new)
+    found: dict[str, tuple[Any, Any]] = {}
+    for part in parts:
+        if part in was and part in now:
+            found |= differences(was[part], now[part])
+    return found
+
+
+def _not_compared(new: Mapping[str, Any], old: Mapping[str, Any]) -> dict[str, str]:
+    """Return the paths that could not be compared, with the reasons."""
+    was, now = identities_in(old), identities_in(new)
+    parts = [part for part in _IDENTITIES if part in was and part in now]
+    return {path: reason for part in parts for path, reason in not_told(was[part], now[part]).items()}
 
 
 def _change_text(name: str, old: Any, new: Any, settings: Mapping[str, Any]) -> str:
@@ -244,18 +351,30 @@ def _change_text(name: str, old: Any, new: Any, settings: Mapping[str, Any]) -> 
     return f"{name} changed" if before == after else f"{name} {before} → {after}"
 
 
-def _meaning(summary: Summary) -> dict[str, Hashable]:
-    """Return what the losses of a run depend on, by the name of each part."""
+def _meaning(summary: Summary) -> Meaning:
+    """Return what the losses of a run depend on."""
     settings = summary.settings
-    return {
+    known: dict[str, Hashable] = {
         "Problem": settings.get("fingerprint") and str(settings["fingerprint"]),
         BUILDER_SOURCE: _text(_within(settings, "problem_source", "source")),
         "metric": (summary.monitor, summary.mode),
         DATA: _text(_within(settings, "data_function", "name")),
         DATA_SOURCE: _text(_within(settings, "data_function", "source")),
-        "data keywords": _text(settings.get("data_kwargs")),
+        "data keywords": _text(_told_kwargs(settings)),
         "globals": _text(summary.helpers),
+        "what it was resumed with": _text(settings.get("resumed_with")),
     }
+    return Meaning(known, identities_in(settings))
+
+
+def _told_kwargs(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the data keywords without objects of which the settings hold a repr alone, and the identity says more."""
+    known = "data_kwargs" in identities_in(settings)
+    is_repr = {
+        name: isinstance(value, dict) and value.keys() == {"repr"}
+        for name, value in _part(settings, "data_kwargs").items()
+    }
+    return {name: value for name, value in _part(settings, "data_kwargs").items() if not (known and is_repr[name])}
 
 
 def _text(value: Any) -> str:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from nmlab.errors import RunError
+from nmlab.identity.differences import Identity
 from nmlab.runs.json_files import read_object
 from nmlab.runs.keeper import Gap
-from nmlab.runs.lock import is_held
+from nmlab.runs.lock import is_alive
 from nmlab.runs.metrics import MetricsFile, Table
 from nmlab.runtime.text import number_text
 
@@ -142,6 +144,11 @@ class Run:
         return None if name is None else str(name)
 
     @property
+    def identities(self) -> dict[str, Identity]:
+        """What the run's 'problem', 'data', 'data_kwargs' and 'builder' were; {} for a run of an earlier version."""
+        return identities_in(self.settings)
+
+    @property
     def damage(self) -> str | None:
         """Reason why this folder cannot be read as a run; None if it can."""
         if reason := self.settings_damage:
@@ -168,7 +175,7 @@ class Run:
         if self.damage:
             return "damaged"
         state = self._state()
-        if state == "running" and not is_held(self.folder / LOCK):
+        if state == "running" and not is_alive(self.folder / LOCK):
             state = self._state()  # it may have ended between the two reads
             return "interrupted" if state == "running" else state
         return state if state in STATES else "damaged"
@@ -472,6 +479,13 @@ class Run:
         epochs = f"{self.epochs} epoch{'' if self.epochs == 1 else 's'}"
         unwritten = f"; {text}" if (text := self.unwritten) else ""
         return f"Run {self.id}: {self.status}, {epochs}{best}{unwritten}\n  {self.folder}"
+
+
+def identities_in(settings: Mapping[str, Any]) -> dict[str, Identity]:
+    """Return the identities that a run's settings hold, by what they are of; those that cannot be read are left out."""
+    stored = settings.get("identity")
+    found = {part: Identity.from_json(each) for part, each in stored.items()} if isinstance(stored, dict) else {}
+    return {str(part): identity for part, identity in found.items() if identity is not None}
 
 
 def _size(path: Path) -> int:

@@ -81,7 +81,11 @@ class RunStore:
             if first is not None:
                 first(folder)
             head = {"layout": LAYOUT, "id": folder.name, "name": name, "created": now()}
-            return RunWriter(folder, {**head, **settings})
+            try:
+                return RunWriter(folder, {**head, **settings})
+            except BaseException:
+                shutil.rmtree(folder, ignore_errors=True)  # nothing that could be read later
+                raise
         except OSError as error:
             raise self._unwritable(error) from error
 

@@ -14,10 +14,10 @@ from typing import Any
 import filelock
 
 from nmlab.errors import RunError
-from nmlab.runs import lock
 from nmlab.runs.json_files import write_json
 from nmlab.runs.keeper import Keeper
 from nmlab.runs.lines import LinesFile
+from nmlab.runs.lock import RunLock
 from nmlab.runs.record import FIGURES, LOCK, PROFILE_DETAILS, PROFILE_REPORT, Run
 from nmlab.runtime.files import atomic_write
 
@@ -44,7 +44,7 @@ class RunWriter:
     def __init__(self, folder: Path, settings: Mapping[str, Any] | None) -> None:
         self.folder = folder
         try:
-            self._lock = lock.acquire(folder / LOCK)
+            self._lock = RunLock(folder / LOCK)
         except filelock.Timeout:
             raise RunError(f"Run {folder.name} is being written by another process; wait until it has ended.") from None
         (folder / "checkpoints").mkdir(exist_ok=True)
