@@ -65,13 +65,6 @@ def test_what_it_needs_to_know_is_asked_for(runs_dir: Path) -> None:
     with pytest.raises(FieldError, match="epochs: 0; give"):
         lab.longer(run, epochs=0)
 
-    def other_data(nsim: int = 48) -> Any:
-        return noisy_data(nsim)
-
-    unknown = nmlab.fit(built(noisy), other_data, OPTIONS, runs_dir=runs_dir)
-    with pytest.raises(RunError, match="other_data"):
-        lab.longer(unknown)
-
 
 def test_a_schedule_by_a_function_is_asked_about(runs_dir: Path) -> None:
     lab = made(runs_dir, lr_scheduler=lambda optimizer: schedulers.CosineAnnealingLR(optimizer, 5))
