@@ -22,6 +22,10 @@ DOWNLOAD = 30_000_000
 """Maximum size in bytes of a file that is sent to the browser."""
 
 
+LONGER = 50
+"""Epochs that the button adds to a run."""
+
+
 class Actions:
     """Carries out what a user does on the panel of a bench.
 
@@ -125,6 +129,12 @@ class Actions:
             self._begin()
         else:
             self._bench.say(f"{shown}.")
+
+    def _longer(self, message: Message) -> None:
+        run = self._asked(message["run"])
+        self._session.longer(run, LONGER, echo=False)
+        self._bench.say(f"Run {run.id} goes on for {LONGER} epochs.")
+        self._bench.refresh()
 
     def _start_from(self, message: Message) -> None:
         ids = message.get("runs") or []
@@ -234,7 +244,7 @@ class Actions:
         self._bench.show_presets()
 
 
-OF_THIS_TURN = {"run", "again", "find lr", "pause", "resume", "step", "stop"}
+OF_THIS_TURN = {"run", "again", "longer", "find lr", "pause", "resume", "step", "stop"}
 
 _DO: dict[str, Callable[[Actions, Message], None]] = {
     "run": lambda me, _message: me._begin(),
@@ -248,6 +258,7 @@ _DO: dict[str, Callable[[Actions, Message], None]] = {
     "edit": Actions._edit,
     "reset": Actions._reset,
     "again": lambda me, message: me._take_settings(me._asked(message["run"]), begin=True),
+    "longer": Actions._longer,
     "settings": lambda me, message: me._take_settings(me._asked(message["runs"][0])),
     "from": Actions._start_from,
     "restore": Actions._restore,

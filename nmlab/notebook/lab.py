@@ -23,6 +23,7 @@ from nmlab.data.splits import Splits
 from nmlab.errors import FieldError, Interrupted, RunError
 from nmlab.fitting.request import FitRequest
 from nmlab.gallery import Example, get
+from nmlab.launch.fit import Fit
 from nmlab.launch.task import Task
 from nmlab.notebook import labs, tensorboard_view
 from nmlab.notebook.actions import Actions
@@ -251,8 +252,60 @@ class Lab:
         """
         self._use()
         data_kwargs, options = sort_out(self._session, kwargs)
+        return self._follow(self._session.start(data_kwargs, options, blocking=True))
+
+    def longer(self, run: Run | str | None = None, epochs: int = 50, **options: Any) -> Run:
+        """Train a run that has ended for more epochs, from where it ended, and return it; blocks as `fit` does.
+
+        The run's record goes on: the result is that of a run which had been so long from the start, unless a schedule
+        of the learning rate spans the fit. That is stretched from its present value over the epochs to come.
+
+        Parameters
+        ----------
+        run : Run or str, optional
+            The run, or its id; default the newest.
+        epochs : int, default 50
+            Number of epochs to add.
+        **options : Any
+            Options that change with it, such as a larger `patience` for a run that it ended, or an `lr_scheduler` in
+            place of one that a function made.
+
+        Returns
+        -------
+        Run
+            The run.
+
+        Raises
+        ------
+        RunError
+            The run cannot go on, or there is none.
+        FieldError
+            An option is wrong, or must be given.
+        """
+        labs.use(self)
+        return self._follow(self._session.longer(self._chosen(run), epochs, options, blocking=True))
+
+    def set(self, **options: Any) -> None:
+        """Change `max_epochs` or `patience` of the run that is going on, from its next epoch on.
+
+        Parameters
+        ----------
+        **options : Any
+            The new values.
+
+        Raises
+        ------
+        RunError
+            No run of this Lab is going on.
+        FieldError
+            A value is wrong, or something else is to be changed.
+        """
+        self._session.change(options)
+        self._show_controls()
+
+    def _follow(self, fit: Fit) -> Run:
+        """Show a fit below the cell until it has ended, and return its run."""
         cell = CellView() if get_ipython() is not None else None
-        fit = self._session.start(data_kwargs, options, blocking=True)
         watcher: threading.Thread | None = None
         try:
             if self._bench is not None:

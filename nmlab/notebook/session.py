@@ -26,7 +26,9 @@ from nmlab.launch.fit import Fit
 from nmlab.launch.task import Task
 from nmlab.notebook.start_weights import StartWeights
 from nmlab.options import TrainerOptions
+from nmlab.options.schedules import schedule_named
 from nmlab.problem.graph import keys_from_data
+from nmlab.problem.lazy import has_lazy
 from nmlab.problem.terms import terms_of
 from nmlab.problem.weights import fingerprint
 from nmlab.provenance.again import Known, function_of, values_of
@@ -34,6 +36,7 @@ from nmlab.provenance.settings import describe_values, rebuild_values
 from nmlab.runs import Run, Runs
 from nmlab.runs.presets import Presets
 from nmlab.runtime.rng import RandomStreams
+from nmlab.training.checkpoints import epochs_done
 from nmlab.training.view import view_fault
 from nmlab.tuning import BatchSizeSearch, LRSearch
 
@@ -242,7 +245,7 @@ class Session:
 
     def _known_shape(self) -> tuple[str | None, frozenset[str]]:
         """Return fingerprint and terms of the Problem; while a builder is at work, of the one that it built before."""
-        if (known := self.newest_problem) is not None:
+        if (known := self.newest_problem) is not None and not has_lazy(known):
             self._shape = fingerprint(known), frozenset(term.name for term in terms_of(known))
         return self._shape
 
@@ -282,15 +285,85 @@ class Session:
         """
         self._known_shape()
         fit = Fit(self.request(data_kwargs, options).replace(echo=echo))
-        fit.control.owner, fit.control.blocking = self, blocking
         if step:
             fit.control.step()
-        self.fit = fit.start(instead_of=self.fit)
+        self._go(fit, blocking)
         if self.guess:
             self.store.keep_guess(fit.run, self.guess)
         self.guess = None
-        self._made[fit.run.folder] = held(self.data_setup_function), fit.request.data_kwargs
         return fit
+
+    def _go(self, fit: Fit, blocking: bool) -> Fit:
+        fit.control.owner, fit.control.blocking = self, blocking
+        self.fit = fit.start(instead_of=self.fit)
+        self._made[fit.run.folder] = held(fit.request.data_setup_function), fit.request.data_kwargs
+        return fit
+
+    def longer(
+        self,
+        run: Run,
+        epochs: int,
+        given: Mapping[str, Any] | None = None,
+        *,
+        echo: bool = True,
+        blocking: bool = False,
+    ) -> Fit:
+        """Begin to train a run that has ended for more epochs, in its thread, and return the fit.
+
+        Parameters: `epochs`, how many more; `given`, options that are to be other than before; the rest as for `start`.
+        Raises `RunError` and `FieldError` where it cannot go on, or not without being told more.
+        """
+        if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
+            raise FieldError({"epochs": f"{epochs!r}; give an integer of at least 1"})
+        if (recipe := self.known(run)).lost:
+            missing = ", ".join(recipe.lost)
+            raise RunError(f"Run {run.id} cannot be trained longer: this kernel does not have its {missing}.")
+        stored, given = run.settings.get("options") or {}, dict(given or {})
+        before, lost = TrainerOptions.from_json(stored)
+        by_patience = run.status == "finished" and run.epochs < before.max_epochs and before.patience is not None
+        if by_patience and int(given.get("patience") or 0) <= before.patience:  # type: ignore[operator]
+            told = f"{before.patience} ended run {run.id} after {run.epochs} epochs; give a larger patience too"
+            raise FieldError({"patience": told})
+        here = self.options.to_json()
+        for name in lost:  # what code gives this Lab, and gave that run, is there all the same
+            if name not in given and name != "lr_scheduler" and here.get(name) == stored[name]:
+                given[name] = getattr(self.options, name)
+        options = TrainerOptions(**{**given, "max_epochs": epochs_done(run) + epochs})
+        request = self._request.replace(
+            data_setup_function=recipe.function,
+            options=options,
+            data_kwargs=dict(recipe.kwargs),
+            choices=self.choices,
+            runs_dir=self.store.folder,
+            resume=run,
+            echo=echo,
+        )
+        return self._go(Fit(request), blocking)
+
+    def change(self, wanted: Mapping[str, Any]) -> None:
+        """Change `max_epochs` or `patience` of the running fit from its next epoch on."""
+        fit = self.fit
+        if fit is None or fit.done:
+            raise RunError("No run of this Lab is going on. lab.longer(run, epochs=…) goes on with one that has ended.")
+        faults = dict.fromkeys(wanted, "only max_epochs and patience can be changed while a run goes on")
+        faults = {name: fault for name, fault in faults.items() if name not in ("max_epochs", "patience")}
+        values = TrainerOptions(**{name: value for name, value in wanted.items() if name not in faults})
+        before = fit.request.options
+        if "max_epochs" in wanted and callable(before.lr_scheduler) and schedule_named(before.lr_scheduler) is None:
+            faults["max_epochs"] = (
+                f"a function made the schedule for {before.max_epochs} epochs; let the run end, then give another one: "
+                "lab.longer(run, lr_scheduler=…)"
+            )
+        if "max_epochs" in wanted and values.max_epochs < fit.control.progress.epoch + 1:
+            faults["max_epochs"] = f"{values.max_epochs}, but epoch {fit.control.progress.epoch + 1} is going on"
+        if "patience" in wanted and (before.patience is None or values.patience is None):
+            faults["patience"] = "this run goes on without early stopping; a run that has it can be given more"
+        if faults:
+            raise FieldError(faults, subject=f"Run {fit.run.id} cannot be changed like this")
+        if not fit.control.want(**wanted):
+            raise RunError(f"Run {fit.run.id} has ended its training; lab.longer(run, epochs=…) goes on with it.")
+        if "max_epochs" in wanted:
+            fit.control.progress.max_epochs = wanted["max_epochs"]
 
     def find_lr(self, *asked: Any, echo: bool = True, blocking: bool = False, **settings: Any) -> LRSearch:
         """Begin a search for a learning rate in its thread and return it.

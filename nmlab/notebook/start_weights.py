@@ -8,6 +8,7 @@ import torch
 from neuromancer.problem import Problem
 
 from nmlab.errors import RunError
+from nmlab.problem.lazy import has_lazy
 from nmlab.problem.weights import copy_weights, read_weights
 from nmlab.runs import Run
 
@@ -27,13 +28,15 @@ class StartWeights:
     """
 
     def __init__(self, problem: Problem | Callable[[], Problem]) -> None:
-        self._own = copy_weights(problem) if isinstance(problem, Problem) else None
+        self._own: Weights | None = None
+        if isinstance(problem, Problem):  # lazy modules get theirs in the first run, which adds them here
+            self._own = {} if has_lazy(problem) else copy_weights(problem)
         self._kept: Weights | None = None
         self._pending = False
         self.name: str | None = None
         """None for the Lab's own start weights, a run's id, or "kept weights"."""
         self.weights: Weights | None = self._own
-        """The weights; None for those that a builder gives."""
+        """The weights; None for those that a builder gives, empty until the first run where modules are lazy."""
 
     @property
     def has_kept(self) -> bool:
@@ -69,7 +72,7 @@ class StartWeights:
     def keep_if_asked(self, held: Problem | None, running: bool) -> None:
         """Keep the weights that a Problem holds, if that was asked for and no run changes them any more."""
         if self._pending and not running:
-            if held is not None:
+            if held is not None and not has_lazy(held):
                 self._kept = copy_weights(held)
                 self.take_kept()
             self._pending = False

@@ -50,7 +50,9 @@ class RunStore:
     def __init__(self, folder: str | os.PathLike[str] = "nmlab_runs") -> None:
         self.folder = Path(folder).expanduser().absolute()
 
-    def create(self, name: str, settings: Mapping[str, Any]) -> RunWriter:
+    def create(
+        self, name: str, settings: Mapping[str, Any], first: Callable[[Path], object] | None = None
+    ) -> RunWriter:
         """Create the folder of a new run, with its settings.
 
         Parameters
@@ -59,6 +61,8 @@ class RunStore:
             Name of the run; its folder is named after it and the next free number.
         settings : mapping
             Settings of the run, as JSON.
+        first : callable, optional
+            Given the new folder, writes what must be there when the settings are.
 
         Returns
         -------
@@ -74,6 +78,8 @@ class RunStore:
             self.make()
             folder = self.folder / f"{self._number():04d}-{slug(name)}"
             folder.mkdir()
+            if first is not None:
+                first(folder)
             head = {"layout": LAYOUT, "id": folder.name, "name": name, "created": now()}
             try:
                 return RunWriter(folder, {**head, **settings})

@@ -14,6 +14,7 @@ from nmlab.errors import BusyError, FieldError, RunError
 from nmlab.fitting.request import Builder, DataFunction, FitRequest
 from nmlab.launch.fit import Fit
 from nmlab.options import TrainerOptions
+from nmlab.problem.lazy import has_lazy
 from nmlab.problem.weights import copy_weights, load_weights
 from nmlab.runs import Run
 from nmlab.runs.shown import shorten, value_text
@@ -159,7 +160,9 @@ def sweep_over(
     function_name = getattr(request.data_setup_function, "__name__", "data")
     name = str(request.name or config.name or f"{function_name}-sweep")
     mode = config.mode or options.mode
-    weights = copy_weights(problem) if isinstance(problem, Problem) else None
+    weights = None
+    if isinstance(problem, Problem):  # of lazy modules the first trial gives the weights that all start from
+        weights = {} if has_lazy(problem) else copy_weights(problem)
     record = {"name": name, "id": token_hex(4), "method": config.method, "seed": drawn}
 
     def fit_of(trial: Trial, number: int = 0) -> Fit:
@@ -191,8 +194,8 @@ def sweep_over(
         interrupt.add_note(f"What the sweep has done is in nmlab.Sweep.read({name!r}, {str(store.folder)!r}).")
         raise
     finally:
-        if isinstance(problem, Problem) and trials.at_rest:
-            load_weights(problem, trials.best_weights or weights or {}, source="the best trial")
+        if isinstance(problem, Problem) and trials.at_rest and (held := trials.best_weights or weights):
+            load_weights(problem, held, source="the best trial")
     return done
 
 
