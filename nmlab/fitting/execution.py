@@ -49,6 +49,11 @@ THREAD = (
     "its cell."
 )
 
+GIVEN_UP = (
+    "A function of this run did not end after the stop. It may go on in its thread until the kernel is restarted; "
+    "nothing comes of it any more."
+)
+
 
 class Execution:
     """The work of one fit.
@@ -75,6 +80,7 @@ class Execution:
         """What the run's log says first."""
         self._writer: RunWriter | None = None
         self._events: EventWriter | None = None
+        self._given_up = False
         self._identified: Identified | None = None
 
     @property
@@ -112,7 +118,7 @@ class Execution:
     def perform(self) -> Run:
         """Do the work and return the run; raises what ended it, other than a stop."""
         try:
-            with captured_output(self._opened.log, self.request.echo):
+            with captured_output(self._log, self.request.echo):
                 try:
                     self._work()
                 finally:
@@ -124,7 +130,8 @@ class Execution:
             self.close("stopped")
         except KeyboardInterrupt:  # in a function of the user
             self.close("stopped")
-            raise
+            if not self.control.stopping or self.control.blocking:
+                raise
         except BaseException as error:
             if isinstance(error, NonFiniteLossError):
                 error.run = self.run
@@ -135,6 +142,16 @@ class Execution:
             raise
         else:
             self.close("finished")
+        return self.run
+
+    def give_up(self) -> Run:
+        """Close the run as stopped while its thread is in a function of the user that does not end."""
+        self._log(GIVEN_UP)
+        self._given_up = True
+        self._opened.update(remark=GIVEN_UP)
+        if self.problem is not None and self.run.checkpoint_path is not None:
+            load_weights(self.problem, read_weights(self.run.checkpoint_path), source=f"run {self.run.id}")
+        self.close("stopped")
         return self.run
 
     def close(self, state: str, error: BaseException | None = None) -> None:
@@ -203,6 +220,10 @@ class Execution:
         assert self.request.user_hooks is not None
         self.module = HookedModule(*arguments, user_hooks=self.request.user_hooks)
         return self.module
+
+    def _log(self, text: str) -> None:
+        if not self._given_up:
+            self._opened.log(text)
 
     def _draw_last(self) -> None:
         self.control.training_over()

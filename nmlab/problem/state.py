@@ -10,6 +10,7 @@ import torch
 from neuromancer.problem import Problem
 from neuromancer.system import MovingHorizon
 
+from nmlab.runtime.interrupts import undone
 from nmlab.runtime.rng import RandomStreams
 
 Home = tuple[torch.device, torch.dtype]
@@ -42,20 +43,8 @@ def preserving_state(problem: Problem, seed: int = 0, homes: Mapping[str, Home] 
     histories = [m.history for m in problem.modules() if isinstance(m, MovingHorizon)]
     lists = [(history, {key: list(seen) for key, seen in history.items()}) for history in histories]
     parameters = [(p, p.data, p.grad, p.requires_grad) for p in problem.parameters()]
-    try:
-        for name, parameter in problem.named_parameters():
-            data, grad = parameter.data, parameter.grad
-            parameter.grad = None
-            parameter.data = _copied(data, homes.get(name))
-            parameter.grad = None if grad is None else _copied(grad, homes.get(name))
-        copies: dict[torch.Tensor, torch.Tensor] = {}
-        for name, buffer in list(problem.named_buffers(remove_duplicate=False)):
-            owner, _, own_name = name.rpartition(".")
-            copies[buffer] = copies.get(buffer, _copied(buffer, homes.get(name)))
-            problem.get_submodule(owner)._buffers[own_name] = copies[buffer]
-        with RandomStreams(seed):
-            yield
-    finally:
+
+    def restore() -> None:
         for parameter, data, grad, requires_grad in parameters:
             parameter.grad = None
             parameter.data = data
@@ -68,6 +57,20 @@ def preserving_state(problem: Problem, seed: int = 0, homes: Mapping[str, Home] 
                     del values[name]
         for history, seen in lists:  # a MovingHorizon stores past inputs
             history.update(seen)
+
+    with undone(restore):
+        for name, parameter in problem.named_parameters():
+            data, grad = parameter.data, parameter.grad
+            parameter.grad = None
+            parameter.data = _copied(data, homes.get(name))
+            parameter.grad = None if grad is None else _copied(grad, homes.get(name))
+        copies: dict[torch.Tensor, torch.Tensor] = {}
+        for name, buffer in list(problem.named_buffers(remove_duplicate=False)):
+            owner, _, own_name = name.rpartition(".")
+            copies[buffer] = copies.get(buffer, _copied(buffer, homes.get(name)))
+            problem.get_submodule(owner)._buffers[own_name] = copies[buffer]
+        with RandomStreams(seed):
+            yield
 
 
 _TORCHS_DICTS = tuple(name for name, value in vars(torch.nn.Module()).items() if isinstance(value, dict))
