@@ -196,6 +196,9 @@ class Execution:
         self._enter("making the data")
         splits = splits_of(request.data_setup_function, request.data_kwargs, request.batch_size, streams)
         self.splits = splits
+        if splits.remarks:
+            writer.describe(data_remarks=list(splits.remarks))
+            writer.log("\n- ".join(["The data:", *splits.remarks]))
         self._identified.has_data()
         if request.options.tensorboard:
             done = epochs_done(self.run) if resumed is not None else 0

@@ -210,6 +210,9 @@ class Actions:
         else:
             self._take_back = self._own_file.open(Path(str(message["path"])).expanduser())
 
+    def _map_file(self, message: Message) -> None:
+        self._take_back = self._own_file.map({str(name): str(use) for name, use in message["uses"].items()})
+
     # --- TensorBoard ---
 
     def _tensorboard(self, message: Message) -> None:
@@ -257,6 +260,7 @@ _DO: dict[str, Callable[[Actions, Message], None]] = {
     "log file": Actions._send_log,
     "export": Actions._write_archive,
     "take file": Actions._take_file,
+    "map file": Actions._map_file,
     "preview": lambda me, _message: me._own_file.preview(),
     "tensorboard": Actions._tensorboard,
     "close tensorboard": lambda me, _message: me._bench.tensorboard.close(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import warnings
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from neuromancer.problem import Problem
 
 from nmlab.analysis.cross import DataRecipe
 from nmlab.analysis.cross_result import Cross
+from nmlab.data.files import FileData
 from nmlab.data.splits import Splits
 from nmlab.errors import FieldError, Interrupted, RunError
 from nmlab.fitting.request import FitRequest
@@ -447,6 +449,14 @@ class Lab:
         """
         self._use()
         self._session.swap(data_setup_function, keep_weights, data_kwargs, choices)
+        if isinstance(data_setup_function, FileData):
+            there = {*data_setup_function.keys}
+            if lacking := [key for key in self._session.keys_read() if key not in there]:
+                warnings.warn(
+                    f"The Problem also reads {', '.join(lacking)}, which {data_setup_function.__name__} does not give; "
+                    f"it gives {', '.join(sorted(there))}. Say which columns these are by from_file(…, columns={{…}}).",
+                    stacklevel=2,
+                )
         if self._bench is not None:
             self._bench.show_forms()
 

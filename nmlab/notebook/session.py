@@ -15,7 +15,7 @@ from neuromancer.problem import Problem
 from nmlab.analysis.cross import CrossScoring, DataRecipe
 from nmlab.analysis.guess import Points, read_guess
 from nmlab.data.splits import place_of
-from nmlab.errors import FieldError, RunError
+from nmlab.errors import FieldError, NmlabError, RunError
 from nmlab.fields import Field, check, fields_of, takes_any_keyword
 from nmlab.fields.field import unknown_name
 from nmlab.fitting.prepare import build_problem
@@ -26,6 +26,7 @@ from nmlab.launch.fit import Fit
 from nmlab.launch.task import Task
 from nmlab.notebook.start_weights import StartWeights
 from nmlab.options import TrainerOptions
+from nmlab.problem.graph import keys_from_data
 from nmlab.problem.terms import terms_of
 from nmlab.problem.weights import fingerprint
 from nmlab.provenance.again import Known, function_of, values_of
@@ -131,7 +132,8 @@ class Session:
         subject, extra = f"{place_of(function)} cannot be called with this", takes_any_keyword(function)
         values = check(fields, data_kwargs, subject=subject, extra=extra, complete=False)
         title = f"Data: {getattr(function, '__name__', 'data_setup_function')}"
-        self.data_form = Form(fields, values, title=title, lock=lock, hide=self._hide & {f.name for f in fields})
+        hide = self._hide & {f.name for f in fields}
+        self.data_form = Form(fields, values, title=title, lock=lock, hide=hide, remarks=_remarks_of(function))
         self.data_setup_function = function
         self.choices = choices
         self.data_fields = fields
@@ -205,6 +207,20 @@ class Session:
         if isinstance(self.problem, Problem):
             return self.problem
         return self.fit.problem if self.fit is not None else None
+
+    def keys_read(self) -> list[str]:
+        """Return the keys that the Problem reads from the data; [] where they are not known.
+
+        A builder that has not built a Problem yet is called for one that is thrown away.
+        """
+        problem = self.newest_problem
+        if problem is None:
+            assert not isinstance(self.problem, Problem)
+            try:
+                problem = build_problem(self.problem, RandomStreams(0))
+            except Exception:  # its error belongs to the run that calls it
+                return []
+        return keys_from_data(problem)
 
     # --- runs ---
 
@@ -394,3 +410,11 @@ class Session:
         here = describe_values((), self._beyond)
         self._beyond = values | {name: self._beyond[name] for name in gone if here.get(name) == beyond[name]}
         return [*lost, *(name for name in gone if name not in self._beyond)]
+
+
+def _remarks_of(function: DataFunction) -> tuple[str, ...]:
+    """Return what a data function says of itself, as `FileData` does of its file; () if it says nothing."""
+    try:
+        return tuple(map(str, getattr(function, "remarks", ())))
+    except NmlabError:  # the file is gone or was changed, which the next run tells
+        return ()
