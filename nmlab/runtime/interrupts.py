@@ -39,6 +39,9 @@ _in_users_code: set[int] = set()
 _raising = threading.Lock()
 """Held while it is decided whether a thread is in such a function."""
 
+_raised: set[int] = set()
+"""Identifiers of those in which an exception was raised from another thread."""
+
 _given_up: set[int] = set()
 """Identifiers of the threads that have been given up."""
 
@@ -59,8 +62,12 @@ def users_code() -> Iterator[None]:
     finally:
         with _raising:
             _in_users_code.discard(thread)
-            _set_pending(thread, None)  # one that has not arrived yet must not arrive outside
-            left = thread in _given_up
+            raised, left = thread in _raised, thread in _given_up
+            _raised.discard(thread)
+        if raised:  # but perhaps not arrived yet: it must not arrive outside
+            with suppress(KeyboardInterrupt):
+                for _ in range(1000):
+                    threading.get_ident()
         while left:  # whatever followed here would come too late, and might change what another fit uses
             time.sleep(3600)
 
@@ -70,13 +77,9 @@ def raise_in(thread: int) -> bool:
     with _raising:
         if thread not in _in_users_code:
             return False
-        _set_pending(thread, KeyboardInterrupt)
+        _raised.add(thread)
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(KeyboardInterrupt))
         return True
-
-
-def _set_pending(thread: int, exception: type[BaseException] | None) -> None:
-    what = None if exception is None else ctypes.py_object(exception)
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), what)
 
 
 @contextmanager
