@@ -56,6 +56,11 @@ THREAD = (
     "its cell."
 )
 
+GIVEN_UP = (
+    "A function of this run did not end after the stop. It may go on in its thread until the kernel is restarted; "
+    "nothing comes of it any more."
+)
+
 
 class Execution:
     """The work of one fit.
@@ -84,6 +89,7 @@ class Execution:
         self._events: EventWriter | None = None
         self._changed: tuple[str, ...] = ()
         self._extended: tuple[tuple[int, int, int], ...] = ()
+        self._given_up = False
         self._identified: Identified | None = None
 
     @property
@@ -142,7 +148,7 @@ class Execution:
         """Do the work and return the run; raises what ended it, other than a stop."""
         state = "finished"
         try:
-            with captured_output(self._opened.log, self.request.echo):
+            with captured_output(self._log, self.request.echo):
                 try:
                     try:
                         self._work()
@@ -156,7 +162,8 @@ class Execution:
                     self._draw_last()
         except KeyboardInterrupt:  # in a function of the user
             self.close("stopped")
-            raise
+            if not self.control.stopping or self.control.blocking:
+                raise
         except BaseException as error:
             if isinstance(error, NonFiniteLossError):
                 error.run = self.run
@@ -194,6 +201,16 @@ class Execution:
         remark = f"The best weights are in {other}: {told}."
         writer.update(remark=" ".join(text for text in (run.remark, remark) if text))
         warnings.warn(f"Run {run.id}: {remark}", stacklevel=2)
+
+    def give_up(self) -> Run:
+        """Close the run as stopped while its thread is in a function of the user that does not end."""
+        self._log(GIVEN_UP)
+        self._given_up = True
+        self._opened.update(remark=GIVEN_UP)
+        if self.problem is not None and self.run.checkpoint_path is not None:
+            load_weights(self.problem, read_weights(self.run.checkpoint_path), source=f"run {self.run.id}")
+        self.close("stopped")
+        return self.run
 
     def close(self, state: str, error: BaseException | None = None) -> None:
         """Close the run as 'finished', 'stopped' or 'failed'.
@@ -289,6 +306,10 @@ class Execution:
         assert self.request.user_hooks is not None
         self.module = HookedModule(*arguments, user_hooks=self.request.user_hooks)
         return self.module
+
+    def _log(self, text: str) -> None:
+        if not self._given_up:
+            self._opened.log(text)
 
     def _draw_last(self) -> None:
         self.control.training_over()

@@ -12,6 +12,7 @@ from neuromancer.system import MovingHorizon
 from torch.nn.parameter import is_lazy
 
 from nmlab.problem.lazy import emptied, lazy_modules
+from nmlab.runtime.interrupts import undone
 from nmlab.runtime.rng import RandomStreams
 
 Home = tuple[torch.device, torch.dtype]
@@ -54,24 +55,8 @@ def preserving_state(
     parameters = [
         (p, type(p), p.data, p.grad, p.requires_grad) for p in problem.parameters() if not (initializing and is_lazy(p))
     ]
-    try:
-        for name, parameter in problem.named_parameters():
-            if is_lazy(parameter):
-                continue
-            data, grad = parameter.data, parameter.grad
-            parameter.grad = None
-            parameter.data = _copied(data, homes.get(name))
-            parameter.grad = None if grad is None else _copied(grad, homes.get(name))
-        copies: dict[torch.Tensor, torch.Tensor] = {}
-        for name, buffer in list(problem.named_buffers(remove_duplicate=False)):
-            owner, _, own_name = name.rpartition(".")
-            if owner in kept:
-                continue
-            copies[buffer] = copies.get(buffer, _copied(buffer, homes.get(name)))
-            problem.get_submodule(owner)._buffers[own_name] = copies[buffer]
-        with RandomStreams(seed):
-            yield
-    finally:
+
+    def restore() -> None:
         for parameter, kind, data, grad, requires_grad in parameters:
             parameter.grad = None
             parameter.data = data
@@ -89,6 +74,24 @@ def preserving_state(
                     del values[name]
         for history, seen in lists:  # a MovingHorizon stores past inputs
             history.update(seen)
+
+    with undone(restore):
+        for name, parameter in problem.named_parameters():
+            if is_lazy(parameter):
+                continue
+            data, grad = parameter.data, parameter.grad
+            parameter.grad = None
+            parameter.data = _copied(data, homes.get(name))
+            parameter.grad = None if grad is None else _copied(grad, homes.get(name))
+        copies: dict[torch.Tensor, torch.Tensor] = {}
+        for name, buffer in list(problem.named_buffers(remove_duplicate=False)):
+            owner, _, own_name = name.rpartition(".")
+            if owner in kept:
+                continue
+            copies[buffer] = copies.get(buffer, _copied(buffer, homes.get(name)))
+            problem.get_submodule(owner)._buffers[own_name] = copies[buffer]
+        with RandomStreams(seed):
+            yield
 
 
 _TORCHS_DICTS = tuple(name for name, value in vars(torch.nn.Module()).items() if isinstance(value, dict))

@@ -58,6 +58,8 @@ class Control:
         """Function that is called in the fit's thread before it pauses."""
         self.wanted: dict[str, int] = {}
         """Options that a watcher changed while the fit goes on, which holds from the next epoch on."""
+        self.on_stop: Callable[[], None] = _nothing
+        """Function that is called by each request to stop, in the thread of who asks."""
         self._news = threading.Condition()
         self._stopping = self._pausing = self._stepping = self._paused = self._over = False
         self._calls: deque[Callable[[], object]] = deque()
@@ -104,6 +106,7 @@ class Control:
         with self._news:
             self._stopping = True
             self._news.notify_all()
+        self.on_stop()
 
     def pause(self) -> None:
         """Request a pause at the next batch boundary; no effect once the training has ended."""
