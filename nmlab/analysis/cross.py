@@ -19,12 +19,14 @@ from nmlab.analysis.score import metrics_of, split_of
 from nmlab.data.splits import Splits
 from nmlab.errors import DataError, FieldError, NmlabError, RunError
 from nmlab.fields.field import unknown_name
+from nmlab.fitting.dry_run import initialize
 from nmlab.fitting.prepare import splits_of
 from nmlab.identity.differences import Identity, differences, in_words
 from nmlab.identity.functions import CHANGED
 from nmlab.identity.problem import identity_of_problem
 from nmlab.launch.task import Task
 from nmlab.options import holds_stand_in
+from nmlab.problem.lazy import has_lazy
 from nmlab.problem.metrics import MetricAccumulator
 from nmlab.problem.state import preserving_state
 from nmlab.problem.terms import terms_of
@@ -160,7 +162,9 @@ class CrossScoring(Task[Cross]):
 
     def _perform(self) -> Cross:
         with captured_output(lambda _text: None, True):
-            fits, identity = fingerprint(self._problem), identity_of_problem(self._problem)
+            waits = has_lazy(self._problem)
+            fits = None if waits else fingerprint(self._problem)
+            identity = None if waits else identity_of_problem(self._problem)
             unfit = {run: fault for run in self._runs if (fault := _row_fault(run, fits, identity))}
             scores: dict[str, tuple[DataSet, dict[Run, float | str]]] = {}
             for data in self._sets.values():
@@ -208,6 +212,8 @@ class CrossScoring(Task[Cross]):
             dataset = split_of(splits, self._split)
             assert run.checkpoint_path is not None
             with preserving_state(self._problem):
+                if has_lazy(self._problem):
+                    initialize(self._problem, splits, "the data", 0)
                 load_weights(self._problem, read_weights(run.checkpoint_path), source=f"run {run.id}")
                 scores = metrics_of(self._problem, dataset, self._split, splits.batch_size, self.control.check)
             return scores[self._metric]
@@ -217,14 +223,17 @@ class CrossScoring(Task[Cross]):
             return _words(error)
 
 
-def _row_fault(run: Run, fits: str, identity: Identity) -> str | None:
-    """Say why a run's weights cannot be scored by the Problem of this fingerprint and identity; None where they can."""
+def _row_fault(run: Run, fits: str | None, identity: Identity | None) -> str | None:
+    """Say why a run's weights cannot be scored by the Problem of this fingerprint and identity; None where they can.
+
+    Parameters: `fits`, `identity`, None where these are not known yet, as of lazy modules.
+    """
     if run.damage:
         return run.damage
-    if run.settings.get("fingerprint") not in (None, fits):
+    if fits is not None and run.settings.get("fingerprint") not in (None, fits):
         return "made for another Problem: other keys, terms or shapes"
     made_for = run.identities.get("problem")
-    if made_for is not None and (differing := differences(made_for, identity)):
+    if made_for is not None and identity is not None and (differing := differences(made_for, identity)):
         return f"made for another Problem: {in_words(differing)}"
     return None if run.checkpoint_path is not None else "kept no checkpoint, so there are no weights to score"
 

@@ -10,8 +10,11 @@ from neuromancer.problem import Problem
 
 from nmlab.data.splits import Splits, make_splits, place_of
 from nmlab.errors import FieldError
-from nmlab.fitting.dry_run import dry_run
+from nmlab.fitting.batch_sizes import check_batch_sizes
+from nmlab.fitting.dry_run import dry_run, initialize
+from nmlab.fitting.request import FitRequest
 from nmlab.options import TrainerOptions
+from nmlab.problem.lazy import has_lazy
 from nmlab.runtime.interrupts import users_code
 from nmlab.runtime.rng import RandomStreams
 from nmlab.training.user_hooks import UserHooks
@@ -39,6 +42,17 @@ def splits_of(
     return replace(splits, batch_size=batch_size or splits.batch_size)
 
 
+def initialize_lazy(problem: Problem, splits: Splits, request: FitRequest, seed: int) -> None:
+    """Give the lazy modules of a Problem their weights, if it has any; raises as `initialize` does."""
+    if has_lazy(problem):
+        initialize(problem, splits, place_of(request.data_setup_function), seed, _converts(request.options))
+
+
+def _converts(options: TrainerOptions) -> bool:
+    """Return whether samples are converted to the Problem's own precision."""
+    return options.precision in ("64-true", "16-true", "bf16-true")
+
+
 def check_data(
     problem: Problem,
     splits: Splits,
@@ -46,7 +60,9 @@ def check_data(
     options: TrainerOptions,
     user_hooks: UserHooks | None,
 ) -> None:
-    """Try out the data as they will be trained on; raises as `dry_run` does."""
-    converted = options.precision in ("64-true", "16-true", "bf16-true")
+    """Try out the data as they will be trained on; raises as `dry_run` and `check_batch_sizes` do."""
+    converted = _converts(options)
     untried = user_hooks.untried if user_hooks is not None else ()
     dry_run(problem, splits, place_of(function), converted, without=untried)
+    if "train" not in untried:
+        check_batch_sizes(problem, splits, place_of(function), options, converted)

@@ -7,7 +7,7 @@ Whoever begins a fit makes a request or varies one: `nmlab.fit`, a `Lab`, a swee
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -22,7 +22,9 @@ from nmlab.fitting.resume import as_before
 from nmlab.identity.differences import Identity
 from nmlab.identity.functions import identity_of_function, identity_of_values
 from nmlab.options import TrainerOptions
+from nmlab.problem.lazy import has_lazy
 from nmlab.problem.start import start_of
+from nmlab.problem.weights import copy_weights
 from nmlab.provenance.settings import describe_function, describe_sources, describe_values, own_parts, versions
 from nmlab.runs import Run, RunStore
 from nmlab.runtime.rng import fresh_seed
@@ -57,8 +59,9 @@ class FitRequest:
         The run's name; default the data function's.
     lab : str, optional
         Name of the Lab that the run belongs to.
-    start_weights : Mapping[str, torch.Tensor], optional
-        Weights to start from; default those that the Problem holds.
+    start_weights : MutableMapping[str, torch.Tensor], optional
+        Weights to start from; default those that the Problem holds. An empty mapping takes in the first run's, where
+        lazy modules have none before it.
     starts_from : str, optional
         Where the start weights come from, for the record: a run's id, or words such as "kept weights". Default: what is
         known of the weights that the Problem holds.
@@ -88,7 +91,7 @@ class FitRequest:
     runs_dir: str | os.PathLike[str] = "nmlab_runs"
     name: str | None = None
     lab: str | None = None
-    start_weights: Mapping[str, torch.Tensor] | None = None
+    start_weights: MutableMapping[str, torch.Tensor] | None = None
     starts_from: str | None = None
     resume: Run | str | None = None
     view: Callable[..., Any] | None = None
@@ -122,6 +125,11 @@ class FitRequest:
     def run_name(self) -> str:
         """The run's name."""
         return str(self.name or getattr(self.data_setup_function, "__name__", "run"))
+
+    def keep_start(self, problem: Problem) -> None:
+        """Take the weights that a Problem starts from into `start_weights`, where these are still to be known."""
+        if self.start_weights is not None and not self.start_weights:
+            self.start_weights.update(copy_weights(problem))
 
     def checked(self) -> FitRequest:
         """Return this request as it is carried out: values converted, defaults filled in, a seed drawn.
@@ -157,7 +165,14 @@ class FitRequest:
                     f"Run {resumed.id} cannot be resumed: it was trained with {', '.join(own)}, which its record "
                     "cannot give back. Go on by run.restore(problem) and another fit of the LitTrainer."
                 )
-            options, data_kwargs = as_before(resumed, self.fields, options, data_kwargs)
+            options, data_kwargs = as_before(
+                resumed,
+                self.fields,
+                options,
+                data_kwargs,
+                extra=takes_any_keyword(self.data_setup_function),
+                rebuilt=not isinstance(self.problem, Problem) or has_lazy(self.problem),
+            )
             batch_size = batch_size or resumed.settings.get("batch_size")
         subject = f"{place_of(self.data_setup_function)} cannot be called"
         try:
@@ -165,7 +180,7 @@ class FitRequest:
             data_kwargs = check(self.fields, data_kwargs, subject=subject, extra=extra, elsewhere=_OPTIONS)
         except FieldError as error:
             faults |= error.faults
-        if isinstance(self.problem, Problem):
+        if isinstance(self.problem, Problem) and not has_lazy(self.problem):
             try:  # an optimizer that is not this Problem's, say
                 options.build_optimizer(self.problem)
             except FieldError as error:

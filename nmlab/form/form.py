@@ -36,6 +36,8 @@ class Form:
         Values by name that are shown but cannot be changed.
     hide : iterable of str, default ()
         Names of fields that are not shown and keep their values. Unknown names are ignored.
+    remarks : iterable of str, default ()
+        What is to be said of the function whose fields these are, such as how its file was read.
 
     Raises
     ------
@@ -65,12 +67,14 @@ class Form:
         first: Iterable[str] | None = None,
         lock: Mapping[str, Any] | None = None,
         hide: Iterable[str] = (),
+        remarks: Iterable[str] = (),
     ) -> None:
         known = {field.name: field for field in fields}
         locked, hidden = dict(lock or {}), list(hide)
         start = {name: locked.get(name, values.get(name, field.default)) for name, field in known.items()}
         _refuse_unfit(known, values, start, locked, hidden)
         self.title = title
+        self.remarks = list(remarks)
         self._first = None if first is None else set(first)
         self._entries = {
             name: Entry(field, start[name], locked=name in locked, hidden=name in hidden)
@@ -85,10 +89,10 @@ class Form:
         Returns
         -------
         dict
-            'title', and 'fields', a list with one dict per field. Its 'kind' is 'text', 'slider' (text, and a slider
-            with the positions 'stops'), 'choice' (one of 'options', to which `set` may add), 'boolean' or 'code' (a
-            value that can only be seen). 'expects' is a text about valid input, and 'first' says whether the field is
-            always visible.
+            'title', 'remarks' (a list of texts) if there are any, and 'fields', a list with one dict per field. Its
+            'kind' is 'text', 'slider' (text, and a slider with the positions 'stops'), 'choice' (one of 'options', to
+            which `set` may add), 'boolean' or 'code' (a value that can only be seen). 'expects' is a text about valid
+            input, and 'first' says whether the field is always visible.
         """
         shown = self._shown_entries()
         return {
@@ -97,7 +101,7 @@ class Form:
                 entry.describe() | {"first": self._first is None or name in self._first}
                 for name, entry in shown.items()
             ],
-        }
+        } | ({"remarks": self.remarks} if self.remarks else {})
 
     def state(self) -> dict[str, Any]:
         """Return the current state as JSON: 'shown', 'faults' and 'changed' (from the initial value), each by name."""

@@ -178,6 +178,9 @@ class Fit(Task[Run]):
         if self._execution.opened:
             self._execution.close("failed", error)
 
+    def _given_up(self) -> Run:
+        return self._execution.give_up()
+
     def _perform(self) -> Run:
         return self._execution.perform()
 

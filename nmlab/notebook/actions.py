@@ -23,6 +23,10 @@ DOWNLOAD = 30_000_000
 """Maximum size in bytes of a file that is sent to the browser."""
 
 
+LONGER = 50
+"""Epochs that the button adds to a run."""
+
+
 class Actions:
     """Carries out what a user does on the panel of a bench.
 
@@ -155,6 +159,12 @@ class Actions:
         else:
             self._bench.say(f"{shown}.")
 
+    def _longer(self, message: Message) -> None:
+        run = self._asked(message["run"])
+        self._session.longer(run, LONGER, echo=False)
+        self._bench.say(f"Run {run.id} goes on for {LONGER} epochs.")
+        self._bench.refresh()
+
     def _start_from(self, message: Message) -> None:
         ids = message.get("runs") or []
         if ids == [KEPT] and self._session.start_weights.has_kept:
@@ -243,6 +253,9 @@ class Actions:
         else:
             self._take_back = self._own_file.open(Path(str(message["path"])).expanduser())
 
+    def _map_file(self, message: Message) -> None:
+        self._take_back = self._own_file.map({str(name): str(use) for name, use in message["uses"].items()})
+
     # --- TensorBoard ---
 
     def _tensorboard(self, message: Message) -> None:
@@ -264,7 +277,7 @@ class Actions:
         self._bench.show_presets()
 
 
-OF_THIS_TURN = {"run", "again", "find lr", "pause", "resume", "step", "stop"}
+OF_THIS_TURN = {"run", "again", "longer", "find lr", "pause", "resume", "step", "stop"}
 
 _DO: dict[str, Callable[[Actions, Message], None]] = {
     "run": Actions._run,
@@ -278,6 +291,7 @@ _DO: dict[str, Callable[[Actions, Message], None]] = {
     "edit": Actions._edit,
     "reset": Actions._reset,
     "again": lambda me, message: me._take_settings(me._asked(message["run"]), begin=True),
+    "longer": Actions._longer,
     "settings": lambda me, message: me._take_settings(me._asked(message["runs"][0])),
     "from": Actions._start_from,
     "restore": Actions._restore,
@@ -291,6 +305,7 @@ _DO: dict[str, Callable[[Actions, Message], None]] = {
     "log file": Actions._send_log,
     "export": Actions._write_archive,
     "take file": Actions._take_file,
+    "map file": Actions._map_file,
     "preview": lambda me, _message: me._own_file.preview(),
     "tensorboard": Actions._tensorboard,
     "close tensorboard": lambda me, _message: me._bench.tensorboard.close(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import warnings
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -17,10 +18,12 @@ from neuromancer.problem import Problem
 
 from nmlab.analysis.cross import DataRecipe
 from nmlab.analysis.cross_result import Cross
+from nmlab.data.files import FileData
 from nmlab.data.splits import Splits
 from nmlab.errors import FieldError, Interrupted, RunError
 from nmlab.fitting.request import FitRequest
 from nmlab.gallery import Example, get
+from nmlab.launch.fit import Fit
 from nmlab.launch.task import Task
 from nmlab.notebook import labs, tensorboard_view
 from nmlab.notebook.actions import Actions
@@ -135,6 +138,7 @@ class Lab:
             lab=self.name,
             view=view,
         )
+        self._held_by = ""
         this = weakref.ref(self)  # a Lab that is not used any more goes at once, and with it its data
 
         def called() -> str:
@@ -149,7 +153,7 @@ class Lab:
                 self._session.take_over(old._session)
                 if old._bench is not None:
                     old._bench.retire()
-        labs.use(self)
+        self._use()
 
     @classmethod
     def from_gallery(cls, example: str, /, data: str | None = None, **keywords: Any) -> Lab:
@@ -249,8 +253,9 @@ class Lab:
         FieldError
             A keyword is wrong, or its value is locked; with all faults at once. Otherwise as for `nmlab.fit`.
         """
-        labs.use(self)
-        return self._fit(*sort_out(self._session, kwargs))
+        self._use()
+        data_kwargs, options = sort_out(self._session, kwargs)
+        return self._follow(self._session.start(data_kwargs, options, blocking=True))
 
     def repeat(self, n: int = 5, **kwargs: Any) -> Runs:
         """Fit the same settings on `n` further seeds, one after the other, as one group; blocks.
@@ -287,16 +292,65 @@ class Lab:
         >>> [run.settings["seed"] for run in group]
         [0, 1, 2]
         """
-        labs.use(self)
+        self._use()
         repeats = Repeats(self._session, n, *sort_out(self._session, kwargs, "lab.repeat"))
         for seed in repeats.seeds:
-            self._fit(repeats.data_kwargs, repeats.options, **repeats.parts(seed))
+            own = repeats.parts(seed)
+            self._follow(self._session.start(repeats.data_kwargs, repeats.options, blocking=True, **own))
         return self._session.runs.group(repeats.group)
 
-    def _fit(self, data_kwargs: Mapping[str, Any], options: TrainerOptions, **parts: Any) -> Run:
-        """Carry out one fit in this cell, show it below, and return its run."""
+    def longer(self, run: Run | str | None = None, epochs: int = 50, **options: Any) -> Run:
+        """Train a run that has ended for more epochs, from where it ended, and return it; blocks as `fit` does.
+
+        The run's record goes on: the result is that of a run which had been so long from the start, unless a schedule
+        of the learning rate spans the fit. That is stretched from its present value over the epochs to come.
+
+        Parameters
+        ----------
+        run : Run or str, optional
+            The run, or its id; default the newest.
+        epochs : int, default 50
+            Number of epochs to add.
+        **options : Any
+            Options that change with it, such as a larger `patience` for a run that it ended, or an `lr_scheduler` in
+            place of one that a function made.
+
+        Returns
+        -------
+        Run
+            The run.
+
+        Raises
+        ------
+        RunError
+            The run cannot go on, or there is none.
+        FieldError
+            An option is wrong, or must be given.
+        """
+        labs.use(self)
+        return self._follow(self._session.longer(self._chosen(run), epochs, options, blocking=True))
+
+    def set(self, **options: Any) -> None:
+        """Change `max_epochs` or `patience` of the run that is going on, from its next epoch on.
+
+        Parameters
+        ----------
+        **options : Any
+            The new values.
+
+        Raises
+        ------
+        RunError
+            No run of this Lab is going on.
+        FieldError
+            A value is wrong, or something else is to be changed.
+        """
+        self._session.change(options)
+        self._show_controls()
+
+    def _follow(self, fit: Fit) -> Run:
+        """Show a fit below the cell until it has ended, and return its run."""
         cell = CellView() if get_ipython() is not None else None
-        fit = self._session.start(data_kwargs, options, blocking=True, **parts)
         watcher: threading.Thread | None = None
         try:
             if self._bench is not None:
@@ -377,13 +431,13 @@ class Lab:
         FieldError
             It cannot be read.
         """
-        labs.use(self)
+        self._use()
         self._session.take_guess(loss)
         self._show_controls()
 
     def _wait_for(self, search: Task[T]) -> T:
         """Wait for a search, or what else is done as one, in the cell that began it."""
-        labs.use(self)
+        self._use()
         try:
             if self._bench is not None:
                 self._bench.searches(search)
@@ -491,8 +545,16 @@ class Lab:
         RunError
             There are no weights to keep.
         """
-        labs.use(self)
+        self._use()
         self._session.swap(data_setup_function, keep_weights, data_kwargs, choices)
+        if isinstance(data_setup_function, FileData):
+            there = {*data_setup_function.keys}
+            if lacking := [key for key in self._session.keys_read() if key not in there]:
+                warnings.warn(
+                    f"The Problem also reads {', '.join(lacking)}, which {data_setup_function.__name__} does not give; "
+                    f"it gives {', '.join(sorted(there))}. Say which columns these are by from_file(…, columns={{…}}).",
+                    stacklevel=2,
+                )
         if self._bench is not None:
             self._bench.show_forms()
 
@@ -509,7 +571,7 @@ class Lab:
         RunError
             There is no such run, or it kept no weights.
         """
-        labs.use(self)
+        self._use()
         self._session.start_weights.take(self._session.store.get(run) if isinstance(run, str) else run)
         self._show_controls()
 
@@ -545,7 +607,7 @@ class Lab:
         FieldError
             Names the values that its file could not hold; the others are in the form.
         """
-        labs.use(self)
+        self._use()
         lost = self._session.load_preset(name)
         if self._bench is not None:
             self._bench.show_forms()
@@ -726,11 +788,11 @@ class Lab:
     # --- on screen ---
 
     def _ipython_display_(self) -> None:
-        labs.use(self)
+        self._use()
         if self._bench is None:
             self._bench = Bench(self._session)
             Actions(self._session, self._bench, self.export)
-            self._bench.panel.on_msg(lambda *_: labs.use(self))
+            self._bench.panel.on_msg(lambda *_: self._use())
         panel: Any = self._bench.panel
         data, metadata = panel._repr_mimebundle_()  # by the metadata Colab finds what shows it
         # the text stays in the saved notebook above the runs, so it names none
@@ -741,6 +803,15 @@ class Lab:
     def __repr__(self) -> str:
         run = f"; newest run {self.run.id}: {self.run.status}" if self.run is not None else "; no run yet"
         return self._called + run
+
+    def _use(self) -> None:
+        """Note that this Lab is the one used last; earlier Labs that its variable held let go of their data."""
+        labs.use(self)
+        self._held_by = self._variable() or self._held_by
+        old: Lab
+        for old in labs.known():
+            if old is not self and old._held_by == self._held_by != "" and not old._variable():
+                old._session.let_go(but=self._session.fit)
 
     def _variable(self) -> str:
         shell = get_ipython()

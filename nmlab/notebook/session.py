@@ -14,7 +14,7 @@ from neuromancer.problem import Problem
 from nmlab.analysis.cross import CrossScoring, DataRecipe
 from nmlab.analysis.guess import Points, read_guess
 from nmlab.data.splits import place_of
-from nmlab.errors import FieldError, RunError
+from nmlab.errors import FieldError, NmlabError, RunError
 from nmlab.fields import Field, check, fields_of, takes_any_keyword
 from nmlab.fields.field import unknown_name
 from nmlab.fitting.prepare import build_problem
@@ -26,6 +26,9 @@ from nmlab.launch.task import Task
 from nmlab.notebook.redefined import Redefined, redefined
 from nmlab.notebook.start_weights import StartWeights
 from nmlab.options import TrainerOptions
+from nmlab.options.schedules import schedule_named
+from nmlab.problem.graph import keys_from_data
+from nmlab.problem.lazy import has_lazy
 from nmlab.problem.terms import terms_of
 from nmlab.problem.weights import fingerprint
 from nmlab.provenance.again import Known, function_of, values_of
@@ -33,6 +36,7 @@ from nmlab.provenance.settings import describe_values, rebuild_values
 from nmlab.runs import Run, Runs
 from nmlab.runs.presets import Presets
 from nmlab.runtime.rng import RandomStreams
+from nmlab.training.checkpoints import epochs_done
 from nmlab.training.view import view_fault
 from nmlab.tuning import BatchSizeSearch, LRSearch
 
@@ -137,7 +141,8 @@ class Session:
         subject, extra = f"{place_of(function)} cannot be called with this", takes_any_keyword(function)
         values = check(fields, data_kwargs, subject=subject, extra=extra, complete=False)
         title = f"Data: {getattr(function, '__name__', 'data_setup_function')}"
-        self.data_form = Form(fields, values, title=title, lock=lock, hide=self._hide & {f.name for f in fields})
+        hide = self._hide & {f.name for f in fields}
+        self.data_form = Form(fields, values, title=title, lock=lock, hide=hide, remarks=_remarks_of(function))
         self.data_setup_function = function
         self.choices = choices
         self.data_fields = fields
@@ -245,6 +250,20 @@ class Session:
             return self.problem
         return self.fit.problem if self.fit is not None else None
 
+    def keys_read(self) -> list[str]:
+        """Return the keys that the Problem reads from the data; [] where they are not known.
+
+        A builder that has not built a Problem yet is called for one that is thrown away.
+        """
+        problem = self.newest_problem
+        if problem is None:
+            assert not isinstance(self.problem, Problem)
+            try:
+                problem = build_problem(self.problem, RandomStreams(0))
+            except Exception:  # its error belongs to the run that calls it
+                return []
+        return keys_from_data(problem)
+
     # --- runs ---
 
     @property
@@ -265,7 +284,7 @@ class Session:
 
     def _known_shape(self) -> tuple[str | None, frozenset[str]]:
         """Return fingerprint and terms of the Problem; while a builder is at work, of the one that it built before."""
-        if (known := self.newest_problem) is not None:
+        if (known := self.newest_problem) is not None and not has_lazy(known):
             self._shape = fingerprint(known), frozenset(term.name for term in terms_of(known))
         return self._shape
 
@@ -310,16 +329,86 @@ class Session:
         fit = Fit(self.request(data_kwargs, options).replace(echo=echo, **parts))
         for remark in (*news, self.start_weights.news()):
             fit.say_first(remark)
-        fit.control.owner, fit.control.blocking = self, blocking
         if step:
             fit.control.step()
-        self.fit = fit.start(instead_of=self.fit)
+        self._go(fit, blocking)
         if self.guess:
             self.store.keep_guess(fit.run, self.guess)
         self.guess = None
-        self.store.check_there()
-        self._made[fit.run.uid] = held(self.data_setup_function), fit.request.data_kwargs
         return fit
+
+    def _go(self, fit: Fit, blocking: bool) -> Fit:
+        fit.control.owner, fit.control.blocking = self, blocking
+        self.fit = fit.start(instead_of=self.fit)
+        self.store.check_there()
+        self._made[fit.run.uid] = held(fit.request.data_setup_function), fit.request.data_kwargs
+        return fit
+
+    def longer(
+        self,
+        run: Run,
+        epochs: int,
+        given: Mapping[str, Any] | None = None,
+        *,
+        echo: bool = True,
+        blocking: bool = False,
+    ) -> Fit:
+        """Begin to train a run that has ended for more epochs, in its thread, and return the fit.
+
+        Parameters: `epochs`, how many more; `given`, options that are to be other than before; the rest as for `start`.
+        Raises `RunError` and `FieldError` where it cannot go on, or not without being told more.
+        """
+        if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
+            raise FieldError({"epochs": f"{epochs!r}; give an integer of at least 1"})
+        if (recipe := self.known(run)).lost:
+            missing = ", ".join(recipe.lost)
+            raise RunError(f"Run {run.id} cannot be trained longer: this kernel does not have its {missing}.")
+        stored, given = run.settings.get("options") or {}, dict(given or {})
+        before, lost = TrainerOptions.from_json(stored)
+        by_patience = run.status == "finished" and run.epochs < before.max_epochs and before.patience is not None
+        if by_patience and int(given.get("patience") or 0) <= before.patience:  # type: ignore[operator]
+            told = f"{before.patience} ended run {run.id} after {run.epochs} epochs; give a larger patience too"
+            raise FieldError({"patience": told})
+        here = self.options.to_json()
+        for name in lost:  # what code gives this Lab, and gave that run, is there all the same
+            if name not in given and name != "lr_scheduler" and here.get(name) == stored[name]:
+                given[name] = getattr(self.options, name)
+        options = TrainerOptions(**{**given, "max_epochs": epochs_done(run) + epochs})
+        request = self._request.replace(
+            data_setup_function=recipe.function,
+            options=options,
+            data_kwargs=dict(recipe.kwargs),
+            choices=self.choices,
+            runs_dir=self.store.folder,
+            resume=run,
+            echo=echo,
+        )
+        return self._go(Fit(request), blocking)
+
+    def change(self, wanted: Mapping[str, Any]) -> None:
+        """Change `max_epochs` or `patience` of the running fit from its next epoch on."""
+        fit = self.fit
+        if fit is None or fit.done:
+            raise RunError("No run of this Lab is going on. lab.longer(run, epochs=…) goes on with one that has ended.")
+        faults = dict.fromkeys(wanted, "only max_epochs and patience can be changed while a run goes on")
+        faults = {name: fault for name, fault in faults.items() if name not in ("max_epochs", "patience")}
+        values = TrainerOptions(**{name: value for name, value in wanted.items() if name not in faults})
+        before = fit.request.options
+        if "max_epochs" in wanted and callable(before.lr_scheduler) and schedule_named(before.lr_scheduler) is None:
+            faults["max_epochs"] = (
+                f"a function made the schedule for {before.max_epochs} epochs; let the run end, then give another one: "
+                "lab.longer(run, lr_scheduler=…)"
+            )
+        if "max_epochs" in wanted and values.max_epochs < fit.control.progress.epoch + 1:
+            faults["max_epochs"] = f"{values.max_epochs}, but epoch {fit.control.progress.epoch + 1} is going on"
+        if "patience" in wanted and (before.patience is None or values.patience is None):
+            faults["patience"] = "this run goes on without early stopping; a run that has it can be given more"
+        if faults:
+            raise FieldError(faults, subject=f"Run {fit.run.id} cannot be changed like this")
+        if not fit.control.want(**wanted):
+            raise RunError(f"Run {fit.run.id} has ended its training; lab.longer(run, epochs=…) goes on with it.")
+        if "max_epochs" in wanted:
+            fit.control.progress.max_epochs = wanted["max_epochs"]
 
     def find_lr(self, *asked: Any, echo: bool = True, blocking: bool = False, **settings: Any) -> LRSearch:
         """Begin a search for a learning rate in its thread and return it.
@@ -394,6 +483,11 @@ class Session:
             self.fit.control.owner = self
         self._made |= other._made
 
+    def let_go(self, but: Fit | None) -> None:
+        """Let go of the data of the newest fit, unless it is running or is `but`, which another session has."""
+        if self.fit is not None and self.fit.done and self.fit is not but:
+            self.fit.let_go()
+
     def take_settings(self, run: Run) -> list[str]:
         """Choose the values that `run` was made with, its data function too; return the names that are lost.
 
@@ -442,3 +536,11 @@ def _alike(one: Iterable[Field], other: Iterable[Field]) -> bool:
         return list(one) == list(other)
     except Exception:  # a default whose == is not a bool
         return False
+
+
+def _remarks_of(function: DataFunction) -> tuple[str, ...]:
+    """Return what a data function says of itself, as `FileData` does of its file; () if it says nothing."""
+    try:
+        return tuple(map(str, getattr(function, "remarks", ())))
+    except NmlabError:  # the file is gone or was changed, which the next run tells
+        return ()

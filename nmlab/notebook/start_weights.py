@@ -8,6 +8,7 @@ import torch
 from neuromancer.problem import Problem
 
 from nmlab.errors import RunError
+from nmlab.problem.lazy import has_lazy
 from nmlab.problem.start import Start, start_of
 from nmlab.problem.weights import copy_weights, read_weights
 from nmlab.runs import Run
@@ -69,7 +70,7 @@ class StartWeights:
 
     @property
     def weights(self) -> Weights | None:
-        """The weights; None for those that a builder gives."""
+        """The weights; None for those that a builder gives, empty until the first run where modules are lazy."""
         if self._taken is not None:
             return self._taken[1]
         return self._own.weights if self._own is not None else None
@@ -108,7 +109,7 @@ class StartWeights:
     def keep_if_asked(self, held: Problem | None, running: bool) -> None:
         """Keep the weights that a Problem holds, if that was asked for and no run changes them any more."""
         if self._pending and not running:
-            if held is not None:
+            if held is not None and not has_lazy(held):
                 self._kept = copy_weights(held)
                 self.take_kept()
             self._pending = False

@@ -245,6 +245,7 @@ def _details(context: TabContext) -> str:
         "threads": settings.get("threads"),
         "not compared": reasons_text({p: r for each in run.identities.values() for p, r in each.not_compared.items()}),
         **{f"data: {name}": value for name, value in (settings.get("data_kwargs") or {}).items()},
+        "about the data": "; ".join(settings.get("data_remarks") or []),
         **{f"trainer: {name}": value for name, value in (settings.get("options") or {}).items()},
         "versions": ", ".join(f"{name} {version}" for name, version in (settings.get("versions") or {}).items()),
         "folder": run.folder,

@@ -265,6 +265,8 @@ def _legs(settings: Mapping[str, Any]) -> tuple[list[int], list[str]]:
     legs = [leg for leg in settings.get("legs") or [] if isinstance(leg, dict)]
     epochs: list[int] = []
     differing: dict[str, None] = dict.fromkeys(["Problem or data"] if settings.get("resumed_with") else [])
+    for change in settings.get("changed") or []:
+        differing |= dict.fromkeys(map(str, change.get("what") or []))
     for leg, following in pairwise([*legs, settings]):
         before, after = (dict(each.get("options") or {}) for each in (leg, following))
         names = [name for name in before if name in after and name != "seed" and before[name] != after[name]]

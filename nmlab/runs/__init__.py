@@ -14,10 +14,11 @@
             profile/          profile.json, report.txt and the profiler's own files, if a profiler was used
             log.txt           output, Lightning's messages, warnings, tracebacks
             alive.lock        held by the process that fits
+            alive.beat        touched by it every ten seconds, where a lock cannot be had or seen
             events.out.…      TensorBoard's events
 
-A run is `running` as long as its lock is held. If its status says so while no process holds the lock, it was
-`interrupted`. Readers never write.
+A run is `running` as long as its lock is held, or its heartbeat goes on where that cannot be seen. If its status says
+so while there is neither, it was `interrupted`. Readers never write.
 
 Imports `errors`, `runtime`, `problem`, `identity`.
 """

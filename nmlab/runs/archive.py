@@ -14,6 +14,7 @@ from pathlib import Path
 
 from nmlab.errors import RunError
 from nmlab.runs import Run, Runs, RunStore
+from nmlab.runs.lock import BEAT
 from nmlab.runs.record import LOCK, absolute
 from nmlab.runtime.files import atomic_write
 
@@ -156,7 +157,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 def _is_temporary(name: str) -> bool:
     """Return whether a file is needed only while its run is running."""
-    return name == LOCK or name.endswith(".tmp")
+    return name == LOCK or name.endswith((".tmp", BEAT))
 
 
 # --- reading ---

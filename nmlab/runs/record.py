@@ -14,7 +14,8 @@ import numpy as np
 from nmlab.errors import RunError
 from nmlab.identity.differences import Identity
 from nmlab.runs.json_files import read_object
-from nmlab.runs.lock import is_held
+from nmlab.runs.keeper import Gap
+from nmlab.runs.lock import is_alive
 from nmlab.runs.metrics import MetricsFile, Table
 from nmlab.runtime.text import number_text
 
@@ -83,7 +84,15 @@ class Run:
         self.problem: Problem | None = None
         self._uid: str | None = None
         self._stamp: tuple[int, int] | None = None
+        self.is_written = False
+        """Whether a fit of this process writes it now, which no fault of a disk ends."""
         self._metrics = MetricsFile(self._folder / "metrics.csv")
+        self.held: dict[str, dict[str, Any]] = {}
+        """What the fit of this process could not write yet, by the name of the file."""
+        self.gaps: list[Gap] = []
+        """Times in which the fit of this process could not write."""
+        self.elsewhere: dict[str, Path] = {}
+        """Checkpoints that could not be written into the folder, by name."""
 
     # --- its folder ---
 
@@ -102,7 +111,7 @@ class Run:
     @property
     def gone(self) -> str | None:
         """Reason why the folder of this run, which was there, cannot be found any more; None if it can."""
-        if self._locate():
+        if self._locate() or self.is_written:
             return None
         trash = self._folder.parent / ".trash"
         if any(_uid_in(path) == self._uid for path in _folders(trash)):
@@ -123,7 +132,9 @@ class Run:
         for path in _folders(self._folder.parent):
             if _uid_in(path) == self._uid:
                 self._folder, self._stamp = path, _stamp(path)
+                waiting = self._metrics.held
                 self._metrics = MetricsFile(path / "metrics.csv")
+                self._metrics.held = waiting
                 return True
         return False
 
@@ -228,7 +239,7 @@ class Run:
         if self.damage:
             return "damaged"
         state = self._state()
-        if state == "running" and not is_held(self.folder / LOCK):
+        if state == "running" and not is_alive(self.folder / LOCK):
             state = self._state()  # it may have ended between the two reads
             return "interrupted" if state == "running" else state
         return state if state in STATES else "damaged"
@@ -387,11 +398,25 @@ class Run:
     def _best(self) -> tuple[float, float] | None:
         sign = -1.0 if self.mode == "max" else 1.0
         epochs, values = self.arrays(self.monitor)
-        finite = np.isfinite(values)
-        if not finite.any():
-            return None
-        best = int(np.argmin(np.where(finite, sign * values, np.inf)))
-        return float(epochs[best]), float(values[best])
+        scored = self.scored
+        finite = np.isfinite(values) & (epochs >= float(scored.get("since") or 0))
+        found = []
+        if finite.any():
+            best = int(np.argmin(np.where(finite, sign * values, np.inf)))
+            found.append((float(epochs[best]), float(values[best])))
+        if scored.get("value") is not None and len(epochs):
+            found.append((float(scored["epoch"]), float(scored["value"])))
+        return min(found, key=lambda candidate: sign * candidate[1], default=None)
+
+    @property
+    def scored(self) -> dict[str, Any]:
+        """Weights that were scored beside the epochs' rows: `epoch`, `value` of the monitored metric, and `since`.
+
+        These are what a training ended with, where no epoch scored it, or, where a resumed run goes on with other data,
+        the best of the epochs before `since`, whose own values no longer count. {} if there are none.
+        """
+        scored = self._read("status.json")[0].get("scored")
+        return scored if isinstance(scored, dict) else {}
 
     # --- files ---
 
@@ -432,7 +457,7 @@ class Run:
         return self._checkpoint("start")
 
     def _checkpoint(self, name: str) -> Path | None:
-        path = self.folder / "checkpoints" / f"{name}.ckpt"
+        path = self.elsewhere.get(name, self.folder / "checkpoints" / f"{name}.ckpt")
         return path if path.is_file() else None
 
     @property
@@ -484,7 +509,35 @@ class Run:
         self._there()
         return self._metrics.look()
 
+    def hold_rows(self, columns: list[str], rows: list[list[float]]) -> None:
+        """Take in rows that are not written yet; for the fit that makes them.
+
+        Parameters
+        ----------
+        columns : list of str
+            Names of the metrics.
+        rows : list of list of float
+            Their values, a list for each epoch.
+        """
+        self._metrics.held = columns, rows
+
+    @property
+    def unwritten(self) -> str | None:
+        """From which epoch on nothing could be written, and why, as text; None if everything is on disk.
+
+        In the process of the fit this says what holds now. Elsewhere, and later, it is what the record says.
+        """
+        if self.gaps and self.gaps[-1].until is None:
+            gap = self.gaps[-1]
+            return f"nothing could be written since epoch {gap.since} ({gap.error}); it is kept in memory"
+        told = self._read("status.json")[0].get("unwritten")
+        if isinstance(told, list) and told and isinstance(told[-1], dict) and told[-1].get("until") is None:
+            return f"nothing could be written since epoch {told[-1].get('since')} ({told[-1].get('error')})"
+        return None
+
     def _read(self, name: str) -> tuple[dict[str, Any], str | None]:
+        if name in self.held:
+            return dict(self.held[name]), None
         return read_object(self.folder / name)
 
     def __repr__(self) -> str:
@@ -496,7 +549,8 @@ class Run:
             else f", best {self.monitor} {number_text(self.best_value)} in epoch {self.best_epoch}"
         )
         epochs = f"{self.epochs} epoch{'' if self.epochs == 1 else 's'}"
-        return f"Run {self.id}: {self.status}, {epochs}{best}\n  {self.folder}"
+        unwritten = f"; {text}" if (text := self.unwritten) else ""
+        return f"Run {self.id}: {self.status}, {epochs}{best}{unwritten}\n  {self.folder}"
 
 
 def absolute(path: str | os.PathLike[str]) -> Path:

@@ -61,7 +61,9 @@ class RunStore:
             raise RunError(f"{_GONE.format(self.folder)} Move it back, or make the Lab again with its runs_dir=…")
         self._was_there = is_there
 
-    def create(self, name: str, settings: Mapping[str, Any]) -> RunWriter:
+    def create(
+        self, name: str, settings: Mapping[str, Any], first: Callable[[Path], object] | None = None
+    ) -> RunWriter:
         """Create the folder of a new run, with its settings.
 
         Parameters
@@ -70,6 +72,8 @@ class RunStore:
             Name of the run; its folder is named after it and the next free number.
         settings : mapping
             Settings of the run, as JSON.
+        first : callable, optional
+            Given the new folder, writes what must be there when the settings are.
 
         Returns
         -------
@@ -85,8 +89,14 @@ class RunStore:
             self.make()
             folder = self.folder / f"{self._number():04d}-{slug(name)}"
             folder.mkdir()
+            if first is not None:
+                first(folder)
             head = {"layout": LAYOUT, "id": folder.name, "uid": unique(), "name": name, "created": now()}
-            return RunWriter(folder, {**head, **settings})
+            try:
+                return RunWriter(folder, {**head, **settings})
+            except BaseException:
+                shutil.rmtree(folder, ignore_errors=True)  # nothing that could be read later
+                raise
         except OSError as error:
             raise self._unwritable(error) from error
 

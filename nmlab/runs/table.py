@@ -169,7 +169,13 @@ def _group_row(group: Group, reasons: Sequence[str]) -> dict[str, Any] | None:
     if len(group.members) < 2:
         return None
     withheld = next((text for text in reasons if group.name in text), "")
-    return {"withheld": withheld, "id": group.members[0].id, "count": len(group.members), "best": group.text, "mean": group.mean}
+    return {
+        "withheld": withheld,
+        "id": group.members[0].id,
+        "count": len(group.members),
+        "best": group.text,
+        "mean": group.mean,
+    }
 
 
 def _by_group(table: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:

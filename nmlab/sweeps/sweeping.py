@@ -14,6 +14,7 @@ from nmlab.errors import BusyError, FieldError, RunError
 from nmlab.fitting.request import Builder, DataFunction, FitRequest
 from nmlab.launch.fit import Fit
 from nmlab.options import TrainerOptions
+from nmlab.problem.lazy import has_lazy
 from nmlab.problem.start import start_of
 from nmlab.problem.weights import copy_weights, load_weights
 from nmlab.runs import Run
@@ -161,9 +162,10 @@ def sweep_over(
     name = str(request.name or config.name or f"{function_name}-sweep")
     mode = config.mode or options.mode
     start = start_of(problem) if isinstance(problem, Problem) else None
-    weights, starts_from = (
-        (copy_weights(problem), start.origin) if isinstance(problem, Problem) and start else (None, None)
-    )
+    starts_from = start.origin if start is not None else None
+    weights = None
+    if isinstance(problem, Problem):  # of lazy modules the first trial gives the weights that all start from
+        weights = {} if has_lazy(problem) else copy_weights(problem)
     record = {"name": name, "id": token_hex(4), "method": config.method, "seed": drawn}
 
     def fit_of(trial: Trial, number: int = 0) -> Fit:
@@ -196,9 +198,10 @@ def sweep_over(
         interrupt.add_note(f"What the sweep has done is in nmlab.Sweep.read({name!r}, {str(store.folder)!r}).")
         raise
     finally:
-        if isinstance(problem, Problem) and start is not None and trials.at_rest:
+        held = trials.best_weights or weights
+        if isinstance(problem, Problem) and start is not None and trials.at_rest and held:
             start.begin_fit()
-            load_weights(problem, trials.best_weights or weights or {}, source="the best trial")
+            load_weights(problem, held, source="the best trial")
             start.end_fit(problem, trials.best_id)
     return done
 

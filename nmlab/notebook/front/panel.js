@@ -52,9 +52,10 @@ function render({ model, el }) {
     memory.hidden = memory.textContent === "";
   }
   function showMessage() {
-    const { html: any = "", undo = false, lr = "", swap = "", at = "" } = model.get("message");
+    const { html: any = "", undo = false, lr = "", swap = "", at = "", columns = null } = model.get("message");
     const html = at ? "" : any; // else it stands elsewhere
     message.innerHTML = html;
+    if (html && columns) message.append(makeColumns(columns, prefix, send));
     if (html && lr) message.append(button(`Use ${lr}`, () => send({ do: "edit", form: "options", name: "lr", value: lr })));
     if (html && swap) message.append(button(`Swap to ${swap}`, () => send({ do: "swap" })));
     if (html && undo) message.append(button("Undo", () => send({ do: "undo" })));

@@ -164,7 +164,11 @@ function makeRuns(model, prefix, send, openBoard) {
       "aria-label": `Run again as ${run.id}`, title: "Run again with this run's settings", class: "nm-icon",
       "data-key": `again-${run.id}`, disabled: run.status === "damaged" || model.get("controls").busy,
     });
-    return h("tr", { class: on ? "nm-on" : null }, h("td", {}, box), cells, h("td", {}, again));
+    const longer = button("⇥", () => send({ do: "longer", run: run.id }), {
+      "aria-label": `Train ${run.id} longer`, title: "Train this run for 50 more epochs", class: "nm-icon",
+      "data-key": `longer-${run.id}`, disabled: run.status === "damaged" || going || model.get("controls").busy,
+    });
+    return h("tr", { class: on ? "nm-on" : null }, h("td", {}, box), cells, h("td", {}, again, longer));
   }
 
   for (const trait of ["runs", "table", "ticked"]) model.on(`change:${trait}`, show);
