@@ -111,7 +111,7 @@ class Run:
     @property
     def gone(self) -> str | None:
         """Reason why the folder of this run, which was there, cannot be found any more; None if it can."""
-        if self._locate() or self.is_written:
+        if self._locate() or self.is_written or self.held:  # what waits in memory is read there
             return None
         trash = self._folder.parent / ".trash"
         if any(_uid_in(path) == self._uid for path in _folders(trash)):
