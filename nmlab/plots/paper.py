@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from nmlab.plots.axes import panel, plain
 from nmlab.plots.curves import draw_overlay
 from nmlab.plots.theme import PX, Theme
+from nmlab.runtime.pyplot import own_rc
 
 if TYPE_CHECKING:
     from nmlab.runs import Run
@@ -26,7 +26,7 @@ class PaperFigure(Figure):
 
         Fonts in a PDF are TrueType, as publishers require; text in an SVG can be searched.
         """
-        with rc_context({"pdf.fonttype": 42, "ps.fonttype": 42, "svg.fonttype": "none"}):
+        with own_rc({"pdf.fonttype": 42, "ps.fonttype": 42, "svg.fonttype": "none"}):
             super().savefig(fname, **options)
 
     def _repr_png_(self) -> bytes:

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from io import BytesIO
 from typing import Any
 
-import matplotlib
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
@@ -29,7 +28,7 @@ from nmlab.runs import RunWriter
 from nmlab.runtime.control import Control
 from nmlab.runtime.files import atomic_write
 from nmlab.runtime.interrupts import users_code
-from nmlab.runtime.pyplot import own_pyplot
+from nmlab.runtime.pyplot import own_pyplot, own_rc
 
 WIDTH, HEIGHT = 900, 1200
 """CSS pixels that a picture has at most; an inch has 100."""
@@ -145,7 +144,7 @@ class View:
             figure.savefig(drawn, format="png", dpi=dpi, backend="agg", pil_kwargs={"compress_level": 1})
             printed = BytesIO()
             if to_print:
-                with matplotlib.rc_context({"pdf.fonttype": 42}):  # the kind of fonts that journals take
+                with own_rc({"pdf.fonttype": 42}):  # the kind of fonts that journals take
                     figure.savefig(printed, format="pdf")
         image = Image.open(drawn)
         return _small(image), round(image.width / self.scale), printed.getvalue()

@@ -55,7 +55,7 @@ def test_a_member_that_is_entered_makes_a_new_object() -> None:
     assert here.values == {"nsim": 3, "noise": Noise(0.5, Inner(2.0)), "other": None}
     assert here.changed == {"noise": {"inner": {"rate": 2}}}
     assert here.chosen == {"noise": Noise(0.5, Inner(2.0))}
-    assert GIVEN == Noise(0.5)
+    assert Noise(0.5) == GIVEN
     here.reset("noise.inner.rate")
     assert here.values["noise"] is GIVEN
 
