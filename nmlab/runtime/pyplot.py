@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextvars
 import sys
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -20,6 +19,8 @@ import matplotlib
 from matplotlib import RcParams
 from matplotlib._pylab_helpers import Gcf
 from matplotlib.backends import backend_agg
+
+from nmlab.runtime.shared import SharedChange
 
 _figures: contextvars.ContextVar[OrderedDict[Any, Any] | None] = contextvars.ContextVar("nmlab_figures", default=None)
 _settings: contextvars.ContextVar[dict[str, Any] | None] = contextvars.ContextVar("nmlab_rc", default=None)
@@ -50,34 +51,6 @@ def own_rc(settings: Mapping[str, Any] | None = None) -> Iterator[None]:
             yield
         finally:
             _settings.reset(token)
-
-
-class _WhileUsed:
-    """A change to the process that holds while any block is open, in whatever thread.
-
-    Parameters
-    ----------
-    change : callable
-        A context manager that makes the change and undoes it.
-    """
-
-    def __init__(self, change: Callable[[], Any]) -> None:
-        self._change = change
-        self._lock = threading.Lock()
-        self._open = 0
-        self._undo = ExitStack()
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if not self._open:
-                self._undo.enter_context(self._change())
-            self._open += 1
-
-    def __exit__(self, *_raised: object) -> None:
-        with self._lock:
-            self._open -= 1
-            if not self._open:
-                self._undo.close()
 
 
 class _RcParams(RcParams):
@@ -243,5 +216,5 @@ def _nothing(*_arguments: Any, **_named: Any) -> None:
     pass
 
 
-_shared_rc = _WhileUsed(_rc_by_context)
-_shared = _WhileUsed(_pyplot_by_context)
+_shared_rc = SharedChange(_rc_by_context)
+_shared = SharedChange(_pyplot_by_context)

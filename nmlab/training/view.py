@@ -29,6 +29,7 @@ from nmlab.runtime.control import Control
 from nmlab.runtime.files import atomic_write
 from nmlab.runtime.interrupts import users_code
 from nmlab.runtime.pyplot import own_pyplot, own_rc
+from nmlab.runtime.quiet import quiet_drawing
 
 WIDTH, HEIGHT = 900, 1200
 """CSS pixels that a picture has at most; an inch has 100."""
@@ -140,11 +141,10 @@ class View:
             figure = _figure_of(returned)
             inches = figure.get_size_inches()
             dpi = self.scale * min(100.0, WIDTH / inches[0], HEIGHT / inches[1])
-            drawn = BytesIO()
-            figure.savefig(drawn, format="png", dpi=dpi, backend="agg", pil_kwargs={"compress_level": 1})
-            printed = BytesIO()
-            if to_print:
-                with own_rc({"pdf.fonttype": 42}):  # the kind of fonts that journals take
+            drawn, printed = BytesIO(), BytesIO()
+            with quiet_drawing(), own_rc({"pdf.fonttype": 42}):  # the kind of fonts that journals take
+                figure.savefig(drawn, format="png", dpi=dpi, backend="agg", pil_kwargs={"compress_level": 1})
+                if to_print:
                     figure.savefig(printed, format="pdf")
         image = Image.open(drawn)
         return _small(image), round(image.width / self.scale), printed.getvalue()
