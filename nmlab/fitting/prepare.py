@@ -9,7 +9,8 @@ from typing import Any
 from neuromancer.problem import Problem
 
 from nmlab.data.splits import Splits, make_splits, place_of
-from nmlab.errors import FieldError
+from nmlab.data.workers import workers_faults
+from nmlab.errors import DataError, FieldError
 from nmlab.fitting.dry_run import dry_run
 from nmlab.options import TrainerOptions
 from nmlab.runtime.interrupts import users_code
@@ -46,7 +47,9 @@ def check_data(
     options: TrainerOptions,
     user_hooks: UserHooks | None,
 ) -> None:
-    """Try out the data as they will be trained on; raises as `dry_run` does."""
+    """Try out the data as they will be trained on; raises as `dry_run` does, or if workers cannot load them."""
+    if faults := workers_faults(splits, options.num_workers):
+        raise DataError(faults, subject=f"{place_of(function)} returned what worker processes cannot load")
     converted = options.precision in ("64-true", "16-true", "bf16-true")
     untried = user_hooks.untried if user_hooks is not None else ()
     dry_run(problem, splits, place_of(function), converted, without=untried)
