@@ -1,5 +1,4 @@
 """Problems, data and runs examined without training: look, preview, score, cross scores, a guess.
 
-Imports `errors`, `runtime`, `sources`, `fields`, `options`, `problem`, `data`, `runs`, `provenance`, `plots`,
-`fitting`, `launch`.
+Imports `errors`, `runtime`, `fields`, `options`, `problem`, `identity`, `data`, `runs`, `plots`, `fitting`, `launch`.
 """

@@ -19,21 +19,24 @@ from nmlab.analysis.score import metrics_of, split_of
 from nmlab.data.splits import Splits
 from nmlab.errors import DataError, FieldError, NmlabError, RunError
 from nmlab.fields.field import unknown_name
+from nmlab.fitting.dry_run import initialize
 from nmlab.fitting.prepare import splits_of
+from nmlab.identity.differences import Identity, differences, in_words
+from nmlab.identity.functions import CHANGED
+from nmlab.identity.problem import identity_of_problem
 from nmlab.launch.task import Task
 from nmlab.options import holds_stand_in
+from nmlab.problem.lazy import has_lazy
 from nmlab.problem.metrics import MetricAccumulator
 from nmlab.problem.state import preserving_state
 from nmlab.problem.terms import terms_of
 from nmlab.problem.weights import fingerprint, load_weights, read_weights
-from nmlab.provenance.settings import describe_function
 from nmlab.runs import Run
 from nmlab.runs.helpers import helpers_of
 from nmlab.runs.shown import shorten, value_text
 from nmlab.runtime.capture import captured_output
 from nmlab.runtime.control import StopRequested
 from nmlab.runtime.rng import RandomStreams, same_state
-from nmlab.sources import sources_of
 
 SPLITS = ("train", "dev", "test")
 
@@ -53,7 +56,8 @@ class DataSet:
 
     run: Run
     """The first of the runs."""
-    known: DataRecipe | None
+    known: DataRecipe | RunError
+    """How they are made, or why they cannot be."""
     own: list[Run] = field(default_factory=list)
     """All of the runs."""
 
@@ -65,16 +69,20 @@ class DataSet:
     @cached_property
     def key_without_seed(self) -> str:
         """What tells these data from others, where the function draws no random numbers."""
-        settings, kwargs = self.run.settings, self.described
+        identities, kwargs = self.run.identities, self.described
+        parts: list[Any] = []
+        recipe = self.known if isinstance(self.known, DataRecipe) else None
         for name, value in kwargs.items():
-            if holds_stand_in(value) and self.known is not None and name in self.known.kwargs:
-                kwargs[name] = [value, id(self.known.kwargs[name])]  # one text may stand for many objects
-        helpers: dict[str, Any] = {**helpers_of(_of_data(settings))}
-        sources = settings.get("sources")
-        unreadable = sources.get("missing") if isinstance(sources, dict) else None
-        if self.known is not None and set(unreadable or ()) - {"problem", *kwargs}:
-            helpers["function"] = id(self.known.function)  # which may hold objects that no text tells apart
-        return json.dumps([self.run.data_name, self.run.source, helpers, kwargs], sort_keys=True)
+            unknown = "data_kwargs" not in identities or _is_unreadable(identities["data_kwargs"], f"keyword {name}")
+            if holds_stand_in(value) and recipe is not None and name in recipe.kwargs:
+                # one text may stand for many objects
+                kwargs[name] = [value, id(recipe.kwargs[name])] if unknown else None
+        if "data" not in identities:  # a run of an earlier version
+            parts = [self.run.data_name, self.run.source, helpers_of(_of_data(self.run.settings))]
+        if recipe is not None and ("data" not in identities or _is_unreadable(identities["data"])):
+            parts.append(id(recipe.function))  # which may hold objects that no text tells apart
+        digests = [identities[part].digest for part in ("data", "data_kwargs") if part in identities]
+        return json.dumps([*parts, *digests, kwargs], sort_keys=True)
 
     @property
     def name(self) -> str:
@@ -93,23 +101,16 @@ class DataSet:
 
     def make(self, streams: RandomStreams) -> Splits:
         """Make the data from `streams`; raises `RunError` saying why that cannot be, and what the function raises."""
-        if self.known is None:
-            raise RunError(
-                f"this kernel does not have {self.name} as it was; define it again and lab.swap({self.name})"
-            )
+        if isinstance(self.known, RunError):
+            raise self.known
         if self.known.lost:
             raise RunError(f"no record could keep the value of {', '.join(self.known.lost)}")
-        if changed := self._changed():
-            raise RunError(f"{', '.join(changed)}, on which {self.name} leans, changed since the run")
         return splits_of(self.known.function, self.known.kwargs, None, streams)
 
-    def _changed(self) -> list[str]:
-        """Names of constants and functions that the data function uses and that are not what they were."""
-        assert self.known is not None
-        function = self.known.function
-        settings = {"data_function": describe_function(function), "sources": sources_of({"data": function})}
-        was, now = helpers_of(_of_data(self.run.settings)), helpers_of(_of_data(settings))
-        return [name for name, text in was.items() if name in now and now[name] != text]
+
+def _is_unreadable(identity: Identity, subject: str = "") -> bool:
+    """Return whether something in an identity could not be read, apart from what the function changes itself."""
+    return any(reason != CHANGED and path.startswith(subject) for path, reason in identity.not_compared.items())
 
 
 def _of_data(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -126,7 +127,7 @@ class CrossScoring(Task[Cross]):
     ----------
     problem : the Problem into which the weights are put for a moment
     runs : the runs
-    known : says how a run's data were made, or None
+    known : says how a run's data were made; raises `RunError` where that is not known
     split : 'train', 'dev' or 'test'
     metric : 'loss', a term, or a constraint's '…_violation' or '…_violation_max'
 
@@ -137,7 +138,7 @@ class CrossScoring(Task[Cross]):
         self,
         problem: Problem,
         runs: Sequence[Run],
-        known: Callable[[Run], DataRecipe | None],
+        known: Callable[[Run], DataRecipe],
         split: str = "dev",
         metric: str = "loss",
     ) -> None:
@@ -151,15 +152,20 @@ class CrossScoring(Task[Cross]):
         self._sets: dict[str, DataSet] = {}
         for run in self._runs:
             if run.settings.get("data_function"):
-                found = DataSet(run, known(run))
+                try:
+                    found = DataSet(run, known(run))
+                except RunError as error:
+                    found = DataSet(run, error)
                 self._sets.setdefault(found.key, found).own.append(run)
         super().__init__("the scoring across data sets")
         self.control.progress.batches = len(self._sets)
 
     def _perform(self) -> Cross:
         with captured_output(lambda _text: None, True):
-            fits = fingerprint(self._problem)
-            unfit = {run: fault for run in self._runs if (fault := _row_fault(run, fits))}
+            waits = has_lazy(self._problem)
+            fits = None if waits else fingerprint(self._problem)
+            identity = None if waits else identity_of_problem(self._problem)
+            unfit = {run: fault for run in self._runs if (fault := _row_fault(run, fits, identity))}
             scores: dict[str, tuple[DataSet, dict[Run, float | str]]] = {}
             for data in self._sets.values():
                 self.control.check()
@@ -206,6 +212,8 @@ class CrossScoring(Task[Cross]):
             dataset = split_of(splits, self._split)
             assert run.checkpoint_path is not None
             with preserving_state(self._problem):
+                if has_lazy(self._problem):
+                    initialize(self._problem, splits, "the data", 0)
                 load_weights(self._problem, read_weights(run.checkpoint_path), source=f"run {run.id}")
                 scores = metrics_of(self._problem, dataset, self._split, splits.batch_size, self.control.check)
             return scores[self._metric]
@@ -215,12 +223,18 @@ class CrossScoring(Task[Cross]):
             return _words(error)
 
 
-def _row_fault(run: Run, fits: str) -> str | None:
-    """Say why a run's weights cannot be scored by the Problem with the fingerprint `fits`; None where they can."""
+def _row_fault(run: Run, fits: str | None, identity: Identity | None) -> str | None:
+    """Say why a run's weights cannot be scored by the Problem of this fingerprint and identity; None where they can.
+
+    Parameters: `fits`, `identity`, None where these are not known yet, as of lazy modules.
+    """
     if run.damage:
         return run.damage
-    if run.settings.get("fingerprint") not in (None, fits):
+    if fits is not None and run.settings.get("fingerprint") not in (None, fits):
         return "made for another Problem: other keys, terms or shapes"
+    made_for = run.identities.get("problem")
+    if made_for is not None and identity is not None and (differing := differences(made_for, identity)):
+        return f"made for another Problem: {in_words(differing)}"
     return None if run.checkpoint_path is not None else "kept no checkpoint, so there are no weights to score"
 
 

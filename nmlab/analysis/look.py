@@ -8,12 +8,14 @@ from html import escape
 from typing import TYPE_CHECKING, Any, Protocol
 
 from neuromancer.problem import Problem
+from torch.nn.parameter import is_lazy
 
 from nmlab.errors import FieldError
 from nmlab.fitting.prepare import build_problem
 from nmlab.plots import EITHER, Picture, Theme, draw_graph, picture_html
 from nmlab.problem.formulas import expression_of, swapped_in
 from nmlab.problem.graph import Part, graph_of
+from nmlab.problem.lazy import lazy_modules
 from nmlab.problem.terms import terms_of
 from nmlab.runs.shown import html_table, shorten, text_table
 from nmlab.runtime.rng import RandomStreams
@@ -101,6 +103,8 @@ class Look:
         Number of trainable parameters.
     fixed : int
         Number of parameters that are not trainable.
+    lazy : int
+        Number of modules that get their parameters with the first batch, which are not counted.
     nodes, terms : DataFrame
         One row per node, and one row per term of the loss.
     warnings : list of str
@@ -109,8 +113,10 @@ class Look:
 
     def __init__(self, problem: Problem) -> None:
         self.graph = graph_of(problem)
-        self.parameters = sum(each.numel() for each in problem.parameters() if each.requires_grad)
-        self.fixed = sum(each.numel() for each in problem.parameters() if not each.requires_grad)
+        sized = [each for each in problem.parameters() if not is_lazy(each)]
+        self.parameters = sum(each.numel() for each in sized if each.requires_grad)
+        self.fixed = sum(each.numel() for each in sized if not each.requires_grad)
+        self.lazy = sum(1 for _ in lazy_modules(problem))
         terms = [*problem.loss.objectives, *problem.loss.constraints]
         named = zip(terms_of(problem), terms, strict=True)
         self._formulas = {term.name: (expression_of(own), swapped_in(own)) for term, own in named}
@@ -175,7 +181,9 @@ class Look:
         fixed = f", {self.fixed} fixed" if self.fixed else ""
         count = len(self.nodes), len(self.terms)
         counts = [f"{n} {what}{'' if n == 1 else 's'}" for n, what in zip(count, ("node", "term"), strict=True)]
-        return f"{', '.join(counts)} ({self.graph.loss}); {self.parameters} trainable parameters{fixed}"
+        more = f", more with the first batch in {self.lazy} lazy module{'' if self.lazy == 1 else 's'}"
+        waiting = more if self.lazy else ""
+        return f"{', '.join(counts)} ({self.graph.loss}); {self.parameters} trainable parameters{fixed}{waiting}"
 
     def alt(self) -> str:
         """Return a description of the graph, for use as alternative text."""

@@ -1,13 +1,14 @@
 """`preview()`: shapes, ranges and samples of data before a fit, with warnings where dev or test exceed train.
 
-A network cannot be expected to extrapolate: where dev or test exceed the range of train, a score says little about the
-fit. A preview stores statistics and a few samples, not the data.
+A network cannot be expected to extrapolate: where dev or test exceed the range of train far or often, a score says
+little about the fit. A few values just outside are what chance gives. A preview stores statistics and a few samples,
+not the data.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any, Protocol
@@ -17,6 +18,7 @@ import pandas as pd
 import torch
 from neuromancer.dataset import DictDataset
 
+from nmlab.analysis.outside import outside_train
 from nmlab.data.loader import Loader
 from nmlab.data.splits import Splits, make_splits, place_of
 from nmlab.errors import DataError
@@ -133,7 +135,7 @@ def preview(
             splits, faults = Splits(*results[0]), error.faults
         whole = {split: _whole(dataset) for split, dataset in splits.items()}
     name = str(getattr(data, "__name__", "data"))
-    return _described(name, whole, splits.batch_size, faults)
+    return _described(name, whole, splits, faults)
 
 
 def _returned(data: Any) -> Any:
@@ -177,9 +179,12 @@ class Preview:
         One row for each key, column and split, with shape, dtype, min, max, mean and the number of missing values
         (NaN or infinite).
     warnings : tuple of str
-        What a fit would refuse, and where dev or test exceed the range of train.
+        What a fit would refuse, and where dev or test exceed the range of train by far or often.
     columns : tuple of SampleColumn
         Samples to draw.
+    remarks : tuple of str
+        What the data function says of how it made the data, such as what was left out of a file, and where dev or test
+        exceed the range of train by little and rarely.
     """
 
     name: str
@@ -188,6 +193,7 @@ class Preview:
     table: pd.DataFrame
     warnings: tuple[str, ...]
     columns: tuple[SampleColumn, ...]
+    remarks: tuple[str, ...] = ()
 
     def plot(self) -> PaperFigure:
         """Return some samples of each split as a figure on white."""
@@ -238,8 +244,10 @@ class Preview:
         return html_table(titles, [[*map(escape, row)] for row in rows]) + more
 
     def warnings_html(self) -> str:
-        """Return the warnings as HTML."""
-        return "".join(f"<p>⚠ {escape(warning)}</p>" for warning in self.warnings)
+        """Return the warnings and remarks as HTML."""
+        remarks = "".join(f"<li>{escape(remark)}</li>" for remark in self.remarks)
+        warnings = "".join(f"<p>⚠ {escape(warning)}</p>" for warning in self.warnings)
+        return warnings + (f"<ul>{remarks}</ul>" if remarks else "")
 
     def _rows(self) -> tuple[list[str], list[list[str]]]:
         rows = [
@@ -247,10 +255,13 @@ class Preview:
         ]
         return [*self.table.columns], rows
 
+    def _said(self) -> list[str]:
+        return [*(f"⚠ {each}" for each in self.warnings), *(f"· {each}" for each in self.remarks)]
+
     def __repr__(self) -> str:
         titles, rows = self._rows()
         more = [f"{len(self.table) - ROWS} more rows in .table"] if len(self.table) > ROWS else []
-        return "\n".join([self.head, *(f"⚠ {each}" for each in self.warnings), text_table([titles, *rows]), *more])
+        return "\n".join([self.head, *self._said(), text_table([titles, *rows]), *more])
 
     def _repr_html_(self) -> str:
         png, width, _ = self.png()
@@ -259,66 +270,57 @@ class Preview:
 
 
 def _described(
-    title: str, whole: Mapping[str, Mapping[str, torch.Tensor]], batch_size: Any, faults: Sequence[str]
+    title: str, whole: Mapping[str, Mapping[str, torch.Tensor]], splits: Splits, faults: Sequence[str]
 ) -> Preview:
     samples = {split: max((len(v) for v in tensors.values() if v.ndim), default=0) for split, tensors in whole.items()}
     starts = np.cumsum([0, *samples.values()])
     first = dict(zip(whole, map(int, starts), strict=False))
-    found = list(faults)
+    found, slight = list(faults), list[str]()
     rows: list[dict[str, Any]] = []
     drawn: list[SampleColumn] = []
     for key in dict.fromkeys(key for tensors in whole.values() for key in tensors):
-        parts = {split: _columns(tensors[key]) for split, tensors in whole.items() if key in tensors}
+        parts = {split: _arranged(tensors[key]) for split, tensors in whole.items() if key in tensors}
         if lacking := [split for split in whole if split not in parts]:
             found.append(f"{', '.join(lacking)} has no {key!r}, which {', '.join(parts)} has")
         width = max(values.shape[-1] for values in parts.values())
         for column in range(width):
-            there = {split: values[..., column] for split, values in parts.items() if column < values.shape[-1]}
-            for split, values in there.items():
+            there = {
+                split: _numbers(values[..., column]) for split, values in parts.items() if column < values.shape[-1]
+            }
+            spans = {split: _span(values) for split, values in there.items()}
+            for split in there:
                 tensor = whole[split][key]
                 shape, dtype = "×".join(map(str, tensor.shape)), str(tensor.dtype).removeprefix("torch.")
-                rows.append(dict(zip(COLUMNS, (key, column, split, shape, dtype, *_span(values)), strict=True)))
+                rows.append(dict(zip(COLUMNS, (key, column, split, shape, dtype, *spans[split]), strict=True)))
             name = f"{key}[{column}]" if width > 1 else key
-            found += _outside(name, there)
+            for text, much in outside_train(name, there, spans):
+                (found if much else slight).append(text)
             if all(values.ndim <= 2 for values in there.values()):
                 drawn.append(_drawn(name, there, first))
-    return Preview(title, samples, batch_size, pd.DataFrame(rows, columns=COLUMNS), tuple(found), tuple(drawn))
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    remarks = (*splits.remarks, *slight)
+    return Preview(title, samples, splits.batch_size, table, tuple(found), tuple(drawn), remarks)
 
 
-def _columns(tensor: torch.Tensor) -> np.ndarray:
-    """Return a tensor as an array of float64, samples along its first axis and columns along its last."""
-    values = tensor.cpu().to(torch.float64).numpy()
-    return values.reshape(-1, 1) if values.ndim < 2 else values
+def _arranged(tensor: torch.Tensor) -> torch.Tensor:
+    """Return a tensor on the CPU, samples along its first axis and columns along its last."""
+    return tensor.cpu().reshape(-1, 1) if tensor.ndim < 2 else tensor.cpu()
+
+
+def _numbers(column: torch.Tensor) -> np.ndarray:
+    """Return a column as an array of floating-point numbers, without a copy if it has them in NumPy's precisions."""
+    known = column.dtype in (torch.float32, torch.float64)
+    return (column if known else column.to(torch.float64)).numpy()
 
 
 def _span(values: np.ndarray) -> tuple[float, float, float, int]:
     """Return minimum, maximum and mean of the finite values, and the number of others."""
-    finite = values[np.isfinite(values)]
+    there = np.isfinite(values)
+    finite = values if there.all() else values[there]
     if not finite.size:
         return np.nan, np.nan, np.nan, values.size
-    return float(finite.min()), float(finite.max()), float(finite.mean()), values.size - finite.size
-
-
-def _outside(what: str, parts: Mapping[str, np.ndarray]) -> Iterator[str]:
-    """Yield a warning for each split that exceeds the range of train."""
-    if "train" not in parts or not np.isfinite(parts["train"]).any():
-        return
-    low, high, *_ = _span(parts["train"])
-    for split, values in parts.items():
-        each = values.reshape(len(values), -1)
-        with np.errstate(invalid="ignore"):
-            below, above = ((each < low) & np.isfinite(each)), ((each > high) & np.isfinite(each))
-        count = int((below | above).any(axis=1).sum())
-        if not count:
-            continue
-        found = []
-        sides = (("below", "minimum", below, low, np.min), ("above", "maximum", above, high, np.max))
-        for side, end, beyond, border, reach in sides:
-            if beyond.any():
-                far = abs(float(reach(each[beyond])) - border)
-                share = f" ({far / (high - low):.0%} of its range)" if high > low else ""
-                found.append(f"up to {typeset_number(far)} {side} train's {end} of {typeset_number(border)}{share}")
-        yield f"{split}: {what} is {' and '.join(found)}, in {count} of {len(each)} samples"
+    mean = float(finite.mean(dtype=np.float64))
+    return float(finite.min()), float(finite.max()), mean, values.size - finite.size
 
 
 def _drawn(name: str, parts: Mapping[str, np.ndarray], first: Mapping[str, int]) -> SampleColumn:

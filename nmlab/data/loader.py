@@ -39,6 +39,8 @@ class Loader:
         Random numbers for the dataset.
     num_workers : int, default 0
         Number of subprocesses that load a dataset which cannot be sliced.
+    drop_last : bool, default False
+        Whether to leave out the last batch if it is smaller than the others.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Loader:
         order: Callable[[int], torch.Tensor] | None = None,
         streams: RandomStreams | None = None,
         num_workers: int = 0,
+        drop_last: bool = False,
     ) -> None:
         self.dataset = dataset
         self.batch_size = batch_size
@@ -56,12 +59,19 @@ class Loader:
         self._order = order
         self._streams = streams or RandomStreams(0)
         self._num_workers = num_workers
+        self._drop_last = drop_last
         self._copies = False
         self._probe: list[torch.Tensor] | None = None
         self._passes: weakref.WeakSet[Generator[Batch, None, None]] = weakref.WeakSet()
 
     def __len__(self) -> int:
-        return -(-len(self.dataset) // self.batch_size)
+        return -(-self._samples // self.batch_size)
+
+    @property
+    def _samples(self) -> int:
+        """Number of samples that a pass has."""
+        samples = len(self.dataset)
+        return samples - samples % self.batch_size if self._drop_last else samples
 
     def __iter__(self) -> Iterator[Batch]:
         tensors = _own_tensors(self.dataset)
@@ -76,17 +86,17 @@ class Loader:
         self.dataset, self._probe = None, None
 
     def _sliced(self, tensors: dict[str, torch.Tensor]) -> Generator[Batch, None, None]:
-        epoch, size = self._epoch(), self.batch_size
+        epoch, size, samples = self._epoch(), self.batch_size, self._samples
         order = self._order(epoch) if self._order else None
         block = max(1, _BLOCK // size) * size
-        for start in range(0, len(self.dataset), block):
-            stop = min(start + block, len(self.dataset))
+        for start in range(0, samples, block):
+            stop = min(start + block, samples)
             index = torch.arange(start, stop, device="cpu") if order is None else order[start:stop]
             parts = {
                 key: _split(_rows(value.detach(), start, stop, index, order is not None), size)
                 for key, value in tensors.items()
             }
-            for number, samples in enumerate(_split(index, size)):
+            for number, numbers in enumerate(_split(index, size)):
                 self._check_probe()
                 copied = order is None and (self._copies or self._probe is None)
                 batch: Batch = {}
@@ -95,7 +105,7 @@ class Loader:
                     batch[key] = part.requires_grad_() if tensors[key].requires_grad else part
                 if self._probe is None:
                     self._probe = list(batch.values())
-                batch.setdefault("index", samples)
+                batch.setdefault("index", numbers)
                 batch["name"] = self.dataset.name
                 batch["epoch"] = epoch
                 yield batch
@@ -114,6 +124,7 @@ class Loader:
             sampler=_Order(len(self.dataset), self._order(epoch) if self._order else None),
             collate_fn=_Collate(self.dataset.collate_fn),
             num_workers=self._num_workers,
+            drop_last=self._drop_last,
             # a separate generator, so that creating an iterator draws no number from the global one
             generator=torch.Generator().manual_seed(self._streams.seed + epoch),
         )
@@ -214,9 +225,18 @@ class SplitsDataModule(LightningDataModule):
         Whether to shuffle the training samples in each epoch.
     num_workers : int, default 0
         Number of subprocesses that load data, as in torch's DataLoader.
+    drop_last : bool, default False
+        Whether to leave out the last batch of the train split if it is smaller than the others.
     """
 
-    def __init__(self, splits: Splits, streams: RandomStreams, shuffle: bool = False, num_workers: int = 0) -> None:
+    def __init__(
+        self,
+        splits: Splits,
+        streams: RandomStreams,
+        shuffle: bool = False,
+        num_workers: int = 0,
+        drop_last: bool = False,
+    ) -> None:
         super().__init__()
         self.splits: Splits | None = splits
         self._loaders: list[Loader] = []
@@ -224,6 +244,7 @@ class SplitsDataModule(LightningDataModule):
         self._streams = streams
         self._shuffle = shuffle
         self._num_workers = num_workers
+        self._drop_last = drop_last
 
     def _epoch(self) -> int:
         return self.trainer.current_epoch if self.trainer is not None else 0
@@ -234,7 +255,9 @@ class SplitsDataModule(LightningDataModule):
         seed, length = self._streams.seed, len(dataset)
         shuffled = split == "train" and self._shuffle
         order = (lambda epoch: permutation(length, seed, epoch)) if shuffled else None
-        loader = Loader(dataset, self.batch_size, self._epoch, order, self._streams, self._num_workers)
+        # a search for a batch size goes on to one batch of all samples
+        drop_last = split == "train" and self._drop_last and length > self.batch_size
+        loader = Loader(dataset, self.batch_size, self._epoch, order, self._streams, self._num_workers, drop_last)
         self._loaders.append(loader)
         return loader
 

@@ -34,12 +34,19 @@ class Splits:
         Test data; None if there is no test split.
     batch_size : int
         Number of samples per batch.
+    remarks : tuple of str
+        What the data function says of how it made the data: the attribute `remarks` of the training data, as the data
+        functions of `from_file` give it; () if there is none.
     """
 
     train: Any
     dev: Any
     test: Any
     batch_size: int
+
+    @property
+    def remarks(self) -> tuple[str, ...]:  # noqa: D102 - described above
+        return tuple(map(str, getattr(self.train, "remarks", ())))
 
     def items(self) -> Iterator[tuple[str, Any]]:
         """Yield name and dataset of each existing split."""

@@ -266,11 +266,19 @@ def _to_choice(field: Field, value: Any) -> Any:
     choices = field.choices or {}
     if isinstance(value, str) and not isinstance(value, Enum) and value in choices:
         return choices[value]
-    for matches in (operator.is_, _equal, _names):
+    for matches in (operator.is_, _equal, _is_anew, _names):
         for choice in choices.values():
             if matches(choice, value):
                 return choice
     raise _Fault("is not one of the choices")
+
+
+def _is_anew(choice: Any, value: Any) -> bool:
+    """Return whether a value is this member of an Enum before its definition was run again."""
+    if not (isinstance(choice, Enum) and isinstance(value, Enum)):
+        return False
+    kinds = [(type(each).__module__, type(each).__qualname__, each.name) for each in (choice, value)]
+    return kinds[0] == kinds[1]
 
 
 def _names(choice: Any, value: Any) -> bool:

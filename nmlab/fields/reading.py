@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from enum import Enum
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from nmlab.errors import FieldError
 from nmlab.fields.annotations import field_of, labelled, parameter_helps, resolved
@@ -90,7 +92,9 @@ def fields_of(
     fields = []
     for name, parameter in named.items():
         default = REQUIRED if parameter.default is parameter.empty else parameter.default
-        annotation = resolved(parameter.annotation, namespace)
+        annotation = _renewed(resolved(parameter.annotation, namespace), namespace)
+        if isinstance(default, Enum):
+            default = getattr(_renewed(type(default), namespace), default.name, default)
         field = field_of(name, annotation, default, helps.get(name, ""))
         if name in chosen:
             field = Field(name, "choice", default, field.optional, chosen[name], help=field.help, unit=field.unit)
@@ -123,6 +127,23 @@ def _underlying(function: Any) -> Any:
             function = function.__call__
         else:
             return function
+
+
+def _renewed(annotation: Any, namespace: Mapping[str, Any]) -> Any:
+    """Return an annotation with a class, which was defined anew since, as the function finds it under its name now."""
+    if inspect.isclass(annotation):
+        now = namespace.get(annotation.__name__)
+        return now if inspect.isclass(now) and _place_of(now) == _place_of(annotation) else annotation
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return Annotated[_renewed(arguments[0], namespace), *arguments[1:]]
+    if origin in (Union, UnionType):
+        return Union[tuple(_renewed(argument, namespace) for argument in arguments)]  # noqa: UP007
+    return annotation
+
+
+def _place_of(kind: type) -> tuple[str, str]:
+    return kind.__module__, kind.__qualname__
 
 
 def _is_collection(values: Any) -> bool:

@@ -17,8 +17,10 @@ from nmlab.data.loader import first_batch
 from nmlab.data.splits import Batch, Splits
 from nmlab.errors import DataError
 from nmlab.problem.fast_loss import FastProblem
+from nmlab.problem.lazy import lazy_modules
 from nmlab.problem.state import preserving_state
 from nmlab.problem.terms import terms_of
+from nmlab.problem.weights import forget_values
 
 
 def dry_run(
@@ -39,15 +41,10 @@ def dry_run(
         with preserving_state(problem), torch.set_grad_enabled(gradients):
             problem.eval()
             try:
-                batch = first_batch(dataset)
+                batch = _moved(problem, first_batch(dataset), converted)
             except Exception as error:
                 faults.append(f"{name}: its samples cannot be made into a batch: {type(error).__name__}: {error}")
                 continue
-            like = next(problem.parameters(), torch.empty(0, device="cpu"))
-            for key, value in batch.items():
-                if isinstance(value, torch.Tensor):
-                    floats = converted and value.is_floating_point()
-                    batch[key] = value.to(like.device, like.dtype if floats else value.dtype)
             if fault := _fault(problem, batch):
                 faults.append(f"{name}: {fault}{'' if gradients else _hint(problem, batch)}")
                 continue
@@ -55,6 +52,46 @@ def dry_run(
             _compare(problem, batch)
     if faults:
         raise DataError(faults, subject=f"The Problem cannot take what {source} returned")
+
+
+def initialize(problem: Problem, splits: Splits, source: str, seed: int, converted: bool = False) -> None:
+    """Initialize lazy modules from the first real batch of the training data, under a seed; nothing else is changed.
+
+    Parameters: `source`, `converted` as for `dry_run`. Raises `DataError` where the batch does not get through the
+    Problem, or not to all of these modules, which are then as they were.
+    """
+    subject = f"The Problem cannot be initialized with what {source} returned"
+    for keeps in (False, True):  # first whether it works
+        with preserving_state(problem, seed, initializing=keeps), torch.enable_grad():
+            problem.eval()  # other modules, such as a BatchNorm, must not gather anything
+            fault = _fault(problem, _moved(problem, first_batch(splits.train, splits.batch_size), converted))
+            if fault is None and (missed := list(lazy_modules(problem))):
+                fault = f"the batch does not reach {', '.join(missed)}, whose size it should give"
+        if fault is not None:
+            raise DataError([f"train: {fault}"], subject=subject)
+    forget_values(problem)
+
+
+def _moved(problem: Problem, batch: Batch, converted: bool) -> Batch:
+    """Return a batch on the Problem's device, floats in its precision where they will be converted."""
+    like = next(problem.parameters(), torch.empty(0, device="cpu"))
+    for key, value in batch.items():
+        if isinstance(value, torch.Tensor):
+            floats = converted and value.is_floating_point()
+            batch[key] = value.to(like.device, like.dtype if floats else value.dtype)
+    return batch
+
+
+def trial_fault(problem: Problem, dataset: Any, samples: int, converted: bool) -> str | None:
+    """Return what is wrong with a forward pass on the first samples in the present mode, or None.
+
+    Parameters: `converted`, as for `dry_run`. A loss that is not finite counts too where there is a single sample.
+    """
+    batch = _moved(problem, first_batch(dataset, samples), converted)
+    if (fault := _fault(problem, batch)) is not None or samples > 1:
+        return fault
+    finite = bool(problem(dict(batch))[f"{batch['name']}_loss"].isfinite())
+    return None if finite else "its loss is not finite on one sample"
 
 
 def _compare(problem: Problem, batch: Batch) -> None:

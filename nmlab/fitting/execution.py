@@ -8,28 +8,37 @@ from __future__ import annotations
 
 import logging
 import math
+import secrets
+import tempfile
 import threading
 import traceback
 import warnings
 from contextlib import suppress
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from neuromancer.problem import Problem
 
 from nmlab.data.splits import Splits
 from nmlab.errors import NonFiniteLossError, RunError
-from nmlab.fitting.prepare import build_problem, check_data, splits_of
+from nmlab.fitting.identified import Identified
+from nmlab.fitting.prepare import build_problem, check_data, initialize_lazy, splits_of
 from nmlab.fitting.request import FitRequest
+from nmlab.fitting.resume import changes, extensions
 from nmlab.options.environment import environment_remarks
 from nmlab.problem.formulas import swapped_in
+from nmlab.problem.lazy import has_lazy
+from nmlab.problem.start import Start, start_of, weights_fingerprint
 from nmlab.problem.terms import terms_of
-from nmlab.problem.weights import fingerprint, load_weights, read_weights
+from nmlab.problem.weights import PREFIX, copy_weights, fingerprint, load_weights, read_weights
 from nmlab.provenance.settings import users_traceback
 from nmlab.runs import Run, RunWriter
+from nmlab.runs.writer import checkpoint_path
 from nmlab.runtime.capture import captured_output
 from nmlab.runtime.control import Control, StopRequested
 from nmlab.runtime.rng import RandomStreams
-from nmlab.training.checkpoints import epochs_done
+from nmlab.training.checkpoints import epochs_done, save_weights
 from nmlab.training.events import EventWriter, begin_events
 from nmlab.training.module import ProblemModule
 from nmlab.training.train import NO_DEV, Training, train
@@ -46,6 +55,11 @@ _logger = logging.getLogger("nmlab")
 THREAD = (
     "This fit had a thread of its own, as one that a button starts. lab.fit() calls your functions in the thread of "
     "its cell."
+)
+
+GIVEN_UP = (
+    "A function of this run did not end after the stop. It may go on in its thread until the kernel is restarted; "
+    "nothing comes of it any more."
 )
 
 
@@ -74,6 +88,11 @@ class Execution:
         """What the run's log says first."""
         self._writer: RunWriter | None = None
         self._events: EventWriter | None = None
+        self._changed: tuple[str, ...] = ()
+        self._extended: tuple[tuple[int, int, int], ...] = ()
+        self._given_up = False
+        self._identified: Identified | None = None
+        self._start: Start | None = None
 
     @property
     def opened(self) -> bool:
@@ -100,26 +119,55 @@ class Execution:
             Where it cannot be written.
         """
         request, settings = self.request, self.request.describe()
+        if isinstance(request.problem, Problem) and has_lazy(request.problem):
+            settings["lazy"] = True  # what it starts from, only the data will tell
         resumed = request.resumed
         if resumed is None:
-            self._writer = request.store.create(request.run_name, settings)
+            self._writer = request.store.create(request.run_name, settings, self._write_start)
         else:
+            self._changed = tuple(changes(resumed, settings))
+            extended = extensions(resumed, request.options)
+            self._extended = tuple((done, before, now) for done, before, now in extended)
             self._writer = request.store.reopen(resumed)
-            self._writer.describe(**{key: settings[key] for key in ("options", "data_kwargs", "sources")})
+            kept = ("options", "data_kwargs", "sources", "data_function", "batch_size")
+            more: dict[str, Any] = {"extended": extended} if extended else {}
+            if self._changed:
+                old = {key: resumed.settings.get(key) for key in kept}
+                more["changed"] = [
+                    *(resumed.settings.get("changed") or []),
+                    {"epoch": epochs_done(resumed), "what": list(self._changed), "before": old},
+                ]
+            leg = {key: resumed.settings.get(key) for key in ("options", "data_kwargs", "threads")}
+            more["legs"] = [*(resumed.settings.get("legs") or []), {**leg, "epochs": epochs_done(resumed)}]
+            self._writer.describe(**{key: settings[key] for key in (*kept, "threads")}, **more)
+
+    def _write_start(self, folder: Path) -> None:
+        """Write the weights that the run starts from, where they are known already: it may be killed at any moment."""
+        problem = self.request.problem
+        if self.request.options.checkpoint and isinstance(problem, Problem) and not has_lazy(problem):
+            weights = self.request.start_weights or copy_weights(problem)
+            save_weights(weights, checkpoint_path(folder, "start"), PREFIX)
 
     def perform(self) -> Run:
         """Do the work and return the run; raises what ended it, other than a stop."""
+        state = "finished"
         try:
-            with captured_output(self._opened.log, self.request.echo):
+            with captured_output(self._log, self.request.echo):
                 try:
-                    self._work()
+                    try:
+                        self._work()
+                    except StopRequested:
+                        state = "stopped"
+                    self._keep_elsewhere()
                 finally:
+                    if self._identified is not None and self.problem is not None:
+                        with suppress(OSError):  # a full disk must not hide how the training ended
+                            self._identified.is_trained(self.problem)
                     self._draw_last()
-        except StopRequested:
-            self.close("stopped")
         except KeyboardInterrupt:  # in a function of the user
             self.close("stopped")
-            raise
+            if not self.control.stopping or self.control.blocking:
+                raise
         except BaseException as error:
             if isinstance(error, NonFiniteLossError):
                 error.run = self.run
@@ -128,8 +176,44 @@ class Execution:
                 error.add_note(THREAD)
             self.close("failed", error)
             raise
-        else:
-            self.close("finished")
+        self.close(state)
+        return self.run
+
+    def _keep_elsewhere(self) -> None:
+        """Where the best weights cannot be written into the run's folder, write them where temporary files are.
+
+        Raises `RunError` where that fails too; the Problem holds the weights in any case.
+        """
+        writer, run = self._opened, self.run
+        best = writer.checkpoint("best")
+        writer.flush()
+        if (told := run.unwritten) is None:
+            return
+        if not writer.waits(best) or self.problem is None:
+            warnings.warn(f"Run {run.id}: {told}. Its metrics are in run.metrics of this kernel alone.", stacklevel=2)
+            return
+        other = Path(tempfile.gettempdir()) / f"nmlab-{run.id}-{secrets.token_hex(4)}-best.ckpt"
+        try:
+            save_weights(copy_weights(self.problem), other, PREFIX)
+        except OSError as error:
+            raise RunError(
+                f"The best weights of run {run.id} could be saved nowhere: {told}; nor could {other} be written "
+                f"({error.strerror or error}). The Problem holds them: torch.save(problem.state_dict(), …) where there "
+                "is room."
+            ) from error
+        run.elsewhere["best"] = other
+        remark = f"The best weights are in {other}: {told}."
+        writer.update(remark=" ".join(text for text in (run.remark, remark) if text))
+        warnings.warn(f"Run {run.id}: {remark}", stacklevel=2)
+
+    def give_up(self) -> Run:
+        """Close the run as stopped while its thread is in a function of the user that does not end."""
+        self._log(GIVEN_UP)
+        self._given_up = True
+        self._opened.update(remark=GIVEN_UP)
+        if self.problem is not None and self.run.checkpoint_path is not None:
+            load_weights(self.problem, read_weights(self.run.checkpoint_path), source=f"run {self.run.id}")
+        self.close("stopped")
         return self.run
 
     def close(self, state: str, error: BaseException | None = None) -> None:
@@ -148,6 +232,9 @@ class Execution:
             with suppress(OSError):  # a full disk must not keep the run open
                 self._opened.log("".join(traceback.format_exception(error)))
         self.run.problem = self.problem
+        if self._start is not None and self.problem is not None:
+            self._start.end_fit(self.problem, self.run.id)
+            self._start = None
         self.control.phase = state
         if self._events is not None:
             self._events.close(state == "failed", self.run.test_metrics.get("test_loss", math.nan))
@@ -163,15 +250,23 @@ class Execution:
             self._enter("building the Problem")
             self.problem = build_problem(request.problem, streams)
         problem, resumed = self.problem, request.resumed
-        if request.start_weights is not None:
-            load_weights(problem, dict(request.start_weights), source="the Lab's start")
-        if resumed is not None and resumed.start_checkpoint_path is not None:
-            load_weights(problem, read_weights(resumed.start_checkpoint_path), source=f"run {self.run.id}")
-        writer.describe(fingerprint=fingerprint(problem), terms=[term.name for term in terms_of(problem)])
+        self._start = start_of(problem)
+        self._start.begin_fit()
+        if not (lazy := has_lazy(problem)):
+            self._take_start(problem)
 
         self._enter("making the data")
         splits = splits_of(request.data_setup_function, request.data_kwargs, request.batch_size, streams)
         self.splits = splits
+        if splits.remarks:
+            writer.describe(data_remarks=list(splits.remarks))
+            writer.log("\n- ".join(["The data:", *splits.remarks]))
+        if lazy:
+            self._enter("initializing the Problem")
+            initialize_lazy(problem, splits, request, request.seed)
+            self._take_start(problem)
+        assert self._identified is not None
+        self._identified.has_data()
         if request.options.tensorboard:
             done = epochs_done(self.run) if resumed is not None else 0
             self._events = begin_events(writer, problem, request.options, done)
@@ -188,13 +283,45 @@ class Execution:
         streams.reseed()
         if splits.dev is None and request.options.monitor is None:
             warnings.warn(NO_DEV, stacklevel=2)
-        training = Training(request.options, streams, writer, self.control, self._events, resumed is not None)
+        training = Training(
+            request.options,
+            streams,
+            writer,
+            self.control,
+            self._events,
+            resume=resumed is not None,
+            changed=self._changed,
+            extended=self._extended,
+        )
         train(problem, splits, training, ProblemModule if request.user_hooks is None else self._make_module)
+
+    def _take_start(self, problem: Problem) -> None:
+        """Load the weights that the training starts from, and record them."""
+        request, resumed = self.request, self.request.resumed
+        if request.start_weights:
+            load_weights(problem, dict(request.start_weights), source="the Lab's start")
+        if resumed is not None and resumed.start_checkpoint_path is not None:
+            load_weights(problem, read_weights(resumed.start_checkpoint_path), source=f"run {self.run.id}")
+        request.keep_start(problem)
+        self._opened.describe(
+            fingerprint=fingerprint(problem),
+            terms=[term.name for term in terms_of(problem)],
+            start_fingerprint=weights_fingerprint(problem),
+        )
+        self._identified = Identified(request, self._opened)
+        self._identified.has_problem(problem)
+        start = self._opened.checkpoint("start")
+        if self.request.options.checkpoint and not start.exists():
+            self._opened.keep(start, partial(save_weights, copy_weights(problem), start, PREFIX))
 
     def _make_module(self, *arguments: Any) -> HookedModule:
         assert self.request.user_hooks is not None
         self.module = HookedModule(*arguments, user_hooks=self.request.user_hooks)
         return self.module
+
+    def _log(self, text: str) -> None:
+        if not self._given_up:
+            self._opened.log(text)
 
     def _draw_last(self) -> None:
         self.control.training_over()

@@ -11,8 +11,11 @@ from neuromancer.problem import Problem
 from nmlab.data.splits import Splits, make_splits, place_of
 from nmlab.data.workers import workers_faults
 from nmlab.errors import DataError, FieldError
-from nmlab.fitting.dry_run import dry_run
+from nmlab.fitting.batch_sizes import check_batch_sizes
+from nmlab.fitting.dry_run import dry_run, initialize
+from nmlab.fitting.request import FitRequest
 from nmlab.options import TrainerOptions
+from nmlab.problem.lazy import has_lazy
 from nmlab.runtime.interrupts import users_code
 from nmlab.runtime.rng import RandomStreams
 from nmlab.training.user_hooks import UserHooks
@@ -40,6 +43,17 @@ def splits_of(
     return replace(splits, batch_size=batch_size or splits.batch_size)
 
 
+def initialize_lazy(problem: Problem, splits: Splits, request: FitRequest, seed: int) -> None:
+    """Give the lazy modules of a Problem their weights, if it has any; raises as `initialize` does."""
+    if has_lazy(problem):
+        initialize(problem, splits, place_of(request.data_setup_function), seed, _converts(request.options))
+
+
+def _converts(options: TrainerOptions) -> bool:
+    """Return whether samples are converted to the Problem's own precision."""
+    return options.precision in ("64-true", "16-true", "bf16-true")
+
+
 def check_data(
     problem: Problem,
     splits: Splits,
@@ -47,9 +61,14 @@ def check_data(
     options: TrainerOptions,
     user_hooks: UserHooks | None,
 ) -> None:
-    """Try out the data as they will be trained on; raises as `dry_run` does, or if workers cannot load them."""
+    """Try out the data as they will be trained on; raises as `dry_run` and `check_batch_sizes` do.
+
+    A `DataError` too where worker processes cannot load them.
+    """
     if faults := workers_faults(splits, options.num_workers):
         raise DataError(faults, subject=f"{place_of(function)} returned what worker processes cannot load")
-    converted = options.precision in ("64-true", "16-true", "bf16-true")
+    converted = _converts(options)
     untried = user_hooks.untried if user_hooks is not None else ()
     dry_run(problem, splits, place_of(function), converted, without=untried)
+    if "train" not in untried:
+        check_batch_sizes(problem, splits, place_of(function), options, converted)

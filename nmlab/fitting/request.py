@@ -7,7 +7,7 @@ Whoever begins a fit makes a request or varies one: `nmlab.fit`, a `Lab`, a swee
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -19,7 +19,12 @@ from nmlab.data.splits import place_of
 from nmlab.errors import FieldError, RunError
 from nmlab.fields import Field, check, fields_of, takes_any_keyword
 from nmlab.fitting.resume import as_before
+from nmlab.identity.differences import Identity
+from nmlab.identity.functions import identity_of_function, identity_of_values
 from nmlab.options import TrainerOptions
+from nmlab.problem.lazy import has_lazy
+from nmlab.problem.start import start_of
+from nmlab.problem.weights import copy_weights
 from nmlab.provenance.settings import describe_function, describe_sources, describe_values, own_parts, versions
 from nmlab.runs import Run, RunStore
 from nmlab.runtime.rng import fresh_seed
@@ -54,10 +59,12 @@ class FitRequest:
         The run's name; default the data function's.
     lab : str, optional
         Name of the Lab that the run belongs to.
-    start_weights : Mapping[str, torch.Tensor], optional
-        Weights to start from; default those that the Problem holds.
+    start_weights : MutableMapping[str, torch.Tensor], optional
+        Weights to start from; default those that the Problem holds. An empty mapping takes in the first run's, where
+        lazy modules have none before it.
     starts_from : str, optional
-        Where `start_weights` come from, for the record: a run's id, or "kept weights".
+        Where the start weights come from, for the record: a run's id, or words such as "kept weights". Default: what is
+        known of the weights that the Problem holds.
     resume : Run or str, optional
         A run to go on with, or its id.
     view : callable, optional
@@ -68,6 +75,8 @@ class FitRequest:
         Samples a batch, in place of the data function's own.
     sweep : Mapping[str, Any], optional
         What the record says of the sweep that the run belongs to.
+    repeat : Mapping[str, Any], optional
+        What the record says of the group that the run belongs to, of runs that differ in their seeds alone.
     user_hooks : UserHooks, optional
         A training step, hooks and metrics of the user's own.
     seed : int, optional
@@ -82,13 +91,14 @@ class FitRequest:
     runs_dir: str | os.PathLike[str] = "nmlab_runs"
     name: str | None = None
     lab: str | None = None
-    start_weights: Mapping[str, torch.Tensor] | None = None
+    start_weights: MutableMapping[str, torch.Tensor] | None = None
     starts_from: str | None = None
     resume: Run | str | None = None
     view: Callable[..., Any] | None = None
     echo: bool = True
     batch_size: int | None = None
     sweep: Mapping[str, Any] | None = None
+    repeat: Mapping[str, Any] | None = None
     user_hooks: UserHooks | None = None
     seed: int | None = None
 
@@ -115,6 +125,11 @@ class FitRequest:
     def run_name(self) -> str:
         """The run's name."""
         return str(self.name or getattr(self.data_setup_function, "__name__", "run"))
+
+    def keep_start(self, problem: Problem) -> None:
+        """Take the weights that a Problem starts from into `start_weights`, where these are still to be known."""
+        if self.start_weights is not None and not self.start_weights:
+            self.start_weights.update(copy_weights(problem))
 
     def checked(self) -> FitRequest:
         """Return this request as it is carried out: values converted, defaults filled in, a seed drawn.
@@ -150,7 +165,14 @@ class FitRequest:
                     f"Run {resumed.id} cannot be resumed: it was trained with {', '.join(own)}, which its record "
                     "cannot give back. Go on by run.restore(problem) and another fit of the LitTrainer."
                 )
-            options, data_kwargs = as_before(resumed, self.fields, options, data_kwargs)
+            options, data_kwargs = as_before(
+                resumed,
+                self.fields,
+                options,
+                data_kwargs,
+                extra=takes_any_keyword(self.data_setup_function),
+                rebuilt=not isinstance(self.problem, Problem) or has_lazy(self.problem),
+            )
             batch_size = batch_size or resumed.settings.get("batch_size")
         subject = f"{place_of(self.data_setup_function)} cannot be called"
         try:
@@ -158,7 +180,7 @@ class FitRequest:
             data_kwargs = check(self.fields, data_kwargs, subject=subject, extra=extra, elsewhere=_OPTIONS)
         except FieldError as error:
             faults |= error.faults
-        if isinstance(self.problem, Problem):
+        if isinstance(self.problem, Problem) and not has_lazy(self.problem):
             try:  # an optimizer that is not this Problem's, say
                 options.build_optimizer(self.problem)
             except FieldError as error:
@@ -167,6 +189,11 @@ class FitRequest:
                 faults |= error.faults
         if faults:
             raise FieldError(faults, subject=subject)
+        starts_from = self.starts_from
+        if isinstance(self.problem, Problem):
+            start = start_of(self.problem)
+            if self.start_weights is None and resumed is None and starts_from is None:
+                starts_from = start.origin
         options = options.with_environment()
         seed = next((seed for seed in (options.seed, self.seed) if seed is not None), None)
         return self.replace(
@@ -174,8 +201,19 @@ class FitRequest:
             data_kwargs=data_kwargs,
             batch_size=batch_size,
             resume=resumed,
+            starts_from=starts_from,
             seed=fresh_seed() if seed is None else seed,
         )
+
+    def identities(self) -> dict[str, Identity]:
+        """Return what the data function, its keywords and the builder are now; see `nmlab.identity`."""
+        found = {
+            "data": identity_of_function(self.data_setup_function),
+            "data_kwargs": identity_of_values(self.data_kwargs),
+        }
+        if not isinstance(self.problem, Problem):
+            found["builder"] = identity_of_function(self.problem, "builder")
+        return found
 
     def describe(self) -> dict[str, Any]:
         """Return the request as JSON, for the record; values that are not JSON as their names, sources or reprs."""
@@ -185,6 +223,7 @@ class FitRequest:
             "problem_source": describe_function(self.problem) if built else None,
             "data_function": describe_function(self.data_setup_function),
             "data_kwargs": describe_values(self.fields, self.data_kwargs),
+            "identity": {part: identity.to_json() for part, identity in self.identities().items()},
             "options": self.options.to_json(),
             "sources": describe_sources(
                 self.problem, self.data_setup_function, self.fields, self.data_kwargs, self.options
@@ -194,6 +233,7 @@ class FitRequest:
             "starts_from": self.starts_from,
             "batch_size": self.batch_size,
             "sweep": self.sweep,
+            "repeat": self.repeat,
             "customs": None if self.user_hooks is None else self.user_hooks.to_json(),
             "versions": versions(),
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nmlab.errors import FieldError, RunError
@@ -10,24 +10,65 @@ from nmlab.fields import Field
 from nmlab.options import TrainerOptions
 from nmlab.provenance.settings import rebuild_values
 from nmlab.runs import Run
+from nmlab.runs.helpers import helpers_of
 from nmlab.training.checkpoints import epochs_done
 
 _LOST = "cannot be rebuilt from the run's record; give it again"
 
 
+def extensions(run: Run, options: TrainerOptions) -> list[list[int]]:
+    """Return epochs done, and the old and the new `max_epochs`, of each change of a run's length, this one last."""
+    done, before = epochs_done(run), (run.settings.get("options") or {}).get("max_epochs")
+    if not done:
+        return []
+    stored = [list(change) for change in run.settings.get("extended") or [] if change[0] <= done]
+    return stored if before in (None, options.max_epochs) else [*stored, [done, int(before), options.max_epochs]]
+
+
+def changes(run: Run, settings: Mapping[str, Any]) -> list[str]:
+    """Return in words what of the data and the Problem differs in the settings that `run` goes on with."""
+    before = run.settings
+    found = []
+    for name in ("data_kwargs", "batch_size"):
+        if before.get(name) != settings.get(name):
+            old, new = before.get(name) or {}, settings.get(name) or {}
+            keys = [key for key in {**old, **new} if old.get(key) != new.get(key)] if isinstance(new, dict) else []
+            found.append(f"data ({', '.join(keys)})" if keys else name)
+    for name, called in (("data_function", "data function"), ("problem_source", "Problem")):
+        old, new = before.get(name) or {}, settings.get(name) or {}
+        if any(old.get(part) != new.get(part) for part in ("name", "source")):
+            found.append(called)
+    helpers = helpers_of(before), helpers_of(settings)
+    differ = [name for name in {**helpers[0], **helpers[1]} if helpers[0].get(name) != helpers[1].get(name)]
+    return [*found, *([f"helpers ({', '.join(differ)})"] if differ else [])]
+
+
 def as_before(
-    run: Run, fields: Iterable[Field], options: TrainerOptions | None, kwargs: Mapping[str, Any]
+    run: Run,
+    fields: Sequence[Field],
+    options: TrainerOptions | None,
+    kwargs: Mapping[str, Any],
+    *,
+    extra: bool = True,
+    rebuilt: bool = False,
 ) -> tuple[TrainerOptions, dict[str, Any]]:
     """Return options and data keywords with which `run` goes on.
 
-    Parameters: `fields`, of the data function; `options`, `kwargs`, what is given now.
+    Parameters: `fields`, of the data function; `options`, `kwargs`, what is given now; `extra`, whether the data
+    function takes keywords beyond its fields, or else those of the run that it does not know are left out; `rebuilt`,
+    whether the start weights come from a builder, or from the first batch, under the run's seed.
     Raises `RunError` where the run cannot go on, and `FieldError` with all that does not fit.
     """
     if run.damage or run.status == "running":
         raise RunError(f"Run {run.id} cannot be resumed: {run.damage or 'it is still running'}.")
-    if run.last_checkpoint_path is None and run.start_checkpoint_path is None:
+    # killed before its first weights were there, which its seed gives again
+    early = rebuilt and not run.epochs and bool(run.settings.get("problem_source") or run.settings.get("lazy"))
+    kept = (run.settings.get("options") or {}).get("checkpoint", True)
+    if run.last_checkpoint_path is None and run.start_checkpoint_path is None and not (early and kept):
         raise RunError(f"Run {run.id} cannot be resumed: it kept no checkpoints.")
-    stored, lost_kwargs = rebuild_values(fields, run.settings["data_kwargs"])
+    known = {field.name for field in fields}
+    recorded = {name: value for name, value in run.settings["data_kwargs"].items() if extra or name in known}
+    stored, lost_kwargs = rebuild_values(fields, recorded)
     before, lost = TrainerOptions.from_json(run.settings["options"])
     given = {name: getattr(options, name) for name in options.model_fields_set} if options is not None else {}
     faults = {name: _LOST for name in lost_kwargs if name not in kwargs}
@@ -40,6 +81,11 @@ def as_before(
             )
     now = before.replace(**{**given, "seed": run.settings["seed"]})
     done = epochs_done(run)
+    if done and now.max_epochs != before.max_epochs and "options.lr_scheduler" in faults:
+        faults["options.lr_scheduler"] = (
+            f"a function made it for max_epochs={before.max_epochs}, and whether it holds for {now.max_epochs} is not "
+            "known; give it again: what the function makes now holds as if it had from the first epoch on"
+        )
     if now.max_epochs < done:
         faults["options.max_epochs"] = f"{now.max_epochs}, but the run has {done} epochs already; give more"
     if faults:

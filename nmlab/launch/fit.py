@@ -128,6 +128,8 @@ class Fit(Task[Run]):
         """What is fitted, with defaults filled in and a seed."""
         super().__init__(f"run {self.request.run_name!r}")
         self._execution = Execution(self.request, self.control)
+        self.said_first = ""
+        """All that `say_first` was given."""
 
     @property
     def run(self) -> Run:
@@ -154,6 +156,12 @@ class Fit(Task[Run]):
         """What Lightning trains, from the training on, where there are user hooks."""
         return self._execution.module
 
+    def say_first(self, remark: str | None) -> None:
+        """Let the run's log, and what shows its output, begin with a remark; None for none."""
+        if remark:
+            self.said_first = " ".join(filter(None, [self.said_first, remark]))
+            self._execution.remarks.append(remark)
+
     def let_go(self) -> None:
         """Let go of the data, also of those that the frames of an error hold."""
         self._execution.splits = None
@@ -169,6 +177,9 @@ class Fit(Task[Run]):
     def _abandon(self, error: BaseException) -> None:
         if self._execution.opened:
             self._execution.close("failed", error)
+
+    def _given_up(self) -> Run:
+        return self._execution.give_up()
 
     def _perform(self) -> Run:
         return self._execution.perform()

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
+from functools import partial
 from typing import Any, Generic, Self, TypeVar
 
 from nmlab.errors import Interrupted, NmlabError, RunError
-from nmlab.runtime import one_fit
+from nmlab.runtime import interrupts, one_fit
 from nmlab.runtime.control import Control, StopRequested
 from nmlab.runtime.worker import CallersThread, Worker, WorkerThread
 
 T = TypeVar("T")
+
+RAISES_AFTER = 2.0
+"""Seconds after a request to stop from which on a function of the user that goes on is interrupted."""
+
+GIVES_UP_AFTER = 5
+"""How many times, a second apart, before its thread is given up."""
+
+
+def _nothing() -> None:
+    pass
 
 
 class Task(ABC, Generic[T]):
@@ -53,11 +64,11 @@ class Task(ABC, Generic[T]):
             if instead_of is not None:
                 instead_of.let_go()
             self._begin()
-            self._worker = (
-                CallersThread(self._held, self.control.stop)
-                if self.control.blocking
-                else WorkerThread(self._held, name=f"nmlab {self.control.name}")
-            )
+            if self.control.blocking:
+                self._worker = CallersThread(self._held, self.control.stop)
+            else:
+                self._worker = worker = WorkerThread(self._held, name=f"nmlab {self.control.name}")
+                self.control.on_stop = partial(self._stop_users_code, worker)
             self._worker.start()
         except BaseException as error:  # an interrupt too
             if self._worker is not None and self._worker.started:
@@ -81,7 +92,7 @@ class Task(ABC, Generic[T]):
     @property
     def stopped(self) -> bool:
         """Whether it was stopped before it had a result."""
-        return isinstance(self.error, StopRequested)
+        return self.control.stopping and isinstance(self.error, (StopRequested, KeyboardInterrupt))
 
     def run_to_end(self) -> T:
         """Carry it out in the caller's thread; returns and raises as `start` and `wait`."""
@@ -113,6 +124,28 @@ class Task(ABC, Generic[T]):
 
     def let_go(self) -> None:
         """Let go of what it holds in memory once it has ended, and nobody needs it."""
+
+    # --- a thread that does not reach a boundary ---
+
+    def _stop_users_code(self, worker: WorkerThread[T]) -> None:
+        self.control.on_stop = _nothing
+        threading.Thread(target=self._see_it_end, args=[worker], name="nmlab stop", daemon=True).start()
+
+    def _see_it_end(self, worker: WorkerThread[T]) -> None:
+        """End a function of the user that goes on after a request to stop, or give its thread up."""
+        waited = 0
+        ended = worker.ends_within(RAISES_AFTER)
+        while not ended and waited < GIVES_UP_AFTER:
+            inside = interrupts.raise_in(self.control.thread or 0)
+            waited = waited + 1 if inside else 0
+            ended = worker.ends_within(1.0)
+        if not ended and interrupts.give_up(self.control.thread or 0):
+            worker.give_up(self._given_up)
+            one_fit.release(self.control)
+
+    def _given_up(self) -> T:
+        """Put in order what can be, where the thread does not end, and return the result."""
+        raise StopRequested
 
     # --- what a kind of task does ---
 

@@ -2,6 +2,6 @@
 
 The only room that knows of IPython and of widgets.
 
-Imports `errors`, `runtime`, `fields`, `options`, `problem`, `data`, `runs`, `provenance`, `plots`, `training`,
-`fitting`, `launch`, `tuning`, `analysis`, `gallery`, `form`, `tensorboard`.
+Imports `errors`, `runtime`, `fields`, `options`, `problem`, `identity`, `data`, `runs`, `provenance`, `plots`,
+`training`, `fitting`, `launch`, `tuning`, `analysis`, `gallery`, `form`, `tensorboard`.
 """

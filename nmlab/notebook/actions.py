@@ -11,6 +11,7 @@ from nmlab.errors import NmlabError, RunError
 from nmlab.form import Form
 from nmlab.notebook.bench import GUESS_FIRST, Bench
 from nmlab.notebook.data_file import DataFile
+from nmlab.notebook.repeating import Repeats, start_in_turn
 from nmlab.notebook.session import Session
 from nmlab.notebook.start_weights import KEPT
 from nmlab.runs import Run
@@ -20,6 +21,10 @@ Message = dict[str, Any]
 
 DOWNLOAD = 30_000_000
 """Maximum size in bytes of a file that is sent to the browser."""
+
+
+LONGER = 50
+"""Epochs that the button adds to a run."""
 
 
 class Actions:
@@ -59,12 +64,31 @@ class Actions:
 
     # --- the run ---
 
+    def _run(self, message: Message) -> None:
+        """Begin a run, or one for each of several seeds, one after the other."""
+        count = message.get("count", 1)
+        if count == 1 or self._session.guess_due:
+            self._begin()
+            return
+        self._bench.say("")
+        repeats = Repeats(self._session, count)
+
+        def begun(number: int) -> None:
+            first = self._session.fit.said_first if self._session.fit is not None else ""
+            told = f"Seed {number} of {count}. Stop ends the series."
+            self._bench.say(f"{first} {told}".strip())
+            self._bench.refresh()
+
+        start_in_turn(self._session, repeats, begun)
+
     def _begin(self, step: bool = False) -> None:
         if self._session.guess_due:
             self._bench.say(GUESS_FIRST)
             return
         self._bench.say("")
-        self._session.start(echo=False, step=step)
+        fit = self._session.start(echo=False, step=step)
+        offer = self._session.swap_offer
+        self._bench.say(fit.said_first, swap=offer.name if offer is not None else "")
         self._bench.refresh()
 
     def _of(self, what: str) -> None:
@@ -89,6 +113,15 @@ class Actions:
     def _skip_guess(self, _message: Message) -> None:
         self._session.guess = []
         self._bench.say("")
+
+    def _swap(self, _message: Message) -> None:
+        offer = self._session.swap_offer
+        if offer is None:
+            raise RunError("There is no data function that was defined anew.")
+        self._session.swap(offer.now, choices=self._session.choices)
+        self._session.swap_offer = None
+        self._bench.show_forms()
+        self._bench.say(f"The next runs use {offer.name} as it is defined now.")
 
     # --- the forms ---
 
@@ -126,6 +159,12 @@ class Actions:
         else:
             self._bench.say(f"{shown}.")
 
+    def _longer(self, message: Message) -> None:
+        run = self._asked(message["run"])
+        self._session.longer(run, LONGER, echo=False)
+        self._bench.say(f"Run {run.id} goes on for {LONGER} epochs.")
+        self._bench.refresh()
+
     def _start_from(self, message: Message) -> None:
         ids = message.get("runs") or []
         if ids == [KEPT] and self._session.start_weights.has_kept:
@@ -133,8 +172,9 @@ class Actions:
         else:
             self._session.start_weights.take(self._asked(ids[0]) if ids else None)
         self._bench.show_runs()
-        start = self._session.start_weights.name
-        whose = "fresh weights" if start is None else start if start == KEPT else f"the best weights of run {start}"
+        start = self._session.start_weights.choice
+        own = self._session.start_weights.own_name
+        whose = own if not start else start if start == KEPT else f"the best weights of run {start}"
         self._bench.say(f"The next runs start from {whose}.")
 
     # --- runs ---
@@ -146,7 +186,10 @@ class Actions:
             raise RunError(f"Weights cannot be restored during a fit. {running.busy()}")
         run = self._asked(message["runs"][0])
         run.restore(problem)
-        self._bench.say(f"The Problem now holds the best weights of run {run.id}.")
+        told = f"The Problem now holds the best weights of run {run.id}."
+        starts = self._session.start_weights.news() is not None
+        self._bench.say(f"{told} The next runs start from them." if starts else told)
+        self._bench.show_runs()
 
     def _label(self, message: Message) -> None:
         run, text = self._asked(message["runs"][0]), str(message["text"])
@@ -210,6 +253,9 @@ class Actions:
         else:
             self._take_back = self._own_file.open(Path(str(message["path"])).expanduser())
 
+    def _map_file(self, message: Message) -> None:
+        self._take_back = self._own_file.map({str(name): str(use) for name, use in message["uses"].items()})
+
     # --- TensorBoard ---
 
     def _tensorboard(self, message: Message) -> None:
@@ -231,10 +277,10 @@ class Actions:
         self._bench.show_presets()
 
 
-OF_THIS_TURN = {"run", "again", "find lr", "pause", "resume", "step", "stop"}
+OF_THIS_TURN = {"run", "again", "longer", "find lr", "pause", "resume", "step", "stop"}
 
 _DO: dict[str, Callable[[Actions, Message], None]] = {
-    "run": lambda me, _message: me._begin(),
+    "run": Actions._run,
     "pause": lambda me, _message: me._of("pause"),
     "resume": lambda me, _message: me._of("resume"),
     "step": lambda me, _message: me._of("step"),
@@ -245,6 +291,7 @@ _DO: dict[str, Callable[[Actions, Message], None]] = {
     "edit": Actions._edit,
     "reset": Actions._reset,
     "again": lambda me, message: me._take_settings(me._asked(message["run"]), begin=True),
+    "longer": Actions._longer,
     "settings": lambda me, message: me._take_settings(me._asked(message["runs"][0])),
     "from": Actions._start_from,
     "restore": Actions._restore,
@@ -253,10 +300,12 @@ _DO: dict[str, Callable[[Actions, Message], None]] = {
     "compare": Actions._compare,
     "delete": Actions._delete,
     "undo": Actions._undo,
+    "swap": Actions._swap,
     "dismiss": lambda me, _message: me._bench.say(""),
     "log file": Actions._send_log,
     "export": Actions._write_archive,
     "take file": Actions._take_file,
+    "map file": Actions._map_file,
     "preview": lambda me, _message: me._own_file.preview(),
     "tensorboard": Actions._tensorboard,
     "close tensorboard": lambda me, _message: me._bench.tensorboard.close(),

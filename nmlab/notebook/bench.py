@@ -85,6 +85,9 @@ class Bench:
 
     def refresh(self) -> None:
         """Update the buttons, and soon the state of the run."""
+        if self._session.forms_changed:
+            self._session.forms_changed = False
+            self.show_forms()
         self.show_controls()
         self.painter.wake()
 
@@ -132,8 +135,8 @@ class Bench:
                     "turn": before["turn"] + (busy != before["busy"]),
                     "answers": self._answers,
                     "hint": hint,
-                    "starts": before["starts"] or [["", "fresh weights"]],
-                    "start": session.start_weights.name or "",
+                    "starts": before["starts"] or [["", session.start_weights.own_name]],
+                    "start": session.start_weights.choice,
                 },
             )
 
@@ -150,22 +153,24 @@ class Bench:
     def show_runs(self) -> None:
         """Update the table of runs and the list of start weights."""
         with self._changing:  # reading included, so that no older state is shown after a newer one
-            runs, start = self._session.runs, self._session.start_weights.name
+            runs, start = self._session.runs, self._session.start_weights.choice
             able = [run.id for run in runs if run.checkpoint_path is not None]
             offered = [[id, f"run {id}"] for id in able if id in able[-STARTS:] or id == start]
-            if start is not None and start not in (KEPT, *able):
+            if start not in ("", KEPT, *able):
                 offered.insert(0, [start, f"run {start}, deleted"])
+            own = ["", self._session.start_weights.own_name]
             kept = [[KEPT, KEPT]] if self._session.start_weights.has_kept else []
             known = {run.id for run in runs}
             self.panel.change(
                 runs=rows(runs),
                 ticked=[id for id in self.panel.ticked if id in known],
-                controls={**self.panel.controls, "starts": [["", "fresh weights"], *kept, *reversed(offered)]},
+                controls={**self.panel.controls, "starts": [own, *kept, *reversed(offered)]},
             )
 
-    def say(self, text: str, undo: bool = False) -> None:
-        """Show a message below the buttons, optionally with an Undo button; '' removes it."""
-        self.show_message(f"<div class='nm-told' role='status'>{escape(text)}</div>" if text else "", undo)
+    def say(self, text: str, undo: bool = False, swap: str = "") -> None:
+        """Show a message below the buttons, optionally with a button for Undo or to swap; '' removes it."""
+        html = f"<div class='nm-told' role='status'>{escape(text)}</div>"
+        self.panel.change(message={"html": html, "undo": undo, **({"swap": swap} if swap else {})} if text else {})
 
     def say_of_runs(self, text: str) -> None:
         """Show a message with an Undo button above the table of runs."""

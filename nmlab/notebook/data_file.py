@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 
 from nmlab.analysis.preview import preview
-from nmlab.data.files import FileData, from_file
+from nmlab.data.files import FileData
 from nmlab.errors import DataError, FieldError, RunError
 from nmlab.notebook.bench import Bench
+from nmlab.notebook.column_use import column_table, from_uses
 from nmlab.notebook.session import Session
+from nmlab.notebook.status_line import error_html
 from nmlab.plots import Theme, picture_html
-from nmlab.problem.graph import graph_of
 from nmlab.runs.store import slug
 from nmlab.runtime import one_fit
 from nmlab.runtime.files import atomic_write
@@ -29,31 +31,56 @@ class DataFile:
     def __init__(self, session: Session, bench: Bench) -> None:
         self._session = session
         self._bench = bench
+        self._refused: FileData | None = None
+        """The file whose columns the user may map."""
 
-    def take(self, name: str, content: bytes) -> Callable[[], None]:
-        """Use an uploaded file as data of the next runs, and return a function that undoes this.
-
-        The file is stored in the folder of runs. Raises `DataError` if it cannot be read as data.
-        """
+    def take(self, name: str, content: bytes) -> Callable[[], None] | None:
+        """Use an uploaded file as data of the next runs; see `use`. Raises `DataError` if it cannot be read at all."""
         most = self._bench.panel.takes["most"]
         if len(content) > most:
             limit = f"uploads are limited to {size_text(most)}. Open it by its path instead"
             raise DataError([f"its size is {size_text(len(content))}; {limit}"], subject=f"{name} was not accepted")
-        name = f"{slug(Path(name).stem)}{Path(name).suffix.lower()}"
-        from_file(name, content=content)
-        folder = self._session.store.make() / FOLDER / hashlib.sha256(content).hexdigest()[:8]
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with atomic_write(folder / name) as aside:
-                aside.write_bytes(content)
-        except OSError as error:
-            raise RunError(f"{name} cannot be kept in {folder}: {error}") from error
-        return self.open(folder / name)
+        return self.use(FileData(Path(f"{slug(Path(name).stem)}{Path(name).suffix.lower()}"), content))
 
-    def open(self, path: Path) -> Callable[[], None]:
-        """Use a file as data of the next runs, and return a function that undoes this."""
+    def open(self, path: Path) -> Callable[[], None] | None:
+        """Use a file on the kernel's machine as data of the next runs; see `use`."""
+        return self.use(FileData(path.absolute()))
+
+    def map(self, uses: Mapping[str, str]) -> Callable[[], None] | None:
+        """Use the file that was refused, with the uses of its columns that the user chose; see `use`."""
+        if self._refused is None:
+            raise RunError("There is no file whose columns could be chosen. Drop it again.")
+        return self.use(from_uses(self._refused, uses, self._session.keys_read()))
+
+    def use(self, data: FileData) -> Callable[[], None] | None:
+        """Use a file as data of the next runs, and return a function that undoes this.
+
+        An uploaded file is stored in the folder of runs. If the file cannot be used, or lacks what the Problem reads,
+        this is shown with a table of its columns in which their use can be chosen, and None is returned.
+        """
         session = self._session
-        data = from_file(path)
+        try:
+            table = data.table()
+        except DataError as error:
+            content = data.content_of_file()
+            if not content.columns:
+                raise
+            self._refuse(data, "DataError", str(error))
+            return None
+        keys = ", ".join(f"{key} ({values.shape[1]})" for key, values in table.values.items())
+        text = f"{data.path.name}: {table.rows} rows of {keys}."
+        reads = session.keys_read()
+        if lacking := [key for key in reads if key not in {*table.values, *(data.initial or {})}]:
+            choice = f"columns={{{', '.join(f'{key!r}: […]' for key in lacking)}}}"
+            where = f"{data.path.name!r}" if data.content is not None else f"{str(data.path)!r}"
+            self._refuse(
+                data,
+                f"{data.path.name} is not used yet",
+                f"{text} The Problem also needs {', '.join(lacking)}. Choose below which columns these are, or in a "
+                f"cell: lab.swap(nmlab.from_file({where}, {choice}))",
+            )
+            return None
+        data = self._kept(data)
         before = session.data_setup_function, session.data_kwargs, session.choices
 
         def back() -> None:
@@ -62,23 +89,33 @@ class DataFile:
             self._bench.show_forms()
 
         session.swap(data)
+        self._refused = None
         self._bench.show_forms()
-        self._bench.say(self._text_of(data), undo=True)
+        more = [f"⚠ {warning}." for warning in table.warnings]
+        if data.initial:
+            more.append(f"{', '.join(data.initial)} is the first step of windows: give a horizon.")
+        self._bench.say(" ".join([text, "The next runs use this file.", *more]), undo=True)
         return back
 
-    def _text_of(self, data: FileData) -> str:
-        table = data.table()
-        keys = ", ".join(f"{key} ({values.shape[1]})" for key, values in table.values.items())
-        text = f"{data.path.name}: {table.rows} rows of {keys}. The next runs use this file."
-        problem = self._session.newest_problem
-        reads = graph_of(problem).parts[0].gives if problem is not None else ()
-        if lacking := [key for key in reads if key not in table.values]:
-            choice = f"columns={{{', '.join(f'{key!r}: […]' for key in lacking)}}}"
-            text += (
-                f" The Problem also needs {', '.join(lacking)}. State in a cell which columns these are: "
-                f"lab.swap(nmlab.from_file({str(data.path)!r}, {choice}))"
-            )
-        return text
+    def _refuse(self, data: FileData, title: str, text: str) -> None:
+        self._refused = data
+        columns = data.content_of_file().columns
+        html = error_html(title, text)
+        table = column_table(data, columns, self._session.keys_read())
+        self._bench.panel.change(message={"html": html, "columns": table})
+
+    def _kept(self, data: FileData) -> FileData:
+        """Return the data of a file on disk; an uploaded one is written into the folder of runs."""
+        if data.content is None:
+            return data
+        folder = self._session.store.make() / FOLDER / hashlib.sha256(data.content).hexdigest()[:8]
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with atomic_write(folder / data.path) as aside:
+                aside.write_bytes(data.content)
+        except OSError as error:
+            raise RunError(f"{data.path} cannot be kept in {folder}: {error}") from error
+        return replace(data, path=folder / data.path, content=None)
 
     def preview(self) -> None:
         """Show a preview of the current data below the buttons."""

@@ -37,6 +37,7 @@ def sort_out(
     FieldError
         With all faults at once.
     """
+    session.read_signature()
     given = dict(kwargs)
     data = {field.name for field in session.data_fields}
     data_kwargs = dict(given.pop("data_kwargs", None) or {}) if "data_kwargs" not in data else {}

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import threading
 import time
+import warnings
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -17,17 +18,20 @@ from neuromancer.problem import Problem
 
 from nmlab.analysis.cross import DataRecipe
 from nmlab.analysis.cross_result import Cross
+from nmlab.data.files import FileData
 from nmlab.data.splits import Splits
 from nmlab.errors import FieldError, Interrupted, RunError
 from nmlab.fitting.request import FitRequest
 from nmlab.gallery import Example, get
+from nmlab.launch.fit import Fit
 from nmlab.launch.task import Task
 from nmlab.notebook import labs, tensorboard_view
 from nmlab.notebook.actions import Actions
 from nmlab.notebook.bench import Bench
 from nmlab.notebook.cell_view import CellView
 from nmlab.notebook.keywords import sort_out
-from nmlab.notebook.session import Session
+from nmlab.notebook.repeating import Repeats
+from nmlab.notebook.session import UNNAMED, Session
 from nmlab.options import TrainerOptions
 from nmlab.plots import paper_figure
 from nmlab.provenance.script import script
@@ -56,8 +60,10 @@ class Lab:
     buttons, the fit's progress and curves, and the table of runs. Everything can be done from code too, also without a
     form on screen.
 
-    Every run starts from the weights that the Problem had when the Lab was made, unless ``swap(...,
-    keep_weights=True)`` or ``start_from(run)`` says otherwise. After a run the Problem holds that run's best weights.
+    Every run starts from the weights that the Problem object had when a Lab or a fit first saw it, also where the Lab
+    is made again after a run, unless ``swap(..., keep_weights=True)`` or ``start_from(run)`` says otherwise. If
+    something else than a fit changed them since, as `load_state_dict` or `run.restore(problem)` does, the changed
+    weights are the new start, and the Lab says so. After a run the Problem holds that run's best weights.
     If a Lab is made again over the same Problem during a run, the new Lab takes the run over and the old panel says so.
 
     Parameters
@@ -76,7 +82,8 @@ class Lab:
     runs_dir : path-like, default "nmlab_runs"
         The folder of the runs.
     name : str, default "lab"
-        The Lab's name, by which its runs are told from other Labs'.
+        The Lab's name, by which its runs are told from other Labs'. Of a Lab without a name, runs of a Problem that has
+        neither the same shapes nor a term in common are another Lab's.
     view : callable, optional
         ``view(problem, splits) -> Figure``, a picture of the solution. It is redrawn between steps while its tab is
         visible and once at the end, and saved with the run. It does not affect the fit, and exceptions in it do not end
@@ -118,7 +125,7 @@ class Lab:
         hide: Iterable[str] = (),
         guess: bool = False,
     ) -> None:
-        self.name = name or "lab"
+        self.name = name or UNNAMED
         self.example: Example | None = None
         """The gallery's problem that this Lab was opened with, or None."""
         request = FitRequest(
@@ -131,6 +138,7 @@ class Lab:
             lab=self.name,
             view=view,
         )
+        self._held_by = ""
         this = weakref.ref(self)  # a Lab that is not used any more goes at once, and with it its data
 
         def called() -> str:
@@ -145,7 +153,7 @@ class Lab:
                 self._session.take_over(old._session)
                 if old._bench is not None:
                     old._bench.retire()
-        labs.use(self)
+        self._use()
 
     @classmethod
     def from_gallery(cls, example: str, /, data: str | None = None, **keywords: Any) -> Lab:
@@ -245,10 +253,104 @@ class Lab:
         FieldError
             A keyword is wrong, or its value is locked; with all faults at once. Otherwise as for `nmlab.fit`.
         """
-        labs.use(self)
+        self._use()
         data_kwargs, options = sort_out(self._session, kwargs)
+        return self._follow(self._session.start(data_kwargs, options, blocking=True))
+
+    def repeat(self, n: int = 5, **kwargs: Any) -> Runs:
+        """Fit the same settings on `n` further seeds, one after the other, as one group; blocks.
+
+        The group is one line of `lab.runs`, with mean and spread of the best values, and a band among curves. A run of
+        this Lab that has the same settings already, and its group, are of the group too. ★ is withheld where groups
+        overlap, and ``lab.compare(group, other)`` says how likely a difference is by chance. A Problem given as an
+        object starts from the same weights each time; a builder gives others for each seed. ■ (an interrupt) stops the
+        running fit and those to come.
+
+        Parameters
+        ----------
+        n : int, default 5
+            Number of runs.
+        **kwargs : Any
+            As for `fit`. A `seed` is the first of the seeds, and those after it are the next ones that the group does
+            not have; without one, seeds are drawn.
+
+        Returns
+        -------
+        Runs
+            All runs of the group that have ended.
+
+        Raises
+        ------
+        FieldError
+            `n` is no positive integer, the seed is locked, or as for `fit`.
+
+        Examples
+        --------
+        >>> import nmlab
+        >>> lab = nmlab.Lab.from_gallery("rosenbrock", data_kwargs={"nsim": 50}, name="repeats")
+        >>> group = lab.repeat(3, max_epochs=2, seed=0)
+        >>> [run.settings["seed"] for run in group]
+        [0, 1, 2]
+        """
+        self._use()
+        repeats = Repeats(self._session, n, *sort_out(self._session, kwargs, "lab.repeat"))
+        for seed in repeats.seeds:
+            own = repeats.parts(seed)
+            self._follow(self._session.start(repeats.data_kwargs, repeats.options, blocking=True, **own))
+        return self._session.runs.group(repeats.group)
+
+    def longer(self, run: Run | str | None = None, epochs: int = 50, **options: Any) -> Run:
+        """Train a run that has ended for more epochs, from where it ended, and return it; blocks as `fit` does.
+
+        The run's record goes on: the result is that of a run which had been so long from the start, unless a schedule
+        of the learning rate spans the fit. That is stretched from its present value over the epochs to come.
+
+        Parameters
+        ----------
+        run : Run or str, optional
+            The run, or its id; default the newest.
+        epochs : int, default 50
+            Number of epochs to add.
+        **options : Any
+            Options that change with it, such as a larger `patience` for a run that it ended, or an `lr_scheduler` in
+            place of one that a function made.
+
+        Returns
+        -------
+        Run
+            The run.
+
+        Raises
+        ------
+        RunError
+            The run cannot go on, or there is none.
+        FieldError
+            An option is wrong, or must be given.
+        """
+        labs.use(self)
+        return self._follow(self._session.longer(self._chosen(run), epochs, options, blocking=True))
+
+    def set(self, **options: Any) -> None:
+        """Change `max_epochs` or `patience` of the run that is going on, from its next epoch on.
+
+        Parameters
+        ----------
+        **options : Any
+            The new values.
+
+        Raises
+        ------
+        RunError
+            No run of this Lab is going on.
+        FieldError
+            A value is wrong, or something else is to be changed.
+        """
+        self._session.change(options)
+        self._show_controls()
+
+    def _follow(self, fit: Fit) -> Run:
+        """Show a fit below the cell until it has ended, and return its run."""
         cell = CellView() if get_ipython() is not None else None
-        fit = self._session.start(data_kwargs, options, blocking=True)
         watcher: threading.Thread | None = None
         try:
             if self._bench is not None:
@@ -329,13 +431,13 @@ class Lab:
         FieldError
             It cannot be read.
         """
-        labs.use(self)
+        self._use()
         self._session.take_guess(loss)
         self._show_controls()
 
     def _wait_for(self, search: Task[T]) -> T:
         """Wait for a search, or what else is done as one, in the cell that began it."""
-        labs.use(self)
+        self._use()
         try:
             if self._bench is not None:
                 self._bench.searches(search)
@@ -443,8 +545,16 @@ class Lab:
         RunError
             There are no weights to keep.
         """
-        labs.use(self)
+        self._use()
         self._session.swap(data_setup_function, keep_weights, data_kwargs, choices)
+        if isinstance(data_setup_function, FileData):
+            there = {*data_setup_function.keys}
+            if lacking := [key for key in self._session.keys_read() if key not in there]:
+                warnings.warn(
+                    f"The Problem also reads {', '.join(lacking)}, which {data_setup_function.__name__} does not give; "
+                    f"it gives {', '.join(sorted(there))}. Say which columns these are by from_file(…, columns={{…}}).",
+                    stacklevel=2,
+                )
         if self._bench is not None:
             self._bench.show_forms()
 
@@ -461,7 +571,7 @@ class Lab:
         RunError
             There is no such run, or it kept no weights.
         """
-        labs.use(self)
+        self._use()
         self._session.start_weights.take(self._session.store.get(run) if isinstance(run, str) else run)
         self._show_controls()
 
@@ -497,7 +607,7 @@ class Lab:
         FieldError
             Names the values that its file could not hold; the others are in the form.
         """
-        labs.use(self)
+        self._use()
         lost = self._session.load_preset(name)
         if self._bench is not None:
             self._bench.show_forms()
@@ -509,7 +619,11 @@ class Lab:
 
     @property
     def runs(self) -> Runs:
-        """Runs of this Lab over this Problem, oldest first, also of earlier kernels; `.all()` for the whole folder."""
+        """Runs of this Lab, oldest first, also of earlier kernels; `.all()` for the whole folder.
+
+        Those of a Problem or data function that was edited since are among them. The column `changed` says what
+        differs, and a ★ is given only among runs whose losses can be compared.
+        """
         return self._session.runs
 
     def _chosen(self, run: Run | str | None) -> Run:
@@ -520,20 +634,23 @@ class Lab:
             raise RunError("There is no run yet.")
         return newest
 
-    def compare(self, a: Run | str, b: Run | str) -> Comparison:
-        """Compare two runs: settings, the data function's source, results.
+    def compare(self, a: Run | str | Sequence[Run], b: Run | str | Sequence[Run]) -> Comparison:
+        """Compare two runs, or two groups of runs on several seeds: settings, the data function's source, results.
+
+        Of two groups it says how likely a difference of their best values is by chance (Welch's t-test).
 
         Parameters
         ----------
-        a, b : Run or str
-            Runs or their ids.
+        a, b : Run, str or sequence of Run
+            Runs or their ids, or groups such as `repeat` returns.
 
         Returns
         -------
         Comparison
             Shows itself as a table of what differs.
         """
-        return Comparison(self._chosen(a), self._chosen(b))
+        chosen = [self._chosen(each) if isinstance(each, (Run, str)) else each for each in (a, b)]
+        return Comparison(*chosen)
 
     def cross(self, runs: Iterable[Run | str] | None = None, split: str = "dev", metric: str = "loss") -> Cross:
         """Score the best weights of every run on the data of every run; blocks.
@@ -544,8 +661,7 @@ class Lab:
         Parameters
         ----------
         runs : Iterable[Run or str], optional
-            Runs or ids, also of other Labs over a Problem with the same keys, terms and shapes; default this Lab's runs
-            with at least one epoch.
+            Runs or ids, also of other Labs over the same Problem; default this Lab's runs with at least one epoch.
         split : {"dev", "train", "test"}, default "dev"
             The split to score on.
         metric : str, default "loss"
@@ -573,15 +689,24 @@ class Lab:
             raise RunError("There is no run to score yet.")
         sessions = [self._session, *(lab._session for lab in reversed(labs.known()))]
 
-        def known(run: Run) -> DataRecipe | None:
-            return next((found for session in sessions if (found := session.known(run)) is not None), None)
+        def known(run: Run) -> DataRecipe:
+            errors: list[RunError] = []
+            for session in sessions:
+                try:
+                    recipe: DataRecipe = session.known(run)
+                    return recipe
+                except RunError as error:
+                    errors.append(error)
+            raise errors[0]
 
         return self._wait_for(self._session.cross(chosen, known, split, metric))
 
     def code(self, run: Run | str | None = None) -> str:
         """Return plain Python that does a run without the bench, with the same numbers to the last digit.
 
-        What has no source, such as a Problem given as an object, is a marked line to fill in.
+        What has no source, such as a Problem given as an object, is a marked line to fill in. A run that was resumed
+        for more epochs is resumed there too; of one that was resumed with other settings the first lines say that the
+        numbers differ.
 
         Parameters
         ----------
@@ -665,11 +790,11 @@ class Lab:
     # --- on screen ---
 
     def _ipython_display_(self) -> None:
-        labs.use(self)
+        self._use()
         if self._bench is None:
             self._bench = Bench(self._session)
             Actions(self._session, self._bench, self.export)
-            self._bench.panel.on_msg(lambda *_: labs.use(self))
+            self._bench.panel.on_msg(lambda *_: self._use())
         panel: Any = self._bench.panel
         data, metadata = panel._repr_mimebundle_()  # by the metadata Colab finds what shows it
         # the text stays in the saved notebook above the runs, so it names none
@@ -680,6 +805,15 @@ class Lab:
     def __repr__(self) -> str:
         run = f"; newest run {self.run.id}: {self.run.status}" if self.run is not None else "; no run yet"
         return self._called + run
+
+    def _use(self) -> None:
+        """Note that this Lab is the one used last; earlier Labs that its variable held let go of their data."""
+        labs.use(self)
+        self._held_by = self._variable() or self._held_by
+        old: Lab
+        for old in labs.known():
+            if old is not self and old._held_by == self._held_by != "" and not old._variable():
+                old._session.let_go(but=self._session.fit)
 
     def _variable(self) -> str:
         shell = get_ipython()

@@ -27,6 +27,7 @@ class Panel(Widget):
         "kernel.js",
         "form.js",
         "files.js",
+        "columns.js",
         "guess.js",
         "stage.js",
         "runs.js",
@@ -48,7 +49,10 @@ class Panel(Widget):
     memory = synced(traitlets.Dict())
     """Memory in use and a warning, in words; empty where there is no limit."""
     message = synced(traitlets.Dict())
-    """What is said below the buttons as HTML, or, `at` 'runs', as text where the action on runs was asked for."""
+    """What is said below the buttons as HTML, or, `at` 'runs', as text where the action on runs was asked for.
+
+    'columns', where the columns of a file are to be chosen: see `column_use.column_table`.
+    """
     takes = synced(traitlets.Dict())
     """What files the page sends: their endings, and their bytes at most."""
     guess = synced(traitlets.Dict())

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, TypeVar
 
 from neuromancer.problem import Problem
@@ -15,21 +14,29 @@ from neuromancer.problem import Problem
 from nmlab.analysis.cross import CrossScoring, DataRecipe
 from nmlab.analysis.guess import Points, read_guess
 from nmlab.data.splits import place_of
-from nmlab.errors import FieldError, RunError
+from nmlab.errors import FieldError, NmlabError, RunError
 from nmlab.fields import Field, check, fields_of, takes_any_keyword
 from nmlab.fields.field import unknown_name
 from nmlab.fitting.prepare import build_problem
 from nmlab.fitting.request import DataFunction, FitRequest
 from nmlab.form import Form, refuse_locked
+from nmlab.identity.functions import held, is_same, known_functions
 from nmlab.launch.fit import Fit
 from nmlab.launch.task import Task
+from nmlab.notebook.redefined import Redefined, redefined
 from nmlab.notebook.start_weights import StartWeights
 from nmlab.options import TrainerOptions
+from nmlab.options.schedules import schedule_named
+from nmlab.problem.graph import keys_from_data
+from nmlab.problem.lazy import has_lazy
+from nmlab.problem.terms import terms_of
 from nmlab.problem.weights import fingerprint
-from nmlab.provenance.settings import describe_function, describe_values, rebuild_values
+from nmlab.provenance.again import Known, function_of, values_of
+from nmlab.provenance.settings import describe_values, rebuild_values
 from nmlab.runs import Run, Runs
 from nmlab.runs.presets import Presets
 from nmlab.runtime.rng import RandomStreams
+from nmlab.training.checkpoints import epochs_done
 from nmlab.training.view import view_fault
 from nmlab.tuning import BatchSizeSearch, LRSearch
 
@@ -40,6 +47,9 @@ FIRST_OPTIONS = ("max_epochs", "lr", "optimizer", "patience", "seed")
 
 IN_CODE_ONLY = ("devices", "num_nodes", "strategy", "trainer_kwargs", "callbacks", "loggers")
 """Options that hold objects, which no form can make, or that take one value only today."""
+
+UNNAMED = "lab"
+"""The name of a Lab that was given none."""
 
 EARLIER = 8
 """How many earlier runs are drawn behind a run."""
@@ -67,26 +77,31 @@ class Session:
         hide: Iterable[str] = (),
         guess: bool = False,
     ) -> None:
-        self._request = request.replace(lab=request.lab or "lab")
+        self._request = request.replace(lab=request.lab or UNNAMED)
         self.problem = problem = request.problem
         self.called = called
         self.options = request.options
         self.view = request.view
         self.store = request.store
+        self.store.check_there()
         self.presets = Presets(self.store.folder)
         self.fit: Fit | None = None
         """The newest fit in this process, running or ended."""
         self._lock, self._hide = dict(lock or {}), frozenset(hide)
         self.start_weights = StartWeights(problem)
         """What the next runs start from."""
-        self._fingerprint: str | None = None
-        self._functions: dict[tuple[Any, Any], tuple[DataFunction, Mapping[str, Any] | None]] = {}
         self.asks_guess = guess
         """Whether the screen asks for a guess of the loss before a run."""
         self.guess: Points | None = None
         """The guess for the next run; [] where it was skipped, None where there is none yet."""
-        self._made: dict[Path, DataRecipe] = {}
-        """With what the runs of this session were made, by their folders."""
+        self._shape: tuple[str | None, frozenset[str]] = None, frozenset()
+        self.swap_offer: Redefined | None = None
+        """The data function as it was defined anew, which `swap` would take, as of the last `notice`."""
+        self._news: list[str] = []
+        self.forms_changed = False
+        """Whether `notice` made a form anew, which a screen has not shown yet."""
+        self._made: dict[str | None, tuple[Callable[[], DataFunction | None], Mapping[str, Any]]] = {}
+        """With what the runs of this session were made, by unique id: the data function, held weakly, and values."""
         self._check(request.fields)
         self._take_data(request.data_setup_function, request.data_kwargs, request.choices)
         lock = self.locked(TrainerOptions.model_fields)
@@ -126,12 +141,13 @@ class Session:
         subject, extra = f"{place_of(function)} cannot be called with this", takes_any_keyword(function)
         values = check(fields, data_kwargs, subject=subject, extra=extra, complete=False)
         title = f"Data: {getattr(function, '__name__', 'data_setup_function')}"
-        self.data_form = Form(fields, values, title=title, lock=lock, hide=self._hide & {f.name for f in fields})
+        hide = self._hide & {f.name for f in fields}
+        self.data_form = Form(fields, values, title=title, lock=lock, hide=hide, remarks=_remarks_of(function))
         self.data_setup_function = function
         self.choices = choices
         self.data_fields = fields
         self._beyond = {name: value for name, value in values.items() if name not in {f.name for f in fields}}
-        self._functions[_known_by(describe_function(function))] = (function, choices)
+        known_functions.remember(function, choices)
 
     @property
     def name(self) -> str:
@@ -171,7 +187,15 @@ class Session:
         """
         if keep_weights and self.newest_problem is None:
             raise RunError("There are no weights to keep: no run has built the Problem yet.")
-        fields = {field.name: field for field in fields_of(data_setup_function, choices)}
+        self._change_data(data_setup_function, data_kwargs, choices)
+        self.start_weights.swapped(keep_weights)
+        self.keep_if_asked()
+
+    def _change_data(
+        self, function: DataFunction, data_kwargs: Mapping[str, Any] | None, choices: Mapping[str, Any] | None
+    ) -> None:
+        """Take a data function, and keep the values that it takes too."""
+        fields = {field.name: field for field in fields_of(function, choices)}
 
         def fitting(values: Mapping[str, Any]) -> dict[str, Any]:
             kept: dict[str, Any] = {}
@@ -183,10 +207,35 @@ class Session:
 
         given = fitting({**self._beyond, **self.data_form.given})
         changed = fitting(self.data_form.changed)
-        self._take_data(data_setup_function, {**given, **(data_kwargs or {})}, choices)
+        self._take_data(function, {**given, **(data_kwargs or {})}, choices)
         self.data_form.set(changed)
-        self.start_weights.swapped(keep_weights)
-        self.keep_if_asked()
+
+    def read_signature(self) -> None:
+        """Read the signature of the data function again: its definition may have changed, or an Enum that it names."""
+        fields = fields_of(self.data_setup_function, self.choices)
+        if _alike(fields, self.data_fields):
+            return
+        self._change_data(self.data_setup_function, None, self.choices)
+        self.forms_changed = True
+        name = getattr(self.data_setup_function, "__name__", "the data function")
+        self._news.append(
+            f"The signature of `{name}` changed: the form has its parameters and defaults as they are now."
+        )
+
+    def notice(self) -> list[str]:
+        """Return what to say of definitions that changed: of the form, and of those that this Lab does not hold."""
+        self.read_signature()
+        said, self._news, self.swap_offer = self._news, [], None
+        if (new := redefined(self.data_setup_function)) is not None:
+            if new.is_itself:
+                self.swap_offer = new
+                said.append(f"`{new.name}` was defined anew; {self.called() or 'lab'}.swap({new.name}) takes it.")
+            else:
+                said.append(f"`{new.name}` was defined anew; make the data function again and swap it in to use it.")
+        for part, what in ((self.problem, "builder"), (self.view, "view")):
+            if callable(part) and not isinstance(part, Problem) and (new := redefined(part)) is not None:
+                said.append(f"The {what} `{new.name}` was defined anew; make the Lab again to use it.")
+        return said
 
     # --- start weights ---
 
@@ -201,18 +250,43 @@ class Session:
             return self.problem
         return self.fit.problem if self.fit is not None else None
 
+    def keys_read(self) -> list[str]:
+        """Return the keys that the Problem reads from the data; [] where they are not known.
+
+        A builder that has not built a Problem yet is called for one that is thrown away.
+        """
+        problem = self.newest_problem
+        if problem is None:
+            assert not isinstance(self.problem, Problem)
+            try:
+                problem = build_problem(self.problem, RandomStreams(0))
+            except Exception:  # its error belongs to the run that calls it
+                return []
+        return keys_from_data(problem)
+
     # --- runs ---
 
     @property
     def runs(self) -> Runs:
-        """Runs of this Lab over this Problem, oldest first."""
-        return self.store.runs(lab=self.name, problem=self._known_fingerprint())
+        """Runs of this Lab, oldest first; of a Lab without a name, those whose Problem may be this one, also edited."""
+        runs = self.store.runs(lab=self.name)
+        shape, terms = self._known_shape()
+        if self.name != UNNAMED or shape is None:
+            return runs
 
-    def _known_fingerprint(self) -> str | None:
-        """Return that of the Problem; while a builder is at work, of the one that it built before."""
-        if (known := self.newest_problem) is not None:
-            self._fingerprint = fingerprint(known)
-        return self._fingerprint
+        def mine(run: Run) -> bool:
+            settings = run.settings
+            # a Problem whose builder failed or has not finished has neither
+            alike = settings.get("fingerprint") in (None, shape) or not terms.isdisjoint(settings.get("terms") or ())
+            return alike or run.settings_damage is not None
+
+        return runs.where(mine)
+
+    def _known_shape(self) -> tuple[str | None, frozenset[str]]:
+        """Return fingerprint and terms of the Problem; while a builder is at work, of the one that it built before."""
+        if (known := self.newest_problem) is not None and not has_lazy(known):
+            self._shape = fingerprint(known), frozenset(term.name for term in terms_of(known))
+        return self._shape
 
     def earlier(self, run: Run) -> list[Run]:
         """Return the newest runs beside `run` that have curves, to be drawn faint behind it."""
@@ -241,24 +315,100 @@ class Session:
         echo: bool = True,
         step: bool = False,
         blocking: bool = False,
+        **parts: Any,
     ) -> Fit:
         """Begin a fit and return it; the last one's data are let go of first.
 
         Parameters: `data_kwargs`, `options`, by default those that are chosen; `echo`, whether what the run prints
         also goes where it would without nmlab; `step`, whether to pause after the first epoch; `blocking`, whether a
-        cell waits for its end, and carries it out by `Fit.wait`.
+        cell waits for its end, and carries it out by `Fit.wait`; `parts`, further ones of the request, such as a seed.
         """
-        self._known_fingerprint()
-        fit = Fit(self.request(data_kwargs, options).replace(echo=echo))
-        fit.control.owner, fit.control.blocking = self, blocking
+        self._known_shape()
+        self.store.check_there()
+        news = self.notice()
+        fit = Fit(self.request(data_kwargs, options).replace(echo=echo, **parts))
+        for remark in (*news, self.start_weights.news()):
+            fit.say_first(remark)
         if step:
             fit.control.step()
-        self.fit = fit.start(instead_of=self.fit)
+        self._go(fit, blocking)
         if self.guess:
             self.store.keep_guess(fit.run, self.guess)
         self.guess = None
-        self._made[fit.run.folder] = DataRecipe(self.data_setup_function, fit.request.data_kwargs)
         return fit
+
+    def _go(self, fit: Fit, blocking: bool) -> Fit:
+        fit.control.owner, fit.control.blocking = self, blocking
+        self.fit = fit.start(instead_of=self.fit)
+        self.store.check_there()
+        self._made[fit.run.uid] = held(fit.request.data_setup_function), fit.request.data_kwargs
+        return fit
+
+    def longer(
+        self,
+        run: Run,
+        epochs: int,
+        given: Mapping[str, Any] | None = None,
+        *,
+        echo: bool = True,
+        blocking: bool = False,
+    ) -> Fit:
+        """Begin to train a run that has ended for more epochs, in its thread, and return the fit.
+
+        Parameters: `epochs`, how many more; `given`, options that are to be other than before; the rest as for `start`.
+        Raises `RunError` and `FieldError` where it cannot go on, or not without being told more.
+        """
+        if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
+            raise FieldError({"epochs": f"{epochs!r}; give an integer of at least 1"})
+        if (recipe := self.known(run)).lost:
+            missing = ", ".join(recipe.lost)
+            raise RunError(f"Run {run.id} cannot be trained longer: this kernel does not have its {missing}.")
+        stored, given = run.settings.get("options") or {}, dict(given or {})
+        before, lost = TrainerOptions.from_json(stored)
+        by_patience = run.status == "finished" and run.epochs < before.max_epochs and before.patience is not None
+        if by_patience and int(given.get("patience") or 0) <= before.patience:  # type: ignore[operator]
+            told = f"{before.patience} ended run {run.id} after {run.epochs} epochs; give a larger patience too"
+            raise FieldError({"patience": told})
+        here = self.options.to_json()
+        for name in lost:  # what code gives this Lab, and gave that run, is there all the same
+            if name not in given and name != "lr_scheduler" and here.get(name) == stored[name]:
+                given[name] = getattr(self.options, name)
+        options = TrainerOptions(**{**given, "max_epochs": epochs_done(run) + epochs})
+        request = self._request.replace(
+            data_setup_function=recipe.function,
+            options=options,
+            data_kwargs=dict(recipe.kwargs),
+            choices=self.choices,
+            runs_dir=self.store.folder,
+            resume=run,
+            echo=echo,
+        )
+        return self._go(Fit(request), blocking)
+
+    def change(self, wanted: Mapping[str, Any]) -> None:
+        """Change `max_epochs` or `patience` of the running fit from its next epoch on."""
+        fit = self.fit
+        if fit is None or fit.done:
+            raise RunError("No run of this Lab is going on. lab.longer(run, epochs=…) goes on with one that has ended.")
+        faults = dict.fromkeys(wanted, "only max_epochs and patience can be changed while a run goes on")
+        faults = {name: fault for name, fault in faults.items() if name not in ("max_epochs", "patience")}
+        values = TrainerOptions(**{name: value for name, value in wanted.items() if name not in faults})
+        before = fit.request.options
+        if "max_epochs" in wanted and callable(before.lr_scheduler) and schedule_named(before.lr_scheduler) is None:
+            faults["max_epochs"] = (
+                f"a function made the schedule for {before.max_epochs} epochs; let the run end, then give another one: "
+                "lab.longer(run, lr_scheduler=…)"
+            )
+        if "max_epochs" in wanted and values.max_epochs < fit.control.progress.epoch + 1:
+            faults["max_epochs"] = f"{values.max_epochs}, but epoch {fit.control.progress.epoch + 1} is going on"
+        if "patience" in wanted and (before.patience is None or values.patience is None):
+            faults["patience"] = "this run goes on without early stopping; a run that has it can be given more"
+        if faults:
+            raise FieldError(faults, subject=f"Run {fit.run.id} cannot be changed like this")
+        if not fit.control.want(**wanted):
+            raise RunError(f"Run {fit.run.id} has ended its training; lab.longer(run, epochs=…) goes on with it.")
+        if "max_epochs" in wanted:
+            fit.control.progress.max_epochs = wanted["max_epochs"]
 
     def find_lr(self, *asked: Any, echo: bool = True, blocking: bool = False, **settings: Any) -> LRSearch:
         """Begin a search for a learning rate in its thread and return it.
@@ -276,9 +426,7 @@ class Session:
         task.control.owner, task.control.blocking = self, blocking
         return task.start(instead_of=self.fit)
 
-    def cross(
-        self, runs: Iterable[Run], known: Callable[[Run], DataRecipe | None], split: str, metric: str
-    ) -> CrossScoring:
+    def cross(self, runs: Iterable[Run], known: Callable[[Run], DataRecipe], split: str, metric: str) -> CrossScoring:
         """Begin to score runs on each other's data, in a thread, and return what does it; see `CrossScoring`.
 
         A cell waits for it.
@@ -289,26 +437,35 @@ class Session:
             held = build_problem(self.problem, RandomStreams(0))
         return self._begin(CrossScoring(held, list(runs), known, split, metric), blocking=True)
 
-    def known(self, run: Run) -> DataRecipe | None:
-        """Return how a run's data were made, also of an earlier kernel's; None where the function is not known here."""
-        if run.folder in self._made:
-            return self._made[run.folder]
-        described = run.settings.get("data_function") or {}
-        if _known_by(described) not in self._functions:
-            return None
-        function, choices = self._functions[_known_by(described)]
-        fields, stored = fields_of(function, choices), run.settings.get("data_kwargs") or {}
-        values, lost = rebuild_values(fields, stored)
-        here = describe_values(self.data_fields, self.data_kwargs)
-        # what code gives this Lab, and gave that run, is there all the same
-        values |= {name: self.data_kwargs[name] for name in lost if here.get(name) == stored[name]}
-        return DataRecipe(function, values, [name for name in lost if name not in values])
+    def _function_of(self, run: Run) -> Known:
+        """Return the data function that made a run, with its choices; `RunError` where this kernel does not have it."""
+        made_by = self._made[run.uid][0]() if run.uid in self._made else None
+        return function_of(run, (self.data_setup_function, self.choices), made_by)
+
+    def _values_of(self, run: Run, made_with: Known) -> tuple[dict[str, Any], list[str]]:
+        """Return the values of a run's data keywords, and the names of those that are lost."""
+        if run.uid in self._made:
+            here: Mapping[str, Any] = self._made[run.uid][1]
+        else:
+            here = self.data_kwargs
+        values, lost = values_of(run, made_with, here)
+        if "data_kwargs" not in run.identities:  # a run of an earlier version
+            told, stored = describe_values(self.data_fields, here), run.settings.get("data_kwargs") or {}
+            # what code gives this Lab, and gave that run, is there all the same
+            values |= {name: here[name] for name in lost if told.get(name, told) == stored[name]}
+        return values, [name for name in lost if name not in values]
+
+    def known(self, run: Run) -> DataRecipe:
+        """Return how a run's data were made, also of an earlier kernel's; `RunError` where the function is not here."""
+        function, choices = self._function_of(run)
+        return DataRecipe(function, *self._values_of(run, (function, choices)))
 
     def request(
         self, data_kwargs: Mapping[str, Any] | None = None, options: TrainerOptions | None = None
     ) -> FitRequest:
         """Return what a run that begins now would be made of; default the values that the forms hold."""
         self.keep_if_asked()
+        self.start_weights.refresh()
         return self._request.replace(
             data_setup_function=self.data_setup_function,
             options=self.trainer_options if options is None else options,
@@ -326,34 +483,30 @@ class Session:
             self.fit.control.owner = self
         self._made |= other._made
 
+    def let_go(self, but: Fit | None) -> None:
+        """Let go of the data of the newest fit, unless it is running or is `but`, which another session has."""
+        if self.fit is not None and self.fit.done and self.fit is not but:
+            self.fit.let_go()
+
     def take_settings(self, run: Run) -> list[str]:
         """Choose the values that `run` was made with, its data function too; return the names that are lost.
 
         Raises `RunError` where this kernel does not have the data function that made the run.
         """
-        described = run.settings.get("data_function") or {}
-        if _known_by(described) != _known_by(describe_function(self.data_setup_function)):
-            if _known_by(described) not in self._functions:
-                raise RunError(
-                    f"Run {run.id} was made with the data function {described.get('name')!r} as this kernel does not "
-                    "have it; define it and lab.swap(it) first. The run's details show its source."
-                )
-            function, choices = self._functions[_known_by(described)]
+        function, choices = self._function_of(run)
+        values, gone = self._values_of(run, (function, choices))
+        if not is_same(function, self.data_setup_function):
             self._take_data(function, {}, choices)
-        stored, stored_options = run.settings.get("data_kwargs") or {}, run.settings.get("options") or {}
-        values, lost = rebuild_values(self.data_fields, stored)
+        stored_options = run.settings.get("options") or {}
         options, lost_options = TrainerOptions.from_json(stored_options)
-        here, here_options = describe_values(self.data_fields, self.data_kwargs), self.options.to_json()
+        here_options = self.options.to_json()
         fields = {field.name for field in self.data_fields}
-        kept = {name: value for name, value in self._beyond.items() if name in lost}
-        self._beyond = {name: value for name, value in values.items() if name not in fields} | kept
+        self._beyond = {name: value for name, value in values.items() if name not in fields}
         self.data_form.clear()
         self.data_form.set({name: value for name, value in values.items() if name not in self._lock})
         self.options_form.clear()
         shown = {name: getattr(options, name) for name in options.model_fields_set if name not in self._lock}
         self.options_form.set({name: value for name, value in shown.items() if name not in lost_options})
-        # what code gives this Lab, and gave that run, is there all the same
-        gone = [name for name in lost if here.get(name) != stored[name]]
         return gone + [name for name in lost_options if here_options.get(name) != stored_options[name]]
 
     # --- presets ---
@@ -379,6 +532,16 @@ class Session:
         return [*lost, *(name for name in gone if name not in self._beyond)]
 
 
-def _known_by(described: Mapping[str, Any]) -> tuple[Any, Any]:
-    """Return what tells one data function from another, in this kernel and in a run's settings."""
-    return described.get("name"), described.get("source")
+def _alike(one: Iterable[Field], other: Iterable[Field]) -> bool:
+    try:
+        return list(one) == list(other)
+    except Exception:  # a default whose == is not a bool
+        return False
+
+
+def _remarks_of(function: DataFunction) -> tuple[str, ...]:
+    """Return what a data function says of itself, as `FileData` does of its file; () if it says nothing."""
+    try:
+        return tuple(map(str, getattr(function, "remarks", ())))
+    except NmlabError:  # the file is gone or was changed, which the next run tells
+        return ()

@@ -133,6 +133,8 @@ def progress_html(run: Run, control: Control, done: bool) -> str:
         words.append(duration_text(run.seconds))
     if run.best_value is not None:
         words.append(f"best {escape(run.monitor)} {typeset_number(run.best_value, 4)} in epoch {run.best_epoch}")
+    if done and still_falling(run):
+        words.append("still falling")
     if done and "test_loss" in run.test_metrics:
         words.append(f"test loss {typeset_number(run.test_metrics['test_loss'], 4)}")
     share = 100 * (1.0 if state == "finished" else progress.fraction)
@@ -143,7 +145,17 @@ def progress_html(run: Run, control: Control, done: bool) -> str:
         "</div></div>"
     )
     remark = f"<div>{escape(text)}</div>" if (text := run.remark) else ""
+    if (unwritten := run.unwritten) is not None:
+        remark = f"<div role='status'>⚠ {escape(unwritten[:1].upper() + unwritten[1:])}.</div>{remark}"
     return f"<div style='line-height:1.4'>{' · '.join(words)}{bar}{remark}</div>"
+
+
+def still_falling(run: Run) -> bool:
+    """Whether a run ended where its best epochs were, so that more of them may be worth their while."""
+    best, epochs = run.best_epoch, run.epochs
+    return (
+        best is not None and run.status in ("finished", "stopped") and epochs >= 5 and best >= epochs - epochs // 10 - 1
+    )
 
 
 def error_html(title: str, text: str) -> str:

@@ -14,12 +14,14 @@ from neuromancer.problem import Problem
 
 from nmlab.analysis.guess import guess_outcome
 from nmlab.analysis.look import look
+from nmlab.identity.differences import reasons_text
 from nmlab.launch.fit import Fit
 from nmlab.notebook.profile_page import profile_html
 from nmlab.notebook.status_line import Pace, error_html
 from nmlab.plots import Picture, Theme, alt_text, draw_losses, draw_overlay, draw_rate, draw_terms, panel, png_size
 from nmlab.provenance.script import script
 from nmlab.runs import Comparison, Run
+from nmlab.runs.repeats import grouped
 from nmlab.runtime.text import number_text
 
 TABS = {
@@ -227,8 +229,9 @@ def _profile(context: TabContext) -> TabContent:
 
 
 def _details(context: TabContext) -> str:
-    if len(context.ticked) == 2:
-        return Comparison(*context.ticked)._repr_html_()
+    groups = grouped(context.ticked, lambda each: each.settings)
+    if len(context.ticked) == 2 or len(groups) == 2:
+        return Comparison(*(context.ticked if len(context.ticked) == 2 else groups))._repr_html_()
     run = context.run
     settings = run.settings
     rows = {
@@ -240,7 +243,9 @@ def _details(context: TabContext) -> str:
         "start weights": run.starts_from or "the Lab's own",
         "seed": settings.get("seed"),
         "threads": settings.get("threads"),
+        "not compared": reasons_text({p: r for each in run.identities.values() for p, r in each.not_compared.items()}),
         **{f"data: {name}": value for name, value in (settings.get("data_kwargs") or {}).items()},
+        "about the data": "; ".join(settings.get("data_remarks") or []),
         **{f"trainer: {name}": value for name, value in (settings.get("options") or {}).items()},
         "versions": ", ".join(f"{name} {version}" for name, version in (settings.get("versions") or {}).items()),
         "folder": run.folder,

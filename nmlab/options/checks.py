@@ -16,19 +16,24 @@ from nmlab.fields.field import unknown_name
 OFFERED: dict[str, dict[str, Any]] = {
     "optimizer": {"default": None} | {name: name for name in ("Adam", "AdamW", "NAdam", "RMSprop", "SGD")},
     "lr_scheduler": {"none": None}
-    | {name: name for name in ("CosineAnnealingLR", "ExponentialLR", "ReduceLROnPlateau", "StepLR")},
+    | {name: name for name in ("CosineAnnealingLR", "ExponentialLR", "OneCycleLR", "ReduceLROnPlateau", "StepLR")},
     "profiler": {"none": None} | {name: name for name in ("simple", "advanced", "pytorch")},
 }
 """Choices that a form offers for options of which code may give more: label -> value. Code may give labels too."""
 
-SCHEDULER_ARGUMENTS: dict[str, Callable[[Any], dict[str, Any]]] = {
-    "CosineAnnealingLR": lambda options: {"T_max": options.max_epochs},
-    "ExponentialLR": lambda options: {"gamma": 0.01 ** (1 / options.max_epochs)},
-    "PolynomialLR": lambda options: {"total_iters": options.max_epochs},
-    "ReduceLROnPlateau": lambda options: {"mode": options.mode},
-    "StepLR": lambda options: {"step_size": -(-options.max_epochs // 3)},
+SCHEDULER_ARGUMENTS: dict[str, Callable[[Any, int], dict[str, Any]]] = {
+    "CosineAnnealingLR": lambda _options, steps: {"T_max": steps},
+    "ExponentialLR": lambda _options, steps: {"gamma": 0.01 ** (1 / steps)},
+    "LinearLR": lambda _options, steps: {"total_iters": steps},
+    "OneCycleLR": lambda options, steps: {"max_lr": options.lr, "total_steps": steps},
+    "PolynomialLR": lambda _options, steps: {"total_iters": steps},
+    "ReduceLROnPlateau": lambda options, _steps: {"mode": options.mode},
+    "StepLR": lambda _options, steps: {"step_size": -(-steps // 3)},
 }
-"""Arguments that set up the schedulers for the length of the fit; others have PyTorch's defaults."""
+"""Arguments that set up the schedulers for the steps that they take in the fit; others have PyTorch's defaults."""
+
+PER_STEP = ("OneCycleLR",)
+"""Schedulers set up for the length of the fit that are stepped with the optimizer, not once an epoch."""
 
 # Lightning's own short forms of a precision
 _PRECISIONS = {"16": "16-mixed", "32": "32-true", "64": "64-true", "bf16": "bf16-mixed"}
@@ -97,6 +102,20 @@ def option_fault(name: str, text: str) -> FieldError:
     return FieldError({name: text}, "TrainerOptions")
 
 
+def made_by(name: str, maker: Any, argument: Any, keywords: dict[str, Any]) -> Any:
+    """Return what a class makes of the argument and the keywords, or a function of the argument alone."""
+    if not inspect.isclass(maker):
+        return maker(argument)
+    make: Any = maker
+    try:
+        return make(argument, **keywords)
+    except (TypeError, ValueError) as error:
+        called = ", ".join(["…", *(f"{key}={value!r}" for key, value in keywords.items())])
+        raise option_fault(
+            name, f"{maker.__name__}({called}) failed: {error}; give a function that returns it"
+        ) from error
+
+
 def class_named(name: str, module: ModuleType, base: type) -> Any:
     """Return the class of this name in a module, regardless of case; None if there is none."""
     return {known.lower(): kind for known, kind in _classes(module, base).items()}.get(name.lower())
@@ -120,6 +139,9 @@ def _scheduler_fault(value: Any) -> str | None:
         return None
     from torch.optim import lr_scheduler
 
+    if isinstance(value, Mapping):
+        inner = _scheduler_fault(value["scheduler"]) if "scheduler" in value else None
+        return "; ".join(fault for fault in (config_fault(value), inner) if fault) or None
     if fault := _maker_fault(value, lr_scheduler, lr_scheduler.LRScheduler, instances=False):
         return fault
     kind = class_named(value, lr_scheduler, lr_scheduler.LRScheduler) if isinstance(value, str) else value
@@ -131,6 +153,21 @@ def _scheduler_fault(value: Any) -> str | None:
         return None
     call = f"{kind.__name__}(optimizer, {', '.join(f'{name}=…' for name in missing)})"
     return f"{kind.__name__} needs {' and '.join(missing)}; give a function: lambda optimizer: {call}"
+
+
+def config_fault(config: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with a dict such as Lightning takes for a scheduler, or None; its scheduler apart."""
+    known = ("scheduler", "interval", "frequency", "monitor", "strict", "name", "reduce_on_plateau")
+    unknown = [repr(key) for key in config if key not in known]
+    faults = [f"it has {', '.join(unknown)}; give {', '.join(known[:4])}"] if unknown else []
+    if "scheduler" not in config:
+        faults.append("it has no 'scheduler'")
+    if config.get("interval", "epoch") not in ("epoch", "step"):
+        faults.append(f"interval is {config['interval']!r}; give 'epoch' or 'step'")
+    frequency = config.get("frequency", 1)
+    if not isinstance(frequency, int) or isinstance(frequency, bool) or frequency < 1:
+        faults.append(f"frequency is {frequency!r}; give an integer of at least 1")
+    return "; ".join(faults) or None
 
 
 def _maker_fault(value: Any, module: ModuleType, base: type, *, instances: bool) -> str | None:

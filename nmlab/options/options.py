@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict
 
 from nmlab.fields import Field, fields_of_model
 from nmlab.options.as_json import as_json, class_stored, holds_stand_in
-from nmlab.options.checks import OFFERED, SCHEDULER_ARGUMENTS, SET_BY_NMLAB, checked, class_named, option_fault
+from nmlab.options.checks import OFFERED, SET_BY_NMLAB, checked, class_named, made_by, option_fault
 from nmlab.options.environment import trainer_kwargs_of_environment
+from nmlab.options.schedules import build_schedule
 from nmlab.options.together import step_together
 
 if TYPE_CHECKING:
@@ -53,16 +54,20 @@ class TrainerOptions(BaseModel):
     seed : int, optional
         Seed of all random numbers; default drawn and recorded. An integer from 0 to 2**32 - 1.
     lr_scheduler : str, class or callable, optional
-        Learning rate scheduler, stepped once per epoch; default a constant learning rate. Name or class of a scheduler
-        in torch.optim.lr_scheduler, or function that takes the optimizer and returns a scheduler. A scheduler given by
-        name is set up for the length of the fit: CosineAnnealingLR and PolynomialLR end with it, ExponentialLR ends at
-        1 % of lr, StepLR divides lr by 10 after each third, ReduceLROnPlateau follows the monitored metric.
+        Learning rate scheduler, stepped once per epoch unless said otherwise; default a constant learning rate. Name or
+        class of a scheduler in torch.optim.lr_scheduler, or function that takes the optimizer and returns a scheduler,
+        or a dict of these as in Lightning, with 'scheduler', 'interval' ('epoch' or 'step') and 'frequency'. A
+        scheduler given by name is set up for the length of the fit: CosineAnnealingLR, LinearLR and PolynomialLR end
+        with it, ExponentialLR ends at 1 % of lr, StepLR divides lr by 10 after each third, OneCycleLR rises to lr and
+        falls, step by step, ReduceLROnPlateau follows the monitored metric.
     warmup : int, default 0
         Epochs to train before early stopping is active.
     gradient_clip_val : float, default 100.0
         Maximum norm of the gradient; larger gradients are scaled down. None: no clipping.
     shuffle : bool, default False
         Whether to shuffle the training samples in each epoch.
+    drop_last : bool, default False
+        Whether to leave out the last batch of an epoch if it is smaller than the others, as in torch's DataLoader.
     monitor : str, optional
         Metric that decides which epoch is best; default dev_loss, or train_loss without a dev split.
     mode : {'min', 'max'}, default 'min'
@@ -127,6 +132,7 @@ class TrainerOptions(BaseModel):
     warmup: Annotated[int, Ge(0)] = 0
     gradient_clip_val: Annotated[float, Ge(0)] | None = 100.0
     shuffle: bool = False
+    drop_last: bool = False
     monitor: str | None = None
     mode: Literal["min", "max"] = "min"
     accelerator: Literal["auto", "cpu", "cuda", "gpu", "mps"] = "auto"
@@ -295,7 +301,7 @@ class TrainerOptions(BaseModel):
             step_together(made)
         else:
             kind = class_named(wanted, torch.optim, torch.optim.Optimizer) if isinstance(wanted, str) else wanted
-            made = _made("optimizer", kind, parameters, {"lr": self.lr})
+            made = made_by("optimizer", kind, parameters, {"lr": self.lr})
             if not isinstance(made, torch.optim.Optimizer):
                 raise option_fault(
                     "optimizer", f"{wanted!r} returned a {type(made).__name__}; return a torch.optim.Optimizer"
@@ -313,13 +319,15 @@ class TrainerOptions(BaseModel):
             )
         return made
 
-    def build_scheduler(self, optimizer: Optimizer) -> LRScheduler | None:
+    def build_scheduler(self, optimizer: Optimizer, steps: int = 1) -> LRScheduler | None:
         """Return the learning rate scheduler for an optimizer.
 
         Parameters
         ----------
         optimizer : torch.optim.Optimizer
             The optimizer whose learning rate is scheduled.
+        steps : int, default 1
+            Steps of the optimizer in an epoch, for a scheduler that is stepped with it.
 
         Returns
         -------
@@ -340,19 +348,12 @@ class TrainerOptions(BaseModel):
         >>> type(scheduler).__name__, scheduler.step_size
         ('StepLR', 10)
         """
-        from torch.optim import lr_scheduler as schedulers
+        made = build_schedule(self, optimizer, lambda interval, frequency: self._steps(steps, interval, frequency))
+        return None if made is None else made.scheduler
 
-        wanted = self.lr_scheduler
-        if wanted is None:
-            return None
-        kind = class_named(wanted, schedulers, schedulers.LRScheduler) if isinstance(wanted, str) else wanted
-        name = getattr(kind, "__name__", "")
-        arguments = SCHEDULER_ARGUMENTS[name](self) if name in SCHEDULER_ARGUMENTS else {}
-        made = _made("lr_scheduler", kind, optimizer, arguments)
-        if not isinstance(made, schedulers.LRScheduler) or made.optimizer is not optimizer:
-            fault = f"{wanted!r} returned a {type(made).__name__}; return an LRScheduler of its argument"
-            raise option_fault("lr_scheduler", fault)
-        return made
+    def _steps(self, steps: int, interval: str, frequency: int) -> int:
+        each = steps if interval == "step" else 1
+        return self.max_epochs // frequency if interval == "epoch" else self.max_epochs * (each // frequency)
 
     def to_json(self) -> dict[str, Any]:
         """Return all options as JSON.
@@ -412,20 +413,6 @@ class TrainerOptions(BaseModel):
             else:
                 lost.append(name)
         return cls(**values), lost
-
-
-def _made(name: str, maker: Any, argument: Any, keywords: dict[str, Any]) -> Any:
-    """Return what a class makes of the argument and the keywords, or a function of the argument alone."""
-    if not inspect.isclass(maker):
-        return maker(argument)
-    make: Any = maker
-    try:
-        return make(argument, **keywords)
-    except (TypeError, ValueError) as error:
-        called = ", ".join(["…", *(f"{key}={value!r}" for key, value in keywords.items())])
-        raise option_fault(
-            name, f"{maker.__name__}({called}) failed: {error}; give a function that returns it"
-        ) from error
 
 
 def _titled(problem: nn.Module) -> str:

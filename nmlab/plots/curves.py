@@ -13,6 +13,8 @@ from nmlab.plots.legend import add_legend
 from nmlab.plots.theme import DASHES, EITHER, PX, Theme
 from nmlab.plots.thin import thin
 from nmlab.plots.words import run_label
+from nmlab.runs.repeats import grouped
+from nmlab.runs.summary import summary_of
 from nmlab.runtime.text import typeset_number
 
 if TYPE_CHECKING:
@@ -95,7 +97,9 @@ def draw_overlay(
     last: int | None = None,
     labels: Sequence[str] | None = None,
 ) -> None:
-    """Draw one metric of several runs by epoch.
+    """Draw one metric of several runs by epoch; runs on several seeds as their mean with a band.
+
+    The band is the mean plus and minus the sample standard deviation, in the epochs that at least two of them have.
 
     Parameters
     ----------
@@ -110,19 +114,47 @@ def draw_overlay(
     last : int, optional
         Number of epochs that are shown, the last ones of the longest run; all by default.
     labels : sequence of str, optional
-        Names of the runs in the legend; by default their numbers and names.
+        Names of the runs in the legend; by default their numbers and names, and each run has a line of its own where
+        they are given.
     """
     wipe(axes)
-    curves = [curve_of(run, metric) for run in runs]
+    groups = [[run] for run in runs] if labels else grouped(runs, lambda run: summary_of(run).settings)
+    bands = [_mean(group, metric) if len(group) > 1 else None for group in groups]
+    curves = [band[0] if band else curve_of(group[0], metric) for band, group in zip(bands, groups, strict=True)]
     end = max((x[-1] for x, _ in curves if len(x)), default=0.0)
     curves = [between(curve, (end - last + 0.5, end) if last else ALL) for curve in curves]
-    names = labels or [run_label(run) for run in runs]
+    names = labels or [
+        run_label(group[0]) + (f", mean of {len(group)} seeds" if len(group) > 1 else "") for group in groups
+    ]
+    seen = [y for _, y in curves]
+    for index, band in enumerate(bands):
+        if band is not None:
+            low, high = (between(edge, (end - last + 0.5, end) if last else ALL) for edge in band[1:])
+            if log and (high[1] > 0).any():  # no lower than a logarithmic axis can show
+                low = low[0], np.maximum(low[1], np.nanmin(np.where(high[1] > 0, high[1], np.nan)) / 10)
+            colour = theme.nth(index)["color"]
+            axes.fill_between(low[0], low[1], high[1], color=colour, alpha=0.2, linewidth=0, zorder=2)
+            seen += [low[1], high[1]]
     for index, (name, curve) in enumerate(zip(names, curves, strict=True)):
         points = len(thin(*curve, _columns(axes))[0])
         marks = slice(points * (index % 3) // 24, None, max(1, points // 8))  # not all at the same epochs
         line(axes, curve, label=name, markevery=marks, **theme.nth(index))
     xlim = epochs_seen([x for x, _ in curves])
-    _finish(axes, theme, xlim, [y for _, y in curves], log, metric.replace("_", " "))
+    _finish(axes, theme, xlim, seen, log, metric.replace("_", " "))
+
+
+def _mean(runs: Sequence[Run], metric: str) -> tuple[Curve, Curve, Curve]:
+    """Return the mean of the curves of some runs, and the mean minus and plus their sample standard deviation."""
+    curves = [curve_of(run, metric) for run in runs]
+    x = np.unique(np.concatenate([each for each, _ in curves]))
+    values = np.full((len(curves), len(x)), np.nan)
+    for row, (epochs, y) in zip(values, curves, strict=True):
+        row[np.searchsorted(x, epochs)] = y
+    counts = np.isfinite(values).sum(axis=0)
+    mean = np.nansum(values, axis=0) / np.where(counts, counts, np.nan)
+    squares = np.nansum((values - mean) ** 2, axis=0)
+    spread = np.sqrt(squares / np.where(counts > 1, counts - 1, np.nan))
+    return (x, mean), (x, mean - spread), (x, mean + spread)
 
 
 def draw_rate(axes: Axes, run: Run | None, *, theme: Theme = EITHER, log: bool = True, last: int | None = None) -> None:

@@ -75,6 +75,21 @@ def graph_of(problem: Problem) -> ProblemGraph:
     return ProblemGraph((data, *found.parts[1:]), tuple(found.edges), type(problem.loss).__name__)
 
 
+def keys_from_data(problem: Problem) -> list[str]:
+    """Return the keys that a Problem must get from its data.
+
+    What nodes of a System with an `init_func` read is left out, as that function may make it.
+    """
+    graph = graph_of(problem)
+
+    def may_be_made(edge: Edge) -> bool:
+        inside = graph.parts[edge.target].inside
+        return inside is not None and "init_func" in graph.parts[inside].what
+
+    read = [edge.variable for edge in graph.edges if edge.source == 0 and not may_be_made(edge)]
+    return list(dict.fromkeys(read))
+
+
 @dataclass
 class _Found:
     """The parts and edges that are found while traversing a Problem."""

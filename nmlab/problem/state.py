@@ -9,7 +9,10 @@ from typing import Any
 import torch
 from neuromancer.problem import Problem
 from neuromancer.system import MovingHorizon
+from torch.nn.parameter import is_lazy
 
+from nmlab.problem.lazy import emptied, lazy_modules
+from nmlab.runtime.interrupts import undone
 from nmlab.runtime.rng import RandomStreams
 
 Home = tuple[torch.device, torch.dtype]
@@ -22,11 +25,14 @@ def homes_of(problem: Problem) -> dict[str, Home]:
 
 
 @contextmanager
-def preserving_state(problem: Problem, seed: int = 0, homes: Mapping[str, Home] | None = None) -> Iterator[None]:
+def preserving_state(
+    problem: Problem, seed: int = 0, homes: Mapping[str, Home] | None = None, initializing: bool = False
+) -> Iterator[None]:
     """Restore a Problem and the random states after the block.
 
-    Within the block parameters and buffers are copies. Weights, gradients, buffers, train and eval modes and all
-    attributes of modules are restored exactly, and an optimizer's references to parameters stay valid.
+    Within the block parameters and buffers are copies. Weights, gradients, buffers, train and eval modes, all
+    attributes of modules and their classes, which lazy modules change, are restored exactly, and an optimizer's
+    references to parameters stay valid.
 
     Parameters
     ----------
@@ -36,14 +42,43 @@ def preserving_state(problem: Problem, seed: int = 0, homes: Mapping[str, Home] 
         Seed of the random numbers within the block.
     homes : mapping of str to (torch.device, torch.dtype), optional
         Device and dtype of parameters and buffers within the block, by name. Default: unchanged.
+    initializing : bool, default False
+        Whether lazy modules keep what they are initialized with in the block.
     """
     homes = homes if homes is not None else homes_of(problem)
-    attributes = [(vars(module), _contents(vars(module))) for module in problem.modules()]
+    modes = [(module, module.training) for module in problem.modules()]
+    kept = set(lazy_modules(problem)) if initializing else set()
+    restored = [module for name, module in problem.named_modules() if name not in kept]
+    attributes = [(module, type(module), _contents(vars(module))) for module in restored]
     histories = [m.history for m in problem.modules() if isinstance(m, MovingHorizon)]
     lists = [(history, {key: list(seen) for key, seen in history.items()}) for history in histories]
-    parameters = [(p, p.data, p.grad, p.requires_grad) for p in problem.parameters()]
-    try:
+    parameters = [
+        (p, type(p), p.data, p.grad, p.requires_grad) for p in problem.parameters() if not (initializing and is_lazy(p))
+    ]
+
+    def restore() -> None:
+        for parameter, kind, data, grad, requires_grad in parameters:
+            parameter.grad = None
+            parameter.data = data
+            parameter.grad = grad
+            if not is_lazy(parameter):
+                parameter.requires_grad_(requires_grad)
+            parameter.__class__ = kind
+        for module, training in modes:
+            module.training = training
+        for module, kind, contents in attributes:
+            module.__class__ = kind
+            for values, before in ((vars(module), contents[0]), *contents[1]):
+                values.update(before)
+                for name in values.keys() - before.keys():
+                    del values[name]
+        for history, seen in lists:  # a MovingHorizon stores past inputs
+            history.update(seen)
+
+    with undone(restore):
         for name, parameter in problem.named_parameters():
+            if is_lazy(parameter):
+                continue
             data, grad = parameter.data, parameter.grad
             parameter.grad = None
             parameter.data = _copied(data, homes.get(name))
@@ -51,23 +86,12 @@ def preserving_state(problem: Problem, seed: int = 0, homes: Mapping[str, Home] 
         copies: dict[torch.Tensor, torch.Tensor] = {}
         for name, buffer in list(problem.named_buffers(remove_duplicate=False)):
             owner, _, own_name = name.rpartition(".")
+            if owner in kept:
+                continue
             copies[buffer] = copies.get(buffer, _copied(buffer, homes.get(name)))
             problem.get_submodule(owner)._buffers[own_name] = copies[buffer]
         with RandomStreams(seed):
             yield
-    finally:
-        for parameter, data, grad, requires_grad in parameters:
-            parameter.grad = None
-            parameter.data = data
-            parameter.grad = grad
-            parameter.requires_grad_(requires_grad)
-        for held, contents in attributes:
-            for values, before in ((held, contents[0]), *contents[1]):
-                values.update(before)
-                for name in values.keys() - before.keys():
-                    del values[name]
-        for history, seen in lists:  # a MovingHorizon stores past inputs
-            history.update(seen)
 
 
 _TORCHS_DICTS = tuple(name for name, value in vars(torch.nn.Module()).items() if isinstance(value, dict))
@@ -80,4 +104,6 @@ def _contents(attributes: dict[str, Any]) -> tuple[dict[str, Any], list[tuple[di
 
 def _copied(value: torch.Tensor, home: Home | None) -> torch.Tensor:
     device, dtype = home or (value.device, value.dtype)
+    if is_lazy(value):
+        return emptied(value)
     return value.detach().to(device, dtype, copy=True)

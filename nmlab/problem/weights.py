@@ -11,6 +11,7 @@ import torch
 from neuromancer.constraint import Variable
 from neuromancer.loss import AugmentedLagrangeLoss
 from neuromancer.problem import Problem
+from torch.nn.parameter import is_lazy
 
 from nmlab.errors import RunError
 from nmlab.problem.terms import steady
@@ -22,6 +23,11 @@ PREFIX = "problem."
 def copy_weights(problem: Problem) -> dict[str, torch.Tensor]:
     """Return copies of all parameters and buffers of a Problem, by name, on their devices."""
     return {name: value.clone() for name, value in problem.state_dict().items()}
+
+
+def equal_weights(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    """Return whether weights are equal to the last bit."""
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
 def load_weights(problem: Problem, weights: dict[str, torch.Tensor], source: str = "the weights") -> None:
@@ -48,7 +54,7 @@ def load_weights(problem: Problem, weights: dict[str, torch.Tensor], source: str
     faults += [
         f"{name}: {source} has shape {tuple(weights[name].shape)}, this Problem {tuple(own[name].shape)}"
         for name in own.keys() & weights.keys() - set(free)
-        if weights[name].shape != own[name].shape
+        if not is_lazy(own[name]) and weights[name].shape != own[name].shape
     ]
     if faults:
         shown = sorted(faults)[:8] + ([f"and {len(faults) - 8} more"] if len(faults) > 8 else [])
@@ -97,7 +103,7 @@ def fingerprint(problem: Problem) -> str:
             [sorted(map(steady, keys)) for keys in (node.input_keys, node.output_keys)] for node in problem.nodes
         ],
         "terms": [steady(term.name) for term in (*problem.loss.objectives, *problem.loss.constraints)],
-        "weights": [list(value.shape) for value in problem.parameters()],
+        "weights": [None if is_lazy(value) else list(value.shape) for value in problem.parameters()],
     }
     return hashlib.sha256(json.dumps(shape).encode()).hexdigest()[:12]
 

@@ -9,6 +9,7 @@ import symtable
 import sys
 import textwrap
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ WIDTH = 120
 
 def script(run: Run, folder: str | os.PathLike[str] | None = None) -> str:
     """Return a Python script that repeats a run, with exactly the same numbers on the same machine.
+
+    A run that was resumed for more epochs is trained and resumed in the same way. Of one that was resumed with other
+    settings, which cannot be repeated, the first lines say so.
 
     It contains the source code of the builder and the data function as it was when the run began, the globals that they
     use, the keywords, options, seed and number of threads, and reads the initial weights from the run's folder. For an
@@ -77,6 +81,12 @@ def _head(run: Run, settings: Mapping[str, Any]) -> str:
     ]
     if run.status != "finished":
         lines.append(f"That run is {run.status} after {run.epochs} epochs; this one continues to max_epochs.")
+    if differing := _legs(settings)[1]:
+        after = ", ".join(str(leg["epochs"]) for leg in settings["legs"])
+        lines.append(
+            f"That run was resumed after {after} epochs with other settings: {', '.join(differing)}. This script uses "
+            "the last ones from the start, so its numbers are not those of the run."
+        )
     if own := own_parts(settings):
         lines.append(f"That run customized the training, which this script does not contain: {', '.join(own)}.")
     return "".join(f"# {line}\n" for text in lines for line in textwrap.wrap(text, WIDTH - 2))
@@ -228,8 +238,15 @@ def _fit(
         "data_kwargs={", [f"{quoted(name)}: {text}" for name, text, _ in arguments["data_kwargs"]], "}"
     )
     name = f"name={quoted(str(settings.get('name')))}"
+    fits = [_written("run = nmlab.fit(", [problem, function, options, data_kwargs, name], ")")]
+    for number, epochs in enumerate(_legs(settings)[0]):
+        shorter = f"{options}.replace(max_epochs={epochs})"
+        again = ["resume=run"] if number else [name]
+        fits.insert(number, _written("run = nmlab.fit(", [problem, function, shorter, data_kwargs, *again], ")"))
+    if len(fits) > 1:
+        fits[-1] = _written("run = nmlab.fit(", [problem, function, options, data_kwargs, "resume=run"], ")")
     lines = [
-        _written("run = nmlab.fit(", [problem, function, options, data_kwargs, name], ")"),
+        *fits,
         "print(run)",
         "print(run.metrics.tail())",
         "print(run.test_metrics)",
@@ -238,6 +255,32 @@ def _fit(
     if any(name == "num_workers" for name, _, _ in arguments["options"]):  # each worker may read this file again
         return f'if __name__ == "__main__":\n{textwrap.indent(text, "    ")}'
     return text
+
+
+def _legs(settings: Mapping[str, Any]) -> tuple[list[int], list[str]]:
+    """Return of a resumed run the `max_epochs` before the last ones, and the names of settings that changed otherwise.
+
+    The first are to be trained one after the other; there are none where a run in one go gives the same.
+    """
+    legs = [leg for leg in settings.get("legs") or [] if isinstance(leg, dict)]
+    epochs: list[int] = []
+    differing: dict[str, None] = dict.fromkeys(["Problem or data"] if settings.get("resumed_with") else [])
+    for change in settings.get("changed") or []:
+        differing |= dict.fromkeys(map(str, change.get("what") or []))
+    for leg, following in pairwise([*legs, settings]):
+        before, after = (dict(each.get("options") or {}) for each in (leg, following))
+        names = [name for name in before if name in after and name != "seed" and before[name] != after[name]]
+        names += ["data keywords"] * (leg.get("data_kwargs") != following.get("data_kwargs"))
+        names += ["threads"] * (leg.get("threads") != following.get("threads"))
+        if names == ["max_epochs"] and leg.get("epochs") == before["max_epochs"]:
+            epochs.append(before["max_epochs"])
+        else:
+            differing |= dict.fromkeys(names)
+    given = (settings.get("sources") or {}).get("given") or {}
+    kwargs = (settings.get("data_kwargs") or {}).items()
+    if epochs and any(holds_stand_in(value) and f"data_kwargs.{name}" not in given for name, value in kwargs):
+        differing["max_epochs"] = None  # a default of the function that no record gives back to a resumed run
+    return ([], list(differing)) if differing else (epochs, [])
 
 
 def _written(head: str, items: list[str], tail: str) -> str:

@@ -14,15 +14,16 @@
             profile/          profile.json, report.txt and the profiler's own files, if a profiler was used
             log.txt           output, Lightning's messages, warnings, tracebacks
             alive.lock        held by the process that fits
+            alive.beat        touched by it every ten seconds, where a lock cannot be had or seen
             events.out.…      TensorBoard's events
 
-A run is `running` as long as its lock is held. If its status says so while no process holds the lock, it was
-`interrupted`. Readers never write.
+A run is `running` as long as its lock is held, or its heartbeat goes on where that cannot be seen. If its status says
+so while there is neither, it was `interrupted`. Readers never write.
 
-Imports `errors`, `runtime`, `problem`.
+Imports `errors`, `runtime`, `problem`, `identity`.
 """
 
-from nmlab.runs.compare import Comparison, best_of, changed_text, changes, comparable
+from nmlab.runs.compare import Comparison, best_of, changed_text, changes, comparable, same_but_seed, withheld
 from nmlab.runs.record import LAYOUT, Run
 from nmlab.runs.store import Runs, RunStore
 from nmlab.runs.table import rows
@@ -40,4 +41,6 @@ __all__ = [
     "changes",
     "comparable",
     "rows",
+    "same_but_seed",
+    "withheld",
 ]

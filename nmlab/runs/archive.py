@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import re
 import shutil
@@ -16,7 +15,8 @@ from pathlib import Path
 
 from nmlab.errors import RunError
 from nmlab.runs import Run, Runs, RunStore
-from nmlab.runs.record import LOCK
+from nmlab.runs.lock import BEAT
+from nmlab.runs.record import LOCK, absolute
 from nmlab.runtime.files import atomic_write
 
 RUNS = "runs"
@@ -67,7 +67,7 @@ def export_runs(
     RunError
         If there are no runs, or the file cannot be written.
     """
-    target = Path(path).expanduser().absolute()
+    target = absolute(path)
     folders = {run.id: run.folder for run in runs}
     if not folders:
         raise RunError("There are no runs to export.")
@@ -132,7 +132,7 @@ def load(path: str | os.PathLike[str], runs_dir: str | os.PathLike[str] = "nmlab
     ...     [(run.id, run.status) for run in runs]
     [('0001-demo', 'finished')]
     """
-    source = Path(path).expanduser().absolute()
+    source = absolute(path)
     wanted = "give a file that lab.export() wrote, or a folder of runs"
     if not source.exists():
         raise RunError(f"There is no {source}; {wanted}.")
@@ -178,7 +178,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 def _is_temporary(name: str) -> bool:
     """Return whether a file is needed only while its run is running."""
-    return name == LOCK or name.endswith(".tmp")
+    return name == LOCK or name.endswith((".tmp", BEAT))
 
 
 # --- reading ---
@@ -221,10 +221,7 @@ def _length(run: Run) -> tuple[int, bool]:
 
 def _identity(run: Run) -> str:
     """Return a text that identifies a run even if its number has changed; its folder if its settings are incomplete."""
-    settings = run.settings
-    if not settings.get("created"):
-        return str(run.folder)
-    return json.dumps([settings.get(key) for key in ("id", "created", "seed")])
+    return run.uid or str(run.folder)
 
 
 def _unpack(source: Path, target: Path) -> None:

@@ -30,6 +30,8 @@ class MetricsFile:
         self._table: Table = np.empty((0, 0))
         self._rows = 0
         self._seen: tuple[int, int] = (0, 0)  # the file's inode, and how many of its bytes were read
+        self.held: tuple[list[str], list[list[float]]] = [], []
+        """Columns and rows that are not written yet, which come after the file's."""
         self.fault: str | None = None
         """Reason why the file could not be read in the last access; None if it could."""
 
@@ -50,7 +52,16 @@ class MetricsFile:
                 pass
             except (OSError, ValueError, csv.Error) as error:
                 self.fault = f"{self._path.name} cannot be read: {error}"
-            return self._columns, self._table[:, : self._rows]
+            return self._with_held(self._columns, self._table[:, : self._rows])
+
+    def _with_held(self, columns: list[str], table: Table) -> tuple[list[str], Table]:
+        held = self.held
+        last = table[0, -1] if table.size else -np.inf
+        rows = [row for row in list(held[1]) if row[0] > last]  # one that is just being written is in both
+        if not rows or (columns and columns != held[0]):
+            return columns, table
+        added = np.array(rows, float).T
+        return held[0], np.concatenate([table, added], axis=1) if table.size else added
 
     def _read_added(self) -> None:
         info = self._path.stat()

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from nmlab.errors import RunError
+from nmlab.identity.differences import Identity
 from nmlab.runs.json_files import read_object
-from nmlab.runs.lock import is_held
+from nmlab.runs.keeper import Gap
+from nmlab.runs.lock import is_alive
 from nmlab.runs.metrics import MetricsFile, Table
 from nmlab.runtime.text import number_text
 
@@ -76,9 +80,68 @@ class Run:
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self.folder = Path(folder).absolute()
+        self._folder = absolute(folder)
         self.problem: Problem | None = None
-        self._metrics = MetricsFile(self.folder / "metrics.csv")
+        self._uid: str | None = None
+        self._stamp: tuple[int, int] | None = None
+        self.is_written = False
+        """Whether a fit of this process writes it now, which no fault of a disk ends."""
+        self._metrics = MetricsFile(self._folder / "metrics.csv")
+        self.held: dict[str, dict[str, Any]] = {}
+        """What the fit of this process could not write yet, by the name of the file."""
+        self.gaps: list[Gap] = []
+        """Times in which the fit of this process could not write."""
+        self.elsewhere: dict[str, Path] = {}
+        """Checkpoints that could not be written into the folder, by name."""
+
+    # --- its folder ---
+
+    @property
+    def folder(self) -> Path:
+        """Absolute path of the run's folder; if it was renamed within its folder of runs, the new one."""
+        self._locate()
+        return self._folder
+
+    @property
+    def uid(self) -> str | None:
+        """What identifies the run wherever its folder is; None if that cannot be read."""
+        self._locate()
+        return self._uid
+
+    @property
+    def gone(self) -> str | None:
+        """Reason why the folder of this run, which was there, cannot be found any more; None if it can."""
+        if self._locate() or self.is_written:
+            return None
+        trash = self._folder.parent / ".trash"
+        if any(_uid_in(path) == self._uid for path in _folders(trash)):
+            return f"it is in the trash, {trash}"
+        if self._folder.exists():
+            return f"{self._folder} belongs to another run now"
+        return f"its folder {self._folder} was deleted, or moved out of {self._folder.parent}"
+
+    def _locate(self) -> bool:
+        """Find the folder by the unique id in its settings; return False where it was there and is not any more."""
+        stamp = _stamp(self._folder)
+        if stamp is not None and stamp == self._stamp:
+            return True
+        found = None if stamp is None else _uid_in(self._folder)
+        if self._uid is None or (stamp is not None and found in (self._uid, None)):  # None: they cannot be read
+            self._uid, self._stamp = found or self._uid, stamp
+            return True
+        for path in _folders(self._folder.parent):
+            if _uid_in(path) == self._uid:
+                self._folder, self._stamp = path, _stamp(path)
+                waiting = self._metrics.held
+                self._metrics = MetricsFile(path / "metrics.csv")
+                self._metrics.held = waiting
+                return True
+        return False
+
+    def _there(self) -> None:
+        """Raise RunError if the folder is gone."""
+        if (reason := self.gone) is not None:
+            raise RunError(f"Run {self._folder.name} cannot be read: {reason}.")
 
     # --- settings ---
 
@@ -89,13 +152,21 @@ class Run:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Settings of the run: data kwargs, options, seed, versions, sources; {} if they cannot be read."""
+        """Settings of the run: data kwargs, options, seed, versions, sources; {} if they cannot be read.
+
+        Raises
+        ------
+        RunError
+            If the run's folder was there and is gone.
+        """
+        self._there()
         return self._read("settings.json")[0]
 
     @property
     def name(self) -> str:
         """Name that the user gave the run, when it was made or by `rename`; its id if that cannot be read."""
-        return str(self._read(LABEL)[0].get("name") or self.settings.get("name") or self.id)
+        named = self._read(LABEL)[0].get("name") or self._read("settings.json")[0].get("name")
+        return str(named or self.id)
 
     @property
     def note(self) -> str:
@@ -135,6 +206,11 @@ class Run:
         return None if name is None else str(name)
 
     @property
+    def identities(self) -> dict[str, Identity]:
+        """What the run's 'problem', 'data', 'data_kwargs' and 'builder' were; {} for a run of an earlier version."""
+        return identities_in(self.settings)
+
+    @property
     def damage(self) -> str | None:
         """Reason why this folder cannot be read as a run; None if it can."""
         if reason := self.settings_damage:
@@ -147,6 +223,8 @@ class Run:
     @property
     def settings_damage(self) -> str | None:
         """Reason why the settings, and therefore the run, cannot be read; None if they can."""
+        if (gone := self.gone) is not None:
+            return gone
         settings, reason = self._read("settings.json")
         layout = settings.get("layout")
         if not reason and (not isinstance(layout, int) or layout > LAYOUT):
@@ -161,7 +239,7 @@ class Run:
         if self.damage:
             return "damaged"
         state = self._state()
-        if state == "running" and not is_held(self.folder / LOCK):
+        if state == "running" and not is_alive(self.folder / LOCK):
             state = self._state()  # it may have ended between the two reads
             return "interrupted" if state == "running" else state
         return state if state in STATES else "damaged"
@@ -260,7 +338,7 @@ class Run:
         values : numpy.ndarray of shape (epochs,)
             One value per epoch; empty if there is no such metric.
         """
-        columns, table = self._metrics.look()
+        columns, table = self._look()
         if name not in columns:
             return np.empty(0), np.empty(0)
         return table[0], table[columns.index(name)]
@@ -268,19 +346,19 @@ class Run:
     @property
     def columns(self) -> list[str]:
         """Names of the metrics, 'epoch' first; [] before the first epoch has ended."""
-        return list(self._metrics.look()[0])
+        return list(self._look()[0])
 
     @property
     def epochs(self) -> int:
         """Number of epochs that have ended."""
-        return int(self._metrics.look()[1].shape[1])
+        return int(self._look()[1].shape[1])
 
     @property
     def metrics(self) -> pd.DataFrame:
         """Metrics, one row per epoch: epoch (from 0), train_loss, dev_loss, lr, seconds and every term."""
         import pandas as pd
 
-        columns, table = self._metrics.look()
+        columns, table = self._look()
         frame = pd.DataFrame(table.T.copy(), columns=columns, dtype=float)
         return frame.astype({"epoch": int}) if "epoch" in frame else frame
 
@@ -320,11 +398,25 @@ class Run:
     def _best(self) -> tuple[float, float] | None:
         sign = -1.0 if self.mode == "max" else 1.0
         epochs, values = self.arrays(self.monitor)
-        finite = np.isfinite(values)
-        if not finite.any():
-            return None
-        best = int(np.argmin(np.where(finite, sign * values, np.inf)))
-        return float(epochs[best]), float(values[best])
+        scored = self.scored
+        finite = np.isfinite(values) & (epochs >= float(scored.get("since") or 0))
+        found = []
+        if finite.any():
+            best = int(np.argmin(np.where(finite, sign * values, np.inf)))
+            found.append((float(epochs[best]), float(values[best])))
+        if scored.get("value") is not None and len(epochs):
+            found.append((float(scored["epoch"]), float(scored["value"])))
+        return min(found, key=lambda candidate: sign * candidate[1], default=None)
+
+    @property
+    def scored(self) -> dict[str, Any]:
+        """Weights that were scored beside the epochs' rows: `epoch`, `value` of the monitored metric, and `since`.
+
+        These are what a training ended with, where no epoch scored it, or, where a resumed run goes on with other data,
+        the best of the epochs before `since`, whose own values no longer count. {} if there are none.
+        """
+        scored = self._read("status.json")[0].get("scored")
+        return scored if isinstance(scored, dict) else {}
 
     # --- files ---
 
@@ -365,7 +457,7 @@ class Run:
         return self._checkpoint("start")
 
     def _checkpoint(self, name: str) -> Path | None:
-        path = self.folder / "checkpoints" / f"{name}.ckpt"
+        path = self.elsewhere.get(name, self.folder / "checkpoints" / f"{name}.ckpt")
         return path if path.is_file() else None
 
     @property
@@ -399,6 +491,7 @@ class Run:
         RunError
             If the run has no such checkpoint, or its weights do not fit the Problem, which is then unchanged.
         """
+        from nmlab.problem.start import loaded
         from nmlab.problem.weights import load_weights, read_weights
 
         path = self._checkpoint(which)
@@ -406,22 +499,103 @@ class Run:
             where = self.folder / "checkpoints"
             raise RunError(f"Run {self.id} has no checkpoint {which!r} in {where}: nothing to restore.")
         load_weights(problem, read_weights(path), source=f"run {self.id}")
+        loaded(problem, self.id if which == "best" else f"{which} weights of {self.id}")
         self.problem = problem
         return problem
 
     # --- reading ---
 
+    def _look(self) -> tuple[list[str], Table]:
+        self._there()
+        return self._metrics.look()
+
+    def hold_rows(self, columns: list[str], rows: list[list[float]]) -> None:
+        """Take in rows that are not written yet; for the fit that makes them.
+
+        Parameters
+        ----------
+        columns : list of str
+            Names of the metrics.
+        rows : list of list of float
+            Their values, a list for each epoch.
+        """
+        self._metrics.held = columns, rows
+
+    @property
+    def unwritten(self) -> str | None:
+        """From which epoch on nothing could be written, and why, as text; None if everything is on disk.
+
+        In the process of the fit this says what holds now. Elsewhere, and later, it is what the record says.
+        """
+        if self.gaps and self.gaps[-1].until is None:
+            gap = self.gaps[-1]
+            return f"nothing could be written since epoch {gap.since} ({gap.error}); it is kept in memory"
+        told = self._read("status.json")[0].get("unwritten")
+        if isinstance(told, list) and told and isinstance(told[-1], dict) and told[-1].get("until") is None:
+            return f"nothing could be written since epoch {told[-1].get('since')} ({told[-1].get('error')})"
+        return None
+
     def _read(self, name: str) -> tuple[dict[str, Any], str | None]:
+        if name in self.held:
+            return dict(self.held[name]), None
         return read_object(self.folder / name)
 
     def __repr__(self) -> str:
+        if (reason := self.gone) is not None:
+            return f"Run {self.id}: gone; {reason}"
         best = (
             ""
             if self.best_value is None
             else f", best {self.monitor} {number_text(self.best_value)} in epoch {self.best_epoch}"
         )
         epochs = f"{self.epochs} epoch{'' if self.epochs == 1 else 's'}"
-        return f"Run {self.id}: {self.status}, {epochs}{best}\n  {self.folder}"
+        unwritten = f"; {text}" if (text := self.unwritten) else ""
+        return f"Run {self.id}: {self.status}, {epochs}{best}{unwritten}\n  {self.folder}"
+
+
+def absolute(path: str | os.PathLike[str]) -> Path:
+    """Return an absolute path; raises RunError where it is relative and the working directory is gone."""
+    try:
+        return Path(path).expanduser().absolute()
+    except FileNotFoundError:
+        raise RunError(
+            f"The working directory is gone, renamed or moved, so that {os.fspath(path)!r} has no place: change into "
+            "one that exists by os.chdir(…), or give an absolute path."
+        ) from None
+
+
+def uid_of(settings: Mapping[str, Any]) -> str | None:
+    """Return what identifies a run, from its settings; of one of an earlier version id, time and seed; else None."""
+    if settings.get("uid"):
+        return str(settings["uid"])
+    return json.dumps([settings.get(key) for key in ("id", "created", "seed")]) if settings.get("created") else None
+
+
+def _uid_in(folder: Path) -> str | None:
+    return uid_of(read_object(folder / "settings.json")[0])
+
+
+def _stamp(folder: Path) -> tuple[int, int] | None:
+    """Return a pair that changes when the settings of a folder do; None where it has none."""
+    try:
+        info = (folder / "settings.json").stat()
+    except OSError:
+        return None
+    return info.st_ino, info.st_mtime_ns
+
+
+def _folders(place: Path) -> list[Path]:
+    try:
+        return sorted(path for path in place.iterdir() if not path.name.startswith("."))
+    except OSError:
+        return []
+
+
+def identities_in(settings: Mapping[str, Any]) -> dict[str, Identity]:
+    """Return the identities that a run's settings hold, by what they are of; those that cannot be read are left out."""
+    stored = settings.get("identity")
+    found = {part: Identity.from_json(each) for part, each in stored.items()} if isinstance(stored, dict) else {}
+    return {str(part): identity for part, identity in found.items() if identity is not None}
 
 
 def _size(path: Path) -> int:

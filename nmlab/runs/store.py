@@ -7,15 +7,18 @@ import os
 import re
 import shutil
 import unicodedata
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any, overload
 
 from nmlab.errors import RunError
 from nmlab.runs import table
 from nmlab.runs.json_files import read_object, write_json
-from nmlab.runs.record import LABEL, LAYOUT, Run
+from nmlab.runs.record import LABEL, LAYOUT, Run, absolute
+from nmlab.runs.repeats import group_key
 from nmlab.runs.writer import RunWriter, now
 
 if TYPE_CHECKING:
@@ -49,9 +52,19 @@ class RunStore:
     """
 
     def __init__(self, folder: str | os.PathLike[str] = "nmlab_runs") -> None:
-        self.folder = Path(folder).expanduser().absolute()
+        self.folder = absolute(folder)
+        self._was_there = False
 
-    def create(self, name: str, settings: Mapping[str, Any]) -> RunWriter:
+    def check_there(self) -> None:
+        """Raise RunError if the folder was there at the last call and is not any more."""
+        is_there = self.folder.is_dir()
+        if self._was_there and not is_there:
+            raise RunError(f"{_GONE.format(self.folder)} Move it back, or make the Lab again with its runs_dir=…")
+        self._was_there = is_there
+
+    def create(
+        self, name: str, settings: Mapping[str, Any], first: Callable[[Path], object] | None = None
+    ) -> RunWriter:
         """Create the folder of a new run, with its settings.
 
         Parameters
@@ -60,6 +73,8 @@ class RunStore:
             Name of the run; its folder is named after it and the next free number.
         settings : mapping
             Settings of the run, as JSON.
+        first : callable, optional
+            Given the new folder, writes what must be there when the settings are.
 
         Returns
         -------
@@ -75,8 +90,14 @@ class RunStore:
             self.make()
             folder = self.folder / f"{self._number():04d}-{slug(name)}"
             folder.mkdir()
-            head = {"layout": LAYOUT, "id": folder.name, "name": name, "created": now()}
-            return RunWriter(folder, {**head, **settings})
+            if first is not None:
+                first(folder)
+            head = {"layout": LAYOUT, "id": folder.name, "uid": unique(), "name": name, "created": now()}
+            try:
+                return RunWriter(folder, {**head, **settings})
+            except BaseException:
+                shutil.rmtree(folder, ignore_errors=True)  # nothing that could be read later
+                raise
         except OSError as error:
             raise self._unwritable(error) from error
 
@@ -94,6 +115,8 @@ class RunStore:
             If it cannot be written.
         """
         try:
+            if _highest.get(self.folder) and not self.folder.exists():
+                warnings.warn(f"{_GONE.format(self.folder)} It is made anew; numbers go on.", stacklevel=3)
             self.folder.mkdir(parents=True, exist_ok=True)
             ignore = self.folder / ".gitignore"
             if not ignore.exists():
@@ -135,7 +158,10 @@ class RunStore:
 
     def _number(self) -> int:
         """Reserve the next free number; two processes never get the same one, as only one `mkdir` succeeds."""
-        return next(filter(self._take, itertools.count(1 + max(self._numbers(), default=0))))
+        highest = max({*self._numbers(), _highest.get(self.folder, 0)})
+        number = next(filter(self._take, itertools.count(1 + highest)))
+        _highest[self.folder] = number
+        return number
 
     def _numbers(self) -> set[int]:
         """Return all used numbers, also those of runs in the trash or without an entry in `.ids`."""
@@ -376,6 +402,11 @@ class RunStore:
         return len(deleted)
 
 
+_highest: dict[Path, int] = {}
+"""The highest numbers that this process gave in each folder of runs; no run gets the id of another one again."""
+
+_GONE = "The runs folder {} is gone: it was deleted, renamed or moved."
+
 _EVENTS, _HIDDEN_EVENTS = "tfevents", "tf~events"
 """Part of a file's name by which TensorBoard, which searches all folders, finds events; and what hides them."""
 
@@ -398,6 +429,11 @@ def _number_of(id: str) -> int | None:
     """Return the number in a run's id; None if the folder was not named by a store."""
     found = re.match(r"(\d{4,6})(-|$)", id, re.ASCII)
     return None if found is None else int(found[1])
+
+
+def unique() -> str:
+    """Return an id that no other run or group of runs has."""
+    return token_hex(8)
 
 
 def slug(name: str) -> str:
@@ -470,6 +506,22 @@ class Runs(Sequence[Run]):
             The included runs.
         """
         return Runs(self._store, filter(holds, self._runs))
+
+    def group(self, key: Run | str) -> Runs:
+        """Return the runs that are repeats of each other on several seeds.
+
+        Parameters
+        ----------
+        key : Run or str
+            One of them, or what they have in common.
+
+        Returns
+        -------
+        Runs
+            The runs.
+        """
+        wanted = group_key(key.settings) if isinstance(key, Run) else key
+        return self.where(lambda run: run.damage is None and group_key(run.settings) == wanted)
 
     def all(self) -> Runs:
         """Return all runs in the folder, of every Lab and Problem."""

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from nmlab.runs.compare import best_of, changed_text
+from nmlab.runs.compare import best_of, changed_text, withheld
 from nmlab.runs.record import Run
+from nmlab.runs.repeats import Group, groups_of
 from nmlab.runs.shown import html_table, shorten, text_table
 from nmlab.runs.summary import summary_of
 from nmlab.runtime.text import duration_text, number_text, size_text
@@ -74,10 +75,13 @@ def rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
     list of dict
         One object per run, in their order, with the keys id, name, data, changed (compared with the run before it),
         epochs, best (best value of the monitored metric), best_epoch, test (test loss), seconds, size (in bytes),
-        status, note, created (ISO 8601), starts_from, is_best (among comparable runs) and error. Numbers are finite or
-        None.
+        status, note, created (ISO 8601), starts_from, is_best (among comparable runs), error and group. Numbers are
+        finite or None. Runs on several seeds have one group, with the keys id, count, best (mean and spread as text),
+        mean and withheld (why there is no ★, or ''); of others it is None.
     """
     best = best_of(runs)
+    reasons = withheld(runs)
+    groups = {each.id: group for group in groups_of(map(summary_of, runs)) for each in group.members}
     made: list[dict[str, Any]] = []
     before: Run | None = getattr(runs, "before", None)
     for run in runs:
@@ -100,6 +104,7 @@ def rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
                 "starts_from": summary.starts_from,
                 "is_best": summary.id in best,
                 "error": None if summary.error is None else shorten(summary.error, LONGEST),
+                "group": _group_row(groups[summary.id], reasons),
             }
         )
         before = run if summary.settings else before
@@ -119,29 +124,83 @@ def to_pandas(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def to_html(runs: Sequence[Run]) -> str:
-    """Return the runs as an HTML table."""
+    """Return the runs as an HTML table; runs of one group are one line, which unfolds."""
     table = rows(runs)
     if not table:
         return "<p>No runs yet.</p>"
     columns = _columns(table)
 
-    def line(row: dict[str, Any]) -> list[str]:
+    def cells(row: dict[str, Any]) -> list[str]:
         return [(_STAR if key == "best" and row["is_best"] else "") + escape(_text(key, row[key])) for key in columns]
 
-    return html_table([_TITLES[key] for key in columns], map(line, table))
+    def line(members: list[dict[str, Any]]) -> list[str]:
+        if len(members) == 1:
+            return cells(members[0])
+        single = [f"{escape(row['id'])}: {escape(_text('best', row['best']))}" for row in members]
+        folded = cells(_folded(members))
+        folded[0] = f"<details><summary>{folded[0]}</summary>{'<br>'.join(single)}</details>"
+        return folded
+
+    lines = map(line, _by_group(table))
+    notes = "".join(f"<p>{escape(text)}</p>" for text in withheld(runs))
+    return html_table([_TITLES[key] for key in columns], lines) + notes
 
 
 def to_text(runs: Sequence[Run]) -> str:
-    """Return the runs as plain text, one per line."""
+    """Return the runs as plain text, one per line, those of a group below the line of the group."""
     table = rows(runs)
     if not table:
         return "No runs yet."
     columns = _columns(table)
 
-    def line(row: dict[str, Any]) -> list[str]:
-        return [("★ " if key == "best" and row["is_best"] else "") + _text(key, row[key]) for key in columns]
+    def line(row: dict[str, Any], indent: str = "") -> list[str]:
+        star = row["is_best"] and not indent
+        cells = [("★ " if key == "best" and star else "") + _text(key, row[key]) for key in columns]
+        return [indent + cells[0], *cells[1:]]
 
-    return text_table([[_TITLES[key] for key in columns], *map(line, table)])
+    lines = []
+    for members in _by_group(table):
+        lines.append(line(_folded(members) if len(members) > 1 else members[0]))
+        lines += [line(row, "  ") for row in members if len(members) > 1]
+    return "\n".join([text_table([[_TITLES[key] for key in columns], *lines]), *withheld(runs)])
+
+
+def _group_row(group: Group, reasons: Sequence[str]) -> dict[str, Any] | None:
+    if len(group.members) < 2:
+        return None
+    withheld = next((text for text in reasons if group.name in text), "")
+    return {
+        "withheld": withheld,
+        "id": group.members[0].id,
+        "count": len(group.members),
+        "best": group.text,
+        "mean": group.mean,
+    }
+
+
+def _by_group(table: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Return the rows of each group, in the order of their first ones."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in table:
+        found.setdefault(row["group"]["id"] if row["group"] else row["id"], []).append(row)
+    return list(found.values())
+
+
+def _folded(members: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return one row for the runs of a group."""
+    first, group = members[0], members[0]["group"]
+    states = dict.fromkeys(row["status"] for row in members)
+    return {
+        **dict.fromkeys(first),
+        **{key: first[key] for key in ("name", "data", "changed", "note")},
+        "id": f"{first['id']} and {group['count'] - 1} more seed{'s' * (group['count'] > 2)}",
+        "best": group["best"],
+        "epochs": sum(row["epochs"] for row in members),
+        "seconds": sum(row["seconds"] for row in members),
+        "size": sum(row["size"] for row in members),
+        "status": ", ".join(states),
+        "is_best": any(row["is_best"] for row in members),
+    }
 
 
 def _columns(table: list[dict[str, Any]]) -> list[str]:

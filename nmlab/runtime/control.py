@@ -56,6 +56,10 @@ class Control:
         self.phase = "starting"
         self.on_pause: Callable[[], None] = _nothing
         """Function that is called in the fit's thread before it pauses."""
+        self.wanted: dict[str, int] = {}
+        """Options that a watcher changed while the fit goes on, which holds from the next epoch on."""
+        self.on_stop: Callable[[], None] = _nothing
+        """Function that is called by each request to stop, in the thread of who asks."""
         self._news = threading.Condition()
         self._stopping = self._pausing = self._stepping = self._paused = self._over = False
         self._calls: deque[Callable[[], object]] = deque()
@@ -102,6 +106,7 @@ class Control:
         with self._news:
             self._stopping = True
             self._news.notify_all()
+        self.on_stop()
 
     def pause(self) -> None:
         """Request a pause at the next batch boundary; no effect once the training has ended."""
@@ -119,6 +124,21 @@ class Control:
         with self._news:
             self._pausing, self._stepping = pausing and not self._over, stepping and not self._over
             self._news.notify_all()
+
+    def want(self, **options: int) -> bool:
+        """Change options from the next epoch on; return whether there is one: False once the training has ended."""
+        with self._news:
+            if not self._over:
+                self.wanted = {**self.wanted, **options}
+            return not self._over
+
+    def take_wanted(self) -> dict[str, int]:
+        """Return the options that were changed since this was last called; for the fit."""
+        if not self.wanted:
+            return {}
+        with self._news:
+            wanted, self.wanted = self.wanted, {}
+        return wanted
 
     def between_steps(self, call: Callable[[], object]) -> None:
         """Call a function in the fit's thread at its next batch boundary, also during a pause.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -26,7 +26,12 @@ def atomic_write(path: Path) -> Iterator[Path]:
         The temporary path, in the same folder.
     """
     aside = path.with_name(path.name + ".tmp")
-    yield aside
+    try:
+        yield aside
+    except BaseException:
+        with suppress(OSError):  # what is incomplete takes room where there may be little
+            aside.unlink()
+        raise
     for attempt in range(50):
         try:
             os.replace(aside, path)

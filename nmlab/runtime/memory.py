@@ -53,6 +53,13 @@ def memory_in_use(root: Path = Path("/")) -> tuple[int, int | None]:
     return (_used_by_processes() if used is None else used), limit
 
 
+def memory_available(root: Path = Path("/")) -> int:
+    """Return the bytes that can still be used, in the container and on the machine; `root` as for `memory_in_use`."""
+    used, limit = memory_in_use(root)
+    free = int(psutil.virtual_memory().available)
+    return free if limit is None else max(0, min(free, limit - used))
+
+
 def memory_limit(root: Path = Path("/")) -> int | None:
     """Return the bytes at which the kernel is killed, or None if there is no limit; `root` as for `memory_in_use`."""
     return _limits(root)[1]

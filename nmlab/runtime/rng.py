@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from nmlab.runtime.interrupts import undone
+
 
 def fresh_seed() -> int:
     """Return a seed from the operating system's entropy, without using the user's generators."""
@@ -139,11 +141,13 @@ class RandomStreams:
         self._plain: dict[str, tuple[Any, Any]] = {}
 
     def __enter__(self) -> RandomStreams:
-        self._users = self._swap_in(_SOURCES)
+        users = self._swap_in(_SOURCES)
+        self._undone = undone(lambda: self._swap_out(users))
+        self._undone.__enter__()
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        self._swap_out(self._users)
+        self._undone.__exit__(None, None, None)
 
     @contextmanager
     def drawing(self, what: str, look: bool = False) -> Iterator[None]:

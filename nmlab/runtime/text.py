@@ -96,7 +96,10 @@ def size_text(count: float) -> str:
     >>> size_text(120), size_text(45_300), size_text(8_000_000)
     ('0 kB', '45 kB', '8 MB')
     """
-    return f"{count / 1e3:.0f} kB" if count < 1e6 else f"{count / 1e6:.1f}".removesuffix(".0") + " MB"
+    if count < 1e6:
+        return f"{count / 1e3:.0f} kB"
+    number, unit = (count / 1e6, "MB") if count < 1e10 else (count / 1e9, "GB")
+    return f"{number:.1f}".removesuffix(".0") + f" {unit}"
 
 
 def short_repr(value: Any, length: int = 60, one_line: bool = True) -> str:

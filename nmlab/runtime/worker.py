@@ -176,6 +176,18 @@ class WorkerThread(Generic[T]):
         """Whether the call has ended."""
         return self._done.is_set()
 
+    def ends_within(self, seconds: float) -> bool:
+        """Wait at most so long, and return whether the call has ended."""
+        return self._done.wait(seconds)
+
+    def give_up(self, call: Callable[[], T]) -> None:
+        """Take what another call returns or raises for the outcome, since the thread has been given up."""
+        try:
+            self._result = call()
+        except BaseException as error:
+            self.error = error
+        self._done.set()
+
     def wait(self) -> None:
         """Block until the call has ended; an interrupt ends the waiting but not the call."""
         while not self._done.wait(0.1):

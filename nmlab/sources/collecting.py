@@ -193,7 +193,7 @@ class _Collector:
     def _define_names(self, text: str, scope: _Scope) -> None:
         now, later = names_in(text)
         for name in dict.fromkeys(now + later):
-            if name in scope and not name.startswith("__") and not _is_shells(name, scope[name]):
+            if name in scope and not name.startswith("__") and not is_of_shell(name, scope[name]):
                 self._define(name, scope[name], scope)
             elif isinstance(found := vars(builtins).get(name), FunctionType):
                 self._define(name, found, scope)  # IPython's `display` is a built-in name
@@ -214,7 +214,7 @@ def _function_in(value: Any) -> FunctionType | None:
         return None
 
 
-def _is_shells(name: str, value: Any) -> bool:
+def is_of_shell(name: str, value: Any) -> bool:
     """Return whether IPython added this to the user's names in place of a built-in one, such as `open` or `exit`."""
     builtin = vars(builtins).get(name)
     if builtin is None or value is builtin:

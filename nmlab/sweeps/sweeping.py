@@ -14,6 +14,8 @@ from nmlab.errors import BusyError, FieldError, RunError
 from nmlab.fitting.request import Builder, DataFunction, FitRequest
 from nmlab.launch.fit import Fit
 from nmlab.options import TrainerOptions
+from nmlab.problem.lazy import has_lazy
+from nmlab.problem.start import start_of
 from nmlab.problem.weights import copy_weights, load_weights
 from nmlab.runs import Run
 from nmlab.runs.shown import shorten, value_text
@@ -159,7 +161,11 @@ def sweep_over(
     function_name = getattr(request.data_setup_function, "__name__", "data")
     name = str(request.name or config.name or f"{function_name}-sweep")
     mode = config.mode or options.mode
-    weights = copy_weights(problem) if isinstance(problem, Problem) else None
+    start = start_of(problem) if isinstance(problem, Problem) else None
+    starts_from = start.origin if start is not None else None
+    weights = None
+    if isinstance(problem, Problem):  # of lazy modules the first trial gives the weights that all start from
+        weights = {} if has_lazy(problem) else copy_weights(problem)
     record = {"name": name, "id": token_hex(4), "method": config.method, "seed": drawn}
 
     def fit_of(trial: Trial, number: int = 0) -> Fit:
@@ -169,6 +175,7 @@ def sweep_over(
                 runs_dir=store.folder,
                 name=f"{name}-trial-{number:03d}",
                 start_weights=weights,
+                starts_from=starts_from,
                 sweep={**record, **about},
             )
         )
@@ -191,8 +198,11 @@ def sweep_over(
         interrupt.add_note(f"What the sweep has done is in nmlab.Sweep.read({name!r}, {str(store.folder)!r}).")
         raise
     finally:
-        if isinstance(problem, Problem) and trials.at_rest:
-            load_weights(problem, trials.best_weights or weights or {}, source="the best trial")
+        held = trials.best_weights or weights
+        if isinstance(problem, Problem) and start is not None and trials.at_rest and held:
+            start.begin_fit()
+            load_weights(problem, held, source="the best trial")
+            start.end_fit(problem, trials.best_id)
     return done
 
 
@@ -217,6 +227,11 @@ class _Trials:
         self._best: Run | None = None
         self.best_value: float | None = None
         self.best_weights: dict[str, torch.Tensor] | None = None
+
+    @property
+    def best_id(self) -> str | None:
+        """The id of the best trial's run; None where there is none."""
+        return None if self._best is None else self._best.id
 
     @property
     def at_rest(self) -> bool:

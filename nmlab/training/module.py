@@ -6,10 +6,10 @@ import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule
 from neuromancer.problem import Problem
 
 from nmlab.data.splits import Batch
@@ -17,11 +17,14 @@ from nmlab.errors import NonFiniteLossError
 from nmlab.options import TrainerOptions
 from nmlab.problem.fast_loss import FastProblem
 from nmlab.problem.metrics import MetricAccumulator
+from nmlab.problem.state import preserving_state
 from nmlab.problem.terms import terms_of
-from nmlab.problem.weights import fit_multipliers, plain_names
+from nmlab.problem.weights import copy_weights, fit_multipliers, load_weights, plain_names
 from nmlab.runtime.control import Control
 from nmlab.runtime.rng import RandomStreams
+from nmlab.training.callbacks import copy_modules
 from nmlab.training.profile import section
+from nmlab.training.scheduled import ScheduledModule
 
 CHECK_EVERY = 50
 """Steps between two checks of the loss on a device that has to be synchronized."""
@@ -34,7 +37,7 @@ def _tell(text: str, fault: bool) -> None:
     _logger.log(logging.WARNING if fault else logging.INFO, text)
 
 
-class ProblemModule(LightningModule):
+class ProblemModule(ScheduledModule):
     """The LightningModule that trains a Problem.
 
     Parameters
@@ -59,19 +62,21 @@ class ProblemModule(LightningModule):
         control: Control,
         monitor: str,
     ) -> None:
-        super().__init__()
+        super().__init__(options, monitor)
         self.problem = problem
-        self.options = options
         self.terms = terms_of(problem)
         self.totals = {split: MetricAccumulator(self.terms) for split in ("train", "dev", "test")}
         self._fast = FastProblem(problem, _tell)
         self._streams = streams
         self._control = control
-        self._monitor = monitor
-        self._plateau: torch.optim.lr_scheduler.ReduceLROnPlateau | None = None
-        self._plateau_state: dict[str, Any] | None = None
         self._log_names: frozenset[str] | None = frozenset()
         self._lr = math.nan
+        self._counted = -1
+        self._repeated = False
+        self.keeps_scored = False
+        """Whether to copy the weights that each dev pass scores, which callbacks may swap for those of an average."""
+        self.scored: dict[str, torch.Tensor] | None = None
+        """The weights that the last dev pass scored, where they are kept."""
         self.epochs_done = 0
         self.row: dict[str, float] = {}
         """The metrics of the epoch that ended last."""
@@ -88,12 +93,16 @@ class ProblemModule(LightningModule):
     # --- steps ---
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
+        # an optimizer such as LBFGS evaluates a batch several times in a step; the first is of the weights before it
+        self._repeated = batch_idx == self._counted
         with section(self.trainer, "forward"), self._streams.drawing("train", self._look(batch_idx)):
             output = self._pass("train", batch, batch_idx)
         loss = output[f"{batch['name']}_loss"]
-        with section(self.trainer, "metrics"):
-            self.totals["train"].add(output, batch["name"], samples_of(batch))
-            self._look_at(loss, output, batch)
+        if not self._repeated:
+            self._counted = batch_idx
+            with section(self.trainer, "metrics"):
+                self.totals["train"].add(output, batch["name"], samples_of(batch))
+                self._look_at(loss, output, batch)
         return loss  # type: ignore[no-any-return]
 
     def _look_at(self, loss: torch.Tensor, output: dict[str, Any], batch: Batch) -> None:
@@ -105,6 +114,8 @@ class ProblemModule(LightningModule):
                 raise self._not_finite("train", output, batch["name"])
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        if self.keeps_scored and batch_idx == 0:
+            self.scored = copy_weights(self.problem)
         self._score("dev", batch, batch_idx)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
@@ -126,6 +137,38 @@ class ProblemModule(LightningModule):
         """Return what the Problem gives for a batch of a split, the loss and all terms among it."""
         return self._fast(batch)
 
+    def score_split(self, split: str, weights: dict[str, torch.Tensor] | None = None) -> dict[str, float]:
+        """Return the metrics of a whole split as a pass at this moment would give them; nothing is changed.
+
+        Parameters: `weights`, in place of those that the Problem holds. The train split is passed in train mode, with
+        the random numbers that the next step would draw. {} where the user's own code makes these passes.
+        """
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]  # nmlab's own
+        totals, loader, drawn = MetricAccumulator(self.terms), data.loader(split), self._streams.state_dict()
+        gradients = split == "train" or bool(self.problem.grad_inference)
+        try:
+            with preserving_state(self.problem), torch.set_grad_enabled(gradients), self._streams:
+                if weights is not None:
+                    load_weights(self.problem, {name: value.to(self.device) for name, value in weights.items()})
+                if split != "train":
+                    self.problem.eval()
+                self._fast.look()
+                for number, batch in enumerate(islice(loader, self._batches_in(split))):
+                    plugin = self.trainer.strategy.precision_plugin
+                    moved = self.trainer.strategy.batch_to_device(plugin.convert_input(batch), self.device)
+                    with plugin.forward_context():
+                        output = self._pass(split, moved, number)
+                    totals.add(output, batch["name"], samples_of(batch))
+        finally:
+            loader.close()
+            self._streams.load_state_dict(drawn)
+            self._fast.look()
+        return totals.means()
+
+    def _batches_in(self, split: str) -> int | None:
+        """Return how many batches of a split an epoch has; None for all."""
+        return int(self.trainer.num_training_batches if split == "train" else sum(self.trainer.num_val_batches))
+
     def _not_finite(self, split: str, output: dict[str, Any], name: str) -> NonFiniteLossError:
         broken = [t.name for t in self.terms if not torch.as_tensor(output[f"{name}_{t.key}"]).isfinite().all()]
         return self._lost(split, broken[0] if broken else "loss")
@@ -136,6 +179,7 @@ class ProblemModule(LightningModule):
     # --- epochs ---
 
     def on_train_epoch_start(self) -> None:
+        self._counted = -1
         self.totals["train"].clear()
         self.totals["dev"].clear()
         self._fast.look()
@@ -165,8 +209,9 @@ class ProblemModule(LightningModule):
                 broken = [t.name for t in self.terms if not math.isfinite(row.get(f"{split}_{t.name}", 0.0))]
                 raise self._lost(split, broken[0] if broken else "loss")
         self._tell({name: value for name, value in row.items() if not name.startswith("dev_")})
-        if self._plateau is not None and self._monitor in row:
-            self._plateau.step(row[self._monitor])
+        frequency = 1 if self._schedule is None else self._schedule.frequency
+        if self._plateau is not None and self._plateau_monitor in row and (self.current_epoch + 1) % frequency == 0:
+            self._plateau.step(row[self._plateau_monitor])
 
     def metric_names(self, dev: bool) -> list[str]:
         """Return the columns of a run's metrics, losses first as one reads them; `dev`, whether there is that split."""
@@ -196,16 +241,6 @@ class ProblemModule(LightningModule):
             with section(self.trainer, "log"):
                 self.log_dict(chosen)
 
-    # --- optimisation ---
-
-    def configure_optimizers(self) -> Any:
-        optimizer = self.options.build_optimizer(self.problem)
-        scheduler = self.options.build_scheduler(optimizer)
-        if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
-            # stepped here: Lightning leaves it out of the epoch after which a fit was resumed
-            self._plateau, scheduler = scheduler, None
-        return optimizer if scheduler is None else {"optimizer": optimizer, "lr_scheduler": scheduler}
-
     # --- checkpoints ---
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -229,6 +264,16 @@ class ProblemModule(LightningModule):
     def on_train_start(self) -> None:
         if self._plateau is not None and self._plateau_state is not None:
             self._plateau.load_state_dict(self._plateau_state)
+        self._check_schedules()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ProblemModule:
+        """Return a module with a copy of the Problem, as callbacks make that average weights; all else is shared."""
+        copied = type(self).__new__(type(self))
+        memo[id(self)] = copied
+        modules = copy_modules(dict(self.named_children()), memo)
+        vars(copied).update({**vars(self), "_trainer": None, "_modules": modules})
+        copied._fast = FastProblem(copied.problem, _tell)
+        return copied
 
 
 @contextmanager

@@ -4,22 +4,40 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, EarlyStopping
 
-from nmlab.problem.weights import copy_weights
+from nmlab.problem.weights import PREFIX, copy_weights, equal_weights
 from nmlab.runs import RunWriter
 from nmlab.runtime.control import Control
-from nmlab.training.checkpoints import CheckpointWriter
+from nmlab.training.callbacks import without_masks
+from nmlab.training.checkpoints import CheckpointWriter, weights_content
 from nmlab.training.events import EventWriter
 from nmlab.training.module import ProblemModule
 from nmlab.training.profile import section
 
 SNAPSHOT_EVERY = 1.0
 """Seconds between two copies of the whole state at an epoch's end, from which a stopped run can go on."""
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """The best of a resumed run's epochs.
+
+    Parameters: `epoch`; `value`, of the monitored metric; `weights`; `again`, whether this epoch will be trained again,
+    and is then the best once more with the same value; `changed`, what is no longer as it was, in words.
+    """
+
+    epoch: int
+    value: float
+    weights: dict[str, torch.Tensor]
+    again: bool
+    changed: tuple[str, ...] = ()
 
 
 class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything else of an epoch's end
@@ -66,23 +84,35 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
         self._events = events
         self._epoch_started = 0.0
         self._snapshot_taken = -math.inf
+        self._snapshot_of = -1
+        self._of_train = monitor.startswith("train_")
+        self._one_step = self._of_train
+        self._steps = 0
+        self._since = 0
+        self._earlier: Earlier | None = None
+        self._before: dict[str, torch.Tensor] | None = None
+        self._ended: dict[str, torch.Tensor] | None = None
+        self.patience: PatienceAfterWarmup | None = None
+        """The callback that stops after epochs without improvement; None without one."""
         self.best_value = math.inf
         self.best_weights: dict[str, torch.Tensor] | None = None
 
-    def go_on_from(self, value: float, weights: dict[str, torch.Tensor] | None, again: bool) -> None:
-        """Take over the best value and weights of a resumed run.
-
-        With `again`, their epoch will be trained again, and is then the best once more with the same value.
-        """
-        best = self._sign * value
-        self.best_value, self.best_weights = math.nextafter(best, math.inf) if again else best, weights
+    def go_on_from(self, earlier: Earlier) -> None:
+        """Take over the best value and weights of a resumed run."""
+        best = self._sign * earlier.value
+        self.best_value = math.nextafter(best, math.inf) if earlier.again else best
+        self.best_weights, self._earlier = earlier.weights, earlier
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._control.progress.begin(trainer.current_epoch, trainer.max_epochs or 0)
         self._control.on_pause = self._flush  # a machine that goes away while the fit waits takes nothing with it
+        if self._earlier is not None:
+            self._compare(trainer, self._earlier)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._epoch_started = self._control.progress.clock()
+        if self._one_step:
+            self._before, self._steps = copy_weights(self._module.problem), trainer.global_step
 
     def on_test_batch_start(
         self,
@@ -106,27 +136,134 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
         best = math.isfinite(value) and value < self.best_value
         if best:
             with section(trainer, "best weights"):
-                self.best_value, self.best_weights = value, copy_weights(self._module.problem)
+                self.best_value, self.best_weights = value, without_masks(self._scored(trainer))
+        elif self._one_step:
+            self._one_step = trainer.global_step - self._steps <= 1
+        if self._module.keeps_scored:
+            self._ended = copy_weights(self._module.problem)
         with section(trainer, "logging"):
             self._writer.append(row)
             if self._events is not None:
                 self._events.add(trainer.current_epoch, {**self._module.extra, **row}, best)
+        if wanted := self._control.take_wanted():
+            self._change(trainer, wanted)
+        last = trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs
         if self._checkpoints is not None:
             if best:
-                trainer.save_checkpoint(self._writer.checkpoint("best"), weights_only=False)
-            waits = self._control.pausing or self._control.stepping
+                self._keep_best(trainer)
+            ends = last and self._module.keeps_scored  # before callbacks change the weights at the training's end
+            waits = ends or self._control.pausing or self._control.stepping
             if waits or time.perf_counter() - self._snapshot_taken >= SNAPSHOT_EVERY:
                 self._snapshot(trainer)
-        self._control.epoch_ended(last=trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs)
+        self._control.epoch_ended(last)
+
+    def _change(self, trainer: Trainer, wanted: Mapping[str, int]) -> None:
+        """Train longer, or with more patience, from the next epoch on; recorded as if it had been so at the start."""
+        module, told = self._module, self._writer.run.settings
+        before, done = module.options.max_epochs, trainer.current_epoch + 1
+        if "max_epochs" in wanted and (epochs := max(wanted["max_epochs"], done)) != before:
+            trainer.fit_loop.max_epochs = self._control.progress.max_epochs = epochs
+            module.change_length(done, epochs)
+            stored = [list(change) for change in module.extended]
+            self._writer.describe(options={**told["options"], "max_epochs": epochs}, extended=stored)
+            self._remark(f"Extended after {done} epochs: max_epochs {before} → {epochs}.")
+        if "patience" in wanted and self.patience is not None:
+            self.patience.patience = wanted["patience"]
+            if self.patience.stopped_epoch == trainer.current_epoch and self.patience.wait_count < wanted["patience"]:
+                trainer.should_stop = False  # it was this callback that asked for it
+            options = {**self._writer.run.settings["options"], "patience": wanted["patience"]}
+            self._writer.describe(options=options)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._control.training_over()
-        if self._checkpoints is not None:
+        changed = self._ended is not None and not equal_weights(self._module.problem.state_dict(), self._ended)
+        if self._checkpoints is not None and not (changed and self._snapshot_of == self._module.epochs_done):
             self._snapshot(trainer)
+        if self._module.row:
+            self._score_last(trainer)
+        if self._module.remarks:
+            self._remark(*self._module.remarks)
+
+    def _scored(self, trainer: Trainer) -> dict[str, torch.Tensor]:
+        """Return the weights to which the monitored value of this epoch belongs."""
+        if self._one_step and trainer.global_step - self._steps <= 1 and self._before is not None:
+            return self._before  # a train loss is of the weights before the step
+        self._one_step = False
+        if not self._of_train and self._module.scored is not None:
+            return self._module.scored
+        return copy_weights(self._module.problem)
+
+    def _score_last(self, trainer: Trainer) -> None:
+        """Score the weights that the training ends with, where no epoch has: they may be the best."""
+        problem, split = self._module.problem, "train" if self._of_train else "dev"
+        if not self._one_step:
+            known = [held for held in (self._ended, self._module.scored) if held is not None]
+            if not known or any(equal_weights(problem.state_dict(), held) for held in known):
+                return
+        value = self._value_of(split)
+        better = math.isfinite(value) and self._sign * value < self.best_value
+        if better:
+            self.best_value = self._sign * value
+            self.best_weights = without_masks(copy_weights(problem))
+            if self._checkpoints is not None:
+                self._keep_best(trainer)
+            self._scored_beside(self._module.epochs_done - 1, value)
+        if not self._one_step:
+            kept = "and are kept" if better else "which is no better than the best epoch's, so these are kept"
+            self._remark(f"The weights that a callback left at the end have {self._monitor} {value:.6g}, {kept}.")
+
+    def _value_of(self, split: str, weights: dict[str, torch.Tensor] | None = None) -> float:
+        name = self._monitor.removeprefix(f"{split}_")
+        return self._module.score_split(split, weights).get(name, math.nan)
+
+    def _compare(self, trainer: Trainer, earlier: Earlier) -> None:
+        """Find out whether the best value of the epochs before holds on the data of now, and if not, score it anew."""
+        split = "train" if self._of_train else "dev"
+        changed = list(earlier.changed)
+        value = math.nan
+        if changed or not self._of_train:
+            value = self._value_of(split, earlier.weights)
+        differs = math.isfinite(value) and not math.isclose(value, earlier.value, rel_tol=1e-3, abs_tol=1e-30)
+        again = not changed and differs and self._value_of(split, earlier.weights)
+        if again is not False and again == value:  # a pass that draws random numbers would tell nothing
+            changed = ["losses (the same weights no longer have the same)"]
+        if not changed:
+            return
+        done = trainer.current_epoch
+        found = math.isfinite(value)
+        self.best_value = self._sign * value if found else math.inf
+        self.best_weights = earlier.weights if found else None
+        self._since = done
+        self._scored_beside(earlier.epoch if found else None, value if found else None)
+        self._module.begin_comparing_anew()
+        if self.patience is not None:
+            self.patience.begin_with([done - 1.0] if found else [], [value] if found else [])
+        what = f"has {self._monitor} {value:.6g} now" if found else "cannot be scored on them"
+        self._remark(
+            f"From epoch {done} on with other {', '.join(changed)}: metrics before and after are not comparable; the "
+            f"best of before, epoch {earlier.epoch}, {what}."
+        )
+
+    def _scored_beside(self, epoch: int | None, value: float | None) -> None:
+        self._writer.update(scored={"epoch": epoch, "value": value, "since": self._since})
+
+    def _remark(self, *texts: str) -> None:
+        said = self._writer.run.remark
+        new = [text for text in texts if text not in (said or "")]
+        if new:
+            self._writer.update(remark=" ".join([*([said] if said else []), *new]))
+
+    def _keep_best(self, trainer: Trainer) -> None:
+        assert self._checkpoints is not None
+        assert self.best_weights is not None
+        done = self._module.epochs_done
+        told = {"epoch": done - 1, "global_step": trainer.global_step, "value": self._sign * self.best_value}
+        content = weights_content(self.best_weights, PREFIX, epochs_done=done, **told)
+        self._checkpoints.hold(self._writer.checkpoint("best"), content)
 
     def _snapshot(self, trainer: Trainer) -> None:
         trainer.save_checkpoint(self._writer.checkpoint("last"), weights_only=False)
-        self._snapshot_taken = time.perf_counter()
+        self._snapshot_taken, self._snapshot_of = time.perf_counter(), self._module.epochs_done
 
     def close(self) -> None:
         """Write what is still held in memory."""
@@ -143,13 +280,44 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
 class PatienceAfterWarmup(EarlyStopping):
     """Stops after `patience` epochs without improvement, not counting the first `warmup` epochs.
 
-    This is the behaviour of NeuroMANCER's LitTrainer, for metrics to minimize or maximize.
+    This is the behaviour of NeuroMANCER's LitTrainer, for metrics to minimize or maximize. Where the dev split is not
+    scored once an epoch, a dev pass without improvement stops the training if at least `patience` epochs have passed
+    since the best one.
     """
 
     def __init__(self, monitor: str, mode: str, patience: int, warmup: int) -> None:
-        super().__init__(monitor=monitor, mode=mode, patience=patience, verbose=False)
+        at_end = True if monitor.startswith("train_") else None  # which is known whenever an epoch has ended
+        super().__init__(monitor=monitor, mode=mode, patience=patience, verbose=False, check_on_train_epoch_end=at_end)
         self._warmup = warmup
+        self._best_place: float | None = None
 
     def _run_early_stopping_check(self, trainer: Trainer) -> None:
-        if trainer.current_epoch >= self._warmup:
-            super()._run_early_stopping_check(trainer)
+        if trainer.current_epoch < self._warmup or self.monitor not in trainer.callback_metrics:
+            return
+        part = (trainer.fit_loop.batch_idx + 1) / max(int(trainer.num_training_batches), 1)
+        place = trainer.current_epoch + part
+        if self._best_place is not None:
+            self.wait_count = math.floor(place - self._best_place + 1e-9) - 1  # Lightning adds one without improvement
+        before = self.best_score
+        super()._run_early_stopping_check(trainer)
+        if self.best_score is not before:
+            self._best_place = place
+
+    def begin_with(self, epochs: Sequence[float], values: Sequence[float]) -> None:
+        """Take in epochs that were trained before, so that patience counts as if it had been there."""
+        sign = -1.0 if self.mode == "max" else 1.0
+        best = math.inf
+        self._best_place, self.wait_count = None, 0
+        for epoch, value in zip(epochs, values, strict=True):
+            if epoch >= self._warmup and sign * value < best:
+                best, self._best_place = sign * value, epoch + 1.0
+        self.best_score = torch.tensor(sign * best if math.isfinite(best) else sign * math.inf)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "best_place": self._best_place}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        patience = self.patience  # which may be another now
+        super().load_state_dict(state_dict)
+        self.patience = patience
+        self._best_place = state_dict.get("best_place", self._best_place)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -24,16 +22,22 @@ from nmlab.problem.weights import PREFIX, copy_weights, forget_values, load_weig
 from nmlab.runs import RunWriter
 from nmlab.runtime.control import Control
 from nmlab.runtime.rng import RandomStreams
+from nmlab.training.callbacks import put_back, remove_masks
 from nmlab.training.checkpoints import CheckpointWriter, epochs_done, save_weights
 from nmlab.training.events import EventWriter
 from nmlab.training.module import ProblemModule, ready_to_train
 from nmlab.training.profile import LoopProfiler
 from nmlab.training.progress import ProgressCallback
-from nmlab.training.recorder import PatienceAfterWarmup, Recorder
+from nmlab.training.recorder import Earlier, PatienceAfterWarmup, Recorder
 from nmlab.training.torch_settings import callers_torch_settings
 from nmlab.training.whole_epochs import WholeEpochsData, WholeEpochsModule, supports_whole_epochs
 
 NO_DEV = "There is no dev split: the best epoch is chosen by the train loss."
+
+OF_TRAIN = (
+    "A train metric is of the weights before each step: with one step an epoch, the weights kept are those before it; "
+    "with several, it is a mean over them, and the weights kept are those after the epoch."
+)
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,10 @@ class Training:
         Takes the metrics in too.
     resume : bool, default False
         Whether to go on from the run's last checkpoint.
+    changed : tuple of str, default ()
+        What a resumed run goes on with that is not as before, so that its metrics cannot be compared.
+    extended : tuple, default ()
+        Epochs done, and the old and the new `max_epochs`, of each change of the training's length.
     """
 
     options: TrainerOptions
@@ -62,6 +70,8 @@ class Training:
     control: Control
     events: EventWriter | None = None
     resume: bool = False
+    changed: tuple[str, ...] = ()
+    extended: tuple[tuple[int, int, int], ...] = ()
 
 
 def train(
@@ -98,31 +108,45 @@ def train(
     if whole:
         make_module = WholeEpochsModule
     module = make_module(problem, options, streams, control, monitor)
+    module.keeps_scored = not whole
     columns = module.metric_names(dev)
     if monitor not in columns:
         raise FieldError({"monitor": f"{monitor!r} is no metric of this fit; there are: {', '.join(columns)}"})
-    remark = None if dev or options.monitor else NO_DEV
-    writer.update(monitor=monitor, mode=options.mode, test_metrics={}, remark=remark)
+    changed = training.changed
+    if training.resume and (writer.run.monitor, writer.run.mode) != (monitor, options.mode):
+        changed = (
+            *changed,
+            f"metric ({options.mode} of {monitor} in place of {writer.run.mode} of {writer.run.monitor})",
+        )
+    remark = (writer.run.remark or "") if training.resume else ""
+    for text in (_remark(monitor, options, dev), *(_extended(*change) for change in training.extended)):
+        remark = remark if text in remark else f"{remark} {text}".strip()
+    module.extended = list(training.extended)
+    before = writer.run.monitor
+    writer.update(monitor=monitor, mode=options.mode, test_metrics={}, remark=remark or None)
 
     start = copy_weights(problem)
     files = None
     if options.checkpoint:
-        save_weights(start, writer.checkpoint("start"), PREFIX)
-        files = CheckpointWriter({writer.checkpoint("best"): 2.0, writer.checkpoint("last"): 30.0})
+        files = CheckpointWriter({writer.checkpoint("best"): 2.0, writer.checkpoint("last"): 30.0}, writer.keep)
     recorder = Recorder(module, writer, control, monitor, options.mode, columns, files, training.events)
-    last = _take_up(writer, recorder) if training.resume else None
+    last = _take_up(writer, recorder, before, changed) if training.resume else None
+    module.renews = last is not None and bool(training.extended) and training.extended[-1][0] == epochs_done(writer.run)
 
     callbacks: list[Callback] = [*options.callbacks, *([] if whole else [ProgressCallback(control)]), recorder]
     if options.patience is not None:
-        callbacks.append(PatienceAfterWarmup(monitor, options.mode, options.patience, options.warmup))
+        recorder.patience = PatienceAfterWarmup(monitor, options.mode, options.patience, options.warmup)
+        callbacks.append(recorder.patience)
+        if last is not None:  # in case it had none before
+            recorder.patience.begin_with(*writer.run.curve(monitor))
     if options.callbacks or options.loggers:
         module.log_for(None)  # who knows what they want
     elif options.patience is not None:
         module.log_for(frozenset([monitor]))
     for stateful in (options.optimizer, *options.callbacks):
         if isinstance(stateful, (torch.optim.Optimizer, Callback)):
-            _put_state_back(stateful)
-    data = make_data(splits, streams, options.shuffle, options.num_workers)
+            put_back(stateful)
+    data = make_data(splits, streams, options.shuffle, options.num_workers, options.drop_last)
     try:
         with ready_to_train(problem):
             profiler = _profiler(options, writer, control, whole)
@@ -147,25 +171,43 @@ def train(
         _put_best_back(problem, recorder, start)
         forget_values(problem)
         recorder.close()
-        if files is not None and not writer.checkpoint("best").exists():
-            save_weights(copy_weights(problem), writer.checkpoint("best"), PREFIX)
+        best = writer.checkpoint("best")
+        if files is not None and not best.exists() and not writer.waits(best):
+            writer.keep(best, partial(save_weights, copy_weights(problem), best, PREFIX))
 
 
-def _take_up(writer: RunWriter, recorder: Recorder) -> Path | None:
-    """Prepare to go on from the run's last checkpoint and return it; None to start anew."""
+def _remark(monitor: str, options: TrainerOptions, dev: bool) -> str:
+    """Return what is to be known of the metric by which the best epoch is chosen."""
+    if not monitor.startswith("train_"):
+        return ""
+    return ("" if dev or options.monitor else f"{NO_DEV} ") + OF_TRAIN
+
+
+def _extended(done: int, before: int, now: int) -> str:
+    return f"Extended after {done} epochs: max_epochs {before} → {now}."
+
+
+def _take_up(writer: RunWriter, recorder: Recorder, monitor: str, changed: tuple[str, ...]) -> Path | None:
+    """Prepare to go on from the run's last checkpoint and return it; None to start anew.
+
+    Parameters: `monitor`, the metric of before; `changed`, what is no longer as it was.
+    """
     run = writer.run
     last, best, done = run.last_checkpoint_path, run.checkpoint_path, epochs_done(run)
     if best is not None:
         # of a killed run, it may be younger than what `last` goes on from
-        epoch = torch.load(best, weights_only=True).get("epochs_done", 0) - 1
-        if 0 <= epoch < run.epochs:
-            recorder.go_on_from(run.column(run.monitor)[epoch], read_weights(best), again=epoch >= done)
+        content = torch.load(best, weights_only=True)
+        epoch = content.get("epochs_done", 0) - 1
+        if 0 <= epoch < run.epochs and done:
+            value = content["value"] if "value" in content else run.column(monitor)[epoch]
+            recorder.go_on_from(Earlier(epoch, value, read_weights(best), epoch >= done, changed))
     writer.keep_epochs(done)
     return last
 
 
 def _put_best_back(problem: Problem, recorder: Recorder, start: dict[str, torch.Tensor]) -> None:
     """Load the best weights; without any, keep the present ones unless they are no longer finite."""
+    remove_masks(problem)
     if recorder.best_weights is not None:
         load_weights(problem, recorder.best_weights)
     elif not all(bool(torch.isfinite(value).all()) for value in problem.parameters()):
@@ -218,14 +260,3 @@ def make_trainer(
         plugins = [*plugins, LightningEnvironment()]
     settings["plugins"] = [*plugins, *([files] if files else [])]
     return Trainer(**{**settings, **given})
-
-
-_as_given: weakref.WeakKeyDictionary[Any, dict[str, Any]] = weakref.WeakKeyDictionary()
-
-
-def _put_state_back(stateful: torch.optim.Optimizer | Callback) -> None:
-    """Give an optimizer or callback the state that it had when it was first used here, so that its runs are alike."""
-    if stateful not in _as_given:
-        _as_given[stateful] = copy.deepcopy(stateful.state_dict())
-    elif _as_given[stateful]:
-        stateful.load_state_dict(copy.deepcopy(_as_given[stateful]))

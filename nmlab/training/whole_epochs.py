@@ -99,11 +99,17 @@ class WholeEpochsModule(ProblemModule):
         progress.begin_epoch(self.current_epoch, len(train), len(dev) if dev else 0)
         self._control.phase = "training"
         optimizer: Any = self.optimizers()
+        scheduler: Any = self.lr_schedulers()
+        # the interval and frequency of a scheduler are Lightning's, who leaves the steps to whoever optimizes
+        config = self.trainer.lr_scheduler_configs[0] if scheduler is not None else None
+        every = config.frequency if config is not None else 0
+        by_step = config is not None and config.interval == "step"
         for number, batch in self._batches(train, "train_dataloader_next"):
             optimizer.step(partial(self._descend, optimizer, batch, number))
+            if by_step and (number + 1) % every == 0:
+                scheduler.step()
             progress.batch_done(samples_of(batch))
-        scheduler: Any = self.lr_schedulers()
-        if scheduler is not None:
+        if scheduler is not None and not by_step and (self.current_epoch + 1) % every == 0:
             with section(self.trainer, "lr_scheduler_step"):
                 scheduler.step()
         if dev is not None:
@@ -125,6 +131,17 @@ class WholeEpochsModule(ProblemModule):
                 with section(trainer, "batch_to_device"):
                     batch = self.transfer_batch_to_device(batch, self.device, 0)
             yield number, batch
+
+    @property
+    def steps_schedulers(self) -> bool:
+        return True
+
+    def _batches_and_accumulation(self) -> tuple[int, int]:
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]  # nmlab's own
+        return len(data.loader("train")), 1
+
+    def _batches_in(self, split: str) -> int | None:
+        return None
 
     def _descend(self, optimizer: Any, batch: Batch, number: int) -> torch.Tensor:
         """Return the loss of a batch, with its gradient in place; what an optimizer's step begins with."""

@@ -24,7 +24,7 @@ from neuromancer.problem import Problem
 from nmlab.data.loader import SplitsDataModule
 from nmlab.data.splits import Batch, Splits
 from nmlab.errors import FieldError
-from nmlab.fitting.prepare import build_problem, check_data, splits_of
+from nmlab.fitting.prepare import build_problem, check_data, initialize_lazy, splits_of
 from nmlab.fitting.request import FitRequest
 from nmlab.launch.task import Task
 from nmlab.problem.state import preserving_state
@@ -74,10 +74,11 @@ class Search(Task[T]):
                 request.problem if isinstance(request.problem, Problem) else build_problem(request.problem, streams)
             )
             with _state_kept(request.options.optimizer), preserving_state(problem, request.seed):
-                if request.start_weights is not None:
-                    load_weights(problem, dict(request.start_weights), source="the Lab's start")
                 self._say("making the data")
                 splits = splits_of(request.data_setup_function, request.data_kwargs, request.batch_size, streams)
+                initialize_lazy(problem, splits, request, request.seed)
+                if request.start_weights:
+                    load_weights(problem, dict(request.start_weights), source="the Lab's start")
                 self._say("trying out the data")
                 check_data(problem, splits, request.data_setup_function, request.options, request.user_hooks)
                 self._check(problem, splits)
@@ -100,7 +101,7 @@ class Search(Task[T]):
         if (hooks := self.request.user_hooks) is not None:
             make_probe = partial(type("HookedProbe", (make_probe, HookedModule), {}), user_hooks=hooks)
         probe = make_probe(problem, options, streams, self.control, "train_loss")
-        data = make_data(splits, streams, options.shuffle, options.num_workers)
+        data = make_data(splits, streams, options.shuffle, options.num_workers, options.drop_last)
         try:
             with tempfile.TemporaryDirectory(prefix="nmlab-") as folder, ready_to_train(problem):
                 trainer = make_trainer(options, Path(folder), [], None, splits.dev is not None, None)

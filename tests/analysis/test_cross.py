@@ -1,6 +1,7 @@
 """Runs scored across each other's data, through the Lab."""
 
 import gc
+import os
 import signal
 import threading
 import weakref
@@ -14,6 +15,7 @@ from neuromancer.dataset import DictDataset
 
 from nmlab import BusyError, FieldError, Lab, RunError, TrainerOptions, score
 from nmlab.fitting.prepare import splits_of
+from nmlab.identity.functions import known_functions
 from nmlab.plots import HeatMap, Picture, Theme, draw_heat
 from nmlab.problem.weights import copy_weights
 from nmlab.runtime.rng import RandomStreams
@@ -162,20 +164,21 @@ def leaning() -> Any:
 
 
 def test_data_that_would_not_be_the_same_again_are_not_made(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    # as a notebook's, whose constants a record keeps
-    monkeypatch.setattr(leaning, "__module__", "__main__")
     lab.swap(leaning)
     lab.fit()
     monkeypatch.setitem(globals(), "SCALE", 2.0)
     (told,) = lab.cross().reasons.values()
-    assert told == "SCALE, on which leaning leans, changed since the run"
+    assert "'leaning' as this kernel does not have it (the one that is here differs: global SCALE 1.0 → 2.0)" in told
     after = lab.fit()
     found = lab.cross()
     assert found.frame.notna().sum().to_list() == [0, 2]
     assert found.frame.columns[1].endswith(after.id)
 
 
-def test_runs_of_an_earlier_kernel_are_scored_where_their_function_is_known(lab: Lab, tmp_path: Path) -> None:
+def test_runs_of_an_earlier_kernel_are_scored_where_their_function_is_known(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_earlier = fixed
     lab.swap(fixed)
     lab.fit()
     lab.fit(system=object())
@@ -186,26 +189,25 @@ def test_runs_of_an_earlier_kernel_are_scored_where_their_function_is_known(lab:
     new = Lab(rosenbrock(), rosenbrock_data, options=QUICK, runs_dir=tmp_path / "runs")
     new._session._made.clear()
     lab._session._made.clear()  # as after a restart, where nothing was run yet
-    lab._session._functions.clear()
+    known_functions.forget()
+    monkeypatch.delitem(globals(), "fixed")
     found = new.cross()
     assert found.frame.iloc[:, 2].to_list() == pytest.approx(expected.iloc[:, 2].to_list())
     assert {cell[1] for cell in found.reasons} == {*found.frame.columns[:2]}
-    assert set(found.reasons.values()) == {
-        "this kernel does not have fixed as it was; define it again and lab.swap(fixed)"
-    }
-    new.swap(fixed)
+    told = (
+        "was made with the data function 'fixed' as this kernel does not have it; define it again and lab.swap(fixed)"
+    )
+    assert all(told in reason for reason in found.reasons.values())
+    new.swap(made_earlier)
     found = new.cross()
     assert set(found.reasons.values()) == {"no record could keep the value of system"}
     assert found.frame.iloc[:, 0].to_list() == pytest.approx(expected.iloc[:, 0].to_list())
 
 
 def broken() -> Any:
-    if fails_now:
+    if os.environ.get("FAILS_NOW"):
         raise ZeroDivisionError("mine")
     return fixed()
-
-
-fails_now = False
 
 
 def test_a_cell_that_cannot_be_scored_says_why_and_hides_no_other(
@@ -214,7 +216,7 @@ def test_a_cell_that_cannot_be_scored_says_why_and_hides_no_other(
     good = lab.fit()
     lab.swap(broken)
     fails = lab.fit()
-    monkeypatch.setitem(globals(), "fails_now", True)
+    monkeypatch.setenv("FAILS_NOW", "1")
     torch.manual_seed(0)
     others = Lab(integrator(), integrator_data, options=QUICK, runs_dir=tmp_path / "others", name="steered")
     shaped = others.fit()
@@ -259,12 +261,9 @@ def test_what_is_asked_for_wrongly_is_refused(lab: Lab) -> None:
 
 
 def interrupting(n: int = 4) -> Any:
-    if interrupt_now:
+    if os.environ.get("INTERRUPT_NOW"):
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
     return fixed()
-
-
-interrupt_now = False
 
 
 def test_an_interrupt_ends_it_and_leaves_all_as_it_was(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -274,12 +273,12 @@ def test_an_interrupt_ends_it_and_leaves_all_as_it_was(lab: Lab, monkeypatch: py
     lab.fit(n=5)
     problem: Any = lab.problem
     before = copy_weights(problem)
-    monkeypatch.setitem(globals(), "interrupt_now", True)
+    monkeypatch.setenv("INTERRUPT_NOW", "1")
     with pytest.raises(KeyboardInterrupt, match="Everything is as it was before"):
         lab.cross()
     assert all(torch.equal(value, before[name]) for name, value in copy_weights(problem).items())
     lab._await_screen()
-    monkeypatch.setitem(globals(), "interrupt_now", False)
+    monkeypatch.delenv("INTERRUPT_NOW")
     assert lab.fit().status == "finished"
     assert screen.message == ""
 
@@ -300,7 +299,7 @@ def test_it_shows_itself_as_picture_table_and_reasons(lab: Lab, monkeypatch: pyt
     lab.fit()
     lab.swap(broken)
     lab.fit(max_epochs=4)
-    monkeypatch.setitem(globals(), "fails_now", True)
+    monkeypatch.setenv("FAILS_NOW", "1")
     found = lab.cross()
     html, text = found._repr_html_(), repr(found)
     assert html.count("★") == text.count("★") == 1  # of the data set on which there are scores

@@ -59,18 +59,46 @@ def test_dev_and_test_outside_train_are_told_by_column_how_far_and_how_many() ->
     windows = torch.stack([train, 3 * train], dim=2).reshape(1, 11, 2).repeat(2, 1, 1)
     test = windows.clone()
     test[1, 4, 1] = 33
+    seen = preview(sets(train=windows, dev=windows, test=test))
+    assert seen.remarks == ("test: x[1] is up to 3 above train's maximum of 30 (10% of its range), in 1 of 2 samples",)
+    assert seen.warnings == ()
+    test[1, 4, 1] = 60
     told = preview(sets(train=windows, dev=windows, test=test)).warnings
-    assert told == ("test: x[1] is up to 3 above train's maximum of 30 (10% of its range), in 1 of 2 samples",)
+    assert told == ("test: x[1] is up to 30 above train's maximum of 30 (100% of its range), in 1 of 2 samples",)
+
+
+@pytest.mark.parametrize("draw", [np.random.Generator.uniform, np.random.Generator.normal])
+def test_random_data_from_one_distribution_are_not_warned_of(draw: Any) -> None:
+    """The extremes of 300 samples lie outside those of 300 others in about one of two columns."""
+    rng = np.random.default_rng(0)
+    train, dev, test = (torch.tensor(draw(rng, size=(300, 7))) for _ in range(3))
+    seen = preview(sets(train=train, dev=dev, test=test))
+    assert seen.warnings == ()
+    assert len(seen.remarks) > 4
+    assert "· dev: x[" in repr(seen)
+    assert "<li>dev: x[" in seen._repr_html_()
+
+
+def test_what_a_data_function_says_of_its_data_is_shown() -> None:
+    data = sets(train=torch.ones(4, 1), dev=torch.ones(2, 1))
+    data[0].remarks = ("column 'z' was left out",)
+    seen = preview(data)
+    assert seen.remarks == ("column 'z' was left out",)
+    assert "· column 'z' was left out" in repr(seen)
+    assert "<li>column &#x27;z&#x27; was left out</li>" in seen._repr_html_()
 
 
 @given(st.lists(st.floats(-9, 9), min_size=1, max_size=9), st.lists(st.floats(-9, 9), min_size=1, max_size=9))
 @settings(deadline=None)
-def test_a_warning_is_there_just_where_dev_leaves_trains_range(train: list[float], dev: list[float]) -> None:
+def test_dev_is_told_of_just_where_it_leaves_trains_range(train: list[float], dev: list[float]) -> None:
     parts = {"train": torch.tensor(train, dtype=torch.float64), "dev": torch.tensor(dev, dtype=torch.float64)}
     seen = preview(sets(**{name: part[:, None] for name, part in parts.items()}))
     outside = sum(not min(train) <= value <= max(train) for value in dev)
-    assert len(seen.warnings) == (outside > 0)
-    assert all(f"in {outside} of {len(dev)} samples" in warning for warning in seen.warnings)
+    told = [*seen.warnings, *seen.remarks]
+    assert len(told) == (outside > 0)
+    assert all(f"in {outside} of {len(dev)} samples" in text for text in told)
+    far = max([min(train) - min(dev), max(dev) - max(train)])
+    assert seen.warnings or not outside or far <= 0.25 * (max(train) - min(train)) * (1 + 1e-9)
 
 
 def test_what_a_fit_would_refuse_is_told_and_still_shown() -> None:

@@ -16,7 +16,20 @@ from pathlib import Path
 from tests.benchmark.table import Result, goals_table, keep, load
 from tests.benchmark.timing import Scale
 
-PARTS = ("headless", "loader", "answers", "epochs", "samples", "terms", "swaps", "panel", "cold", "memory", "kernel")
+PARTS = (
+    "headless",
+    "loader",
+    "answers",
+    "epochs",
+    "samples",
+    "terms",
+    "swaps",
+    "large_file",
+    "panel",
+    "cold",
+    "memory",
+    "kernel",
+)
 RESULTS = Path(__file__).parent / "results"
 
 

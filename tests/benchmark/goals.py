@@ -33,6 +33,8 @@ END_OF_LONG = "an epoch at the end of the longest fit / of one of 10³ epochs"
 COLD = "kernel's start to first drawn epoch: nmlab / LitTrainer"
 SESSION = "memory of a session: server, kernel with a fit, TensorBoard"
 SWAPS = "peak memory after three swaps / size of the data"
+LARGE_FILE = "peak memory of reading and previewing a file of 400 MB / size of its numbers"
+LARGE_PREVIEW = "preview of a file of 400 MB"
 EDIT = "an edit in the form of options, answered"
 CHOICE = "a choice among 3000, taken"
 PRINTS = "10 000 lines printed into a run's log"
@@ -54,6 +56,8 @@ GOALS = {
     f"nmlab: {END_OF_LONG}": Goal(1.1),
     f"nmlab, bench drawn: {END_OF_LONG}": Goal(1.1),
     SWAPS: Goal(1.2),
+    LARGE_FILE: Goal(2.0),
+    LARGE_PREVIEW: Goal(5.0, unit="s"),
     EDIT: Goal(5.0, unit="ms"),
     CHOICE: Goal(50.0, unit="ms"),
     PRINTS: Goal(1000.0, unit="ms"),

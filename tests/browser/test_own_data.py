@@ -17,6 +17,9 @@ def matrix(rows: int = 50) -> bytes:
     return file.getvalue()
 
 
+TEXT = "time;first;second;other\ns;m;m;kW\n" + "".join(f"{t};0,{t};1,{t};{t}\n" for t in range(30))
+
+
 def test_a_file_is_dropped_previewed_and_trained_on(notebook: NotebookPage, tmp_path: Path) -> None:
     bench = opened(notebook, "print(lab.run.data_name, lab.run.status)")
     title, told = bench.locator(".nm-form legend").first, bench.locator(".nm-message")
@@ -56,6 +59,24 @@ def test_a_file_is_dropped_previewed_and_trained_on(notebook: NotebookPage, tmp_
     run_to_its_end(bench, 3)
     assert notebook.run_cell(2)
     assert notebook.output_text(2).strip() == "points.mat finished"
+
+    # whose columns the Problem does not know: they are chosen
+    drop(bench, carried(bench, "logger.csv", TEXT.encode()))
+    told_why = told.get_by_role("alert")
+    expect(told_why).to_contain_text("The Problem also needs ap. Choose below which columns these are")
+    expect(title).to_have_text("Data: points.mat")
+    columns = bench.get_by_role("region", name="Columns of the file")
+    expect(columns.get_by_role("row")).to_have_count(5)
+    notebook.screenshot("columns", of=bench)
+    expect(bench.get_by_label("Use of column time")).to_have_value("time")
+    for name in ("first", "second"):
+        bench.get_by_label(f"Use of column {name}").select_option("ap (the Problem reads it)")
+    bench.get_by_label("Use of column other").select_option("leave out")
+    button(bench, "Use these columns").click()
+    expect(told).to_contain_text("logger.csv: 30 rows of ap (2). The next runs use this file.")
+    expect(title).to_have_text("Data: logger.csv")
+    expect(bench.locator(".nm-remarks").first).to_contain_text("columns are separated by a semicolon")
+    notebook.screenshot("file-remarks", of=bench)
 
     # by its path, with the keyboard
     path = tmp_path / "other.mat"

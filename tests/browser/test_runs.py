@@ -145,3 +145,27 @@ lab
     tab(bench, "Values").click()
     expect(page).to_contain_text("a<b")
     assert notebook.problems == []
+
+
+def test_several_seeds_are_one_row_that_unfolds(notebook: NotebookPage) -> None:
+    bench = opened(notebook)
+    bench.get_by_label("seeds").fill("3")
+    field(bench, "max_epochs").fill("4")
+    button(bench, "Run").click()
+    expect(bench.locator(".nm-message")).to_contain_text("Seed 3 of 3", timeout=60_000)
+    expect(button(bench, "Run")).to_be_enabled(timeout=60_000)
+    expect(rows(bench)).to_have_count(1)
+    expect(rows(bench)).to_contain_text("±")
+    expect(rows(bench)).to_contain_text("✓")
+    fold = bench.get_by_role("button", name="Single runs of")
+    fold.click()
+    expect(rows(bench)).to_have_count(4)
+    expect(fold).to_have_attribute("aria-expanded", "true")
+    expect(fold).to_be_focused()
+    rows(bench).first.get_by_role("checkbox").set_checked(True)
+    expect(bench.get_by_role("tabpanel")).to_contain_text("dev loss of the ticked runs")
+    notebook.page.set_viewport_size({"width": 1280, "height": 1700})
+    notebook.screenshot("runs-seeds", of=bench)
+    notebook.set_theme("JupyterLab Dark")
+    expect(bench.locator(".nmlab")).to_have_attribute("data-theme", "dark")
+    notebook.screenshot("runs-seeds-dark", of=bench)

@@ -294,3 +294,12 @@ def test_a_class_that_holds_itself_or_whose_arguments_are_no_attributes_is_given
 class Tree:
     level: float = 0.0
     below: Tree | None = None
+
+
+def test_a_class_that_was_defined_anew_is_the_one_that_holds_now() -> None:
+    cell = "import dataclasses\n@dataclasses.dataclass\nclass Config:\n    level: float = 0.0\n"
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    exec(cell + "def data(config: Config): ...", namespace)
+    exec(cell, namespace)
+    (field,) = fields_of(namespace["data"])
+    assert fault_of(field, namespace["Config"](1.0)) is None

@@ -6,15 +6,17 @@ import asyncio
 import cProfile
 import os
 import pstats
+import random
 import signal
 import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Callback
@@ -357,3 +359,108 @@ def test_what_goes_wrong_between_start_and_wait_leaves_the_process_free(
     with pytest.raises(NmlabError, match="the panel is broken"):
         lab.fit()
     assert one_fit.current() is None
+
+
+# --- functions that do not end ---
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nmlab.launch.task.RAISES_AFTER", 0.1)
+    monkeypatch.setattr("nmlab.launch.task.GIVES_UP_AFTER", 1)
+
+
+def random_states() -> tuple[Any, ...]:
+    return torch.get_rng_state().tolist(), random.getstate(), np.random.get_state(legacy=False)["state"]["key"].tolist()
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("where", ["problem", "data_setup_function", "view"])
+def test_a_stop_ends_a_users_function_that_loops(runs_dir: Path, where: str) -> None:
+    begun = threading.Event()
+
+    def endless(*_: Any) -> Any:
+        begun.set()
+        while True:
+            try:
+                time.sleep(0.01)
+            except Exception:
+                continue
+
+    given: dict[str, Any] = {"problem": rosenbrock, "data_setup_function": rosenbrock_data, "runs_dir": runs_dir}
+    long = QUICK.replace(max_epochs=10**6)
+    fit = Fit(FitRequest(**{**given, "options": long, where: endless}))
+    before = random_states()
+    fit.start()
+    if where == "view":
+        until(lambda: fit.run.epochs > 1)
+        fit.view.request()  # type: ignore[union-attr]
+    until(begun.is_set)
+    fit.control.stop()
+    assert fit.wait().status == "stopped"
+    assert random_states() == before
+    assert one_fit.current() is None
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_users_function_that_never_returns_is_given_up(runs_dir: Path) -> None:
+    begun, go_on, later = threading.Event(), threading.Event(), threading.Event()
+    data = rosenbrock_data()
+
+    def in_c() -> Any:
+        begun.set()
+        while not go_on.is_set():  # as a C call would, it takes nothing for an answer
+            with suppress(KeyboardInterrupt):
+                while not go_on.wait(0.01):
+                    pass
+        later.set()
+        print("a late word")
+        return data
+
+    problem = built(rosenbrock)
+    before = random_states()
+    fit = Fit(FitRequest(problem, in_c, QUICK, runs_dir=runs_dir)).start()
+    until(begun.is_set)
+    fit.control.stop()
+    run = fit.wait()
+    assert run.status == "stopped"
+    assert "did not end after the stop" in (run.remark or "")
+    assert one_fit.current() is None
+    assert random_states() == before
+    again = nmlab.fit(problem, rosenbrock_data, QUICK, runs_dir=runs_dir)
+    weights = {name: value.clone() for name, value in problem.state_dict().items()}
+    states, log = random_states(), run.log_path.read_text("utf-8")
+    go_on.set()
+    until(later.is_set)
+    time.sleep(0.2)
+    assert random_states() == states
+    assert all(torch.equal(value, weights[name]) for name, value in problem.state_dict().items())
+    assert run.log_path.read_text("utf-8") == log
+    assert (run.status, run.epochs, again.status) == ("stopped", 0, "finished")
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_view_that_never_returns_leaves_the_best_weights(runs_dir: Path) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def view(*_: Any) -> Any:
+        begun.set()
+        while not go_on.is_set():
+            with suppress(KeyboardInterrupt):
+                go_on.wait(0.01)
+        return Figure()
+
+    problem = built(rosenbrock)
+    long = QUICK.replace(max_epochs=10**6)
+    fit = Fit(FitRequest(problem, rosenbrock_data, long, view=view, runs_dir=runs_dir)).start()
+    until(lambda: fit.run.epochs > 2)
+    fit.view.request()  # type: ignore[union-attr]
+    until(begun.is_set)
+    fit.control.stop()
+    run = fit.wait()
+    weights = {name: value.clone() for name, value in problem.state_dict().items()}
+    assert all(torch.equal(value, weights[name]) for name, value in run.restore(rosenbrock()).state_dict().items())
+    go_on.set()
+    time.sleep(0.2)
+    assert all(torch.equal(value, weights[name]) for name, value in problem.state_dict().items())
+    assert problem.training

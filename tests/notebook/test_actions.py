@@ -11,9 +11,11 @@ import torch
 
 import nmlab
 from nmlab import Lab, RunError, TrainerOptions
+from nmlab.identity.functions import known_functions
 from nmlab.problem.weights import copy_weights, read_weights
 from nmlab.runtime import one_fit
 from nmlab.training.profile import BESIDE, STEPS
+from tests.helpers import problems
 from tests.helpers.problems import rosenbrock, rosenbrock_data
 from tests.helpers.screen import GOING, IDLE, Screen
 from tests.helpers.waiting import until
@@ -199,8 +201,12 @@ def test_settings_of_a_run_return_to_the_form_with_their_data_function(lab: Lab,
     assert again.metrics.drop(columns="seconds").equals(first.metrics.drop(columns="seconds"))
 
 
-def test_settings_made_by_a_function_that_is_not_here_say_what_to_do(lab: Lab, screen: Screen, tmp_path: Path) -> None:
+def test_settings_made_by_a_function_that_is_not_here_say_what_to_do(
+    lab: Lab, screen: Screen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = fitted(lab)
+    monkeypatch.delattr(problems, "rosenbrock_data")  # as in a kernel that has not defined it
+    known_functions.forget()
     elsewhere = Lab(rosenbrock, other_data, options=QUICK)
     other = Screen(elsewhere)
     other.send("again", run=first.id)
@@ -446,6 +452,7 @@ def test_run_again_takes_free_keywords_and_asks_for_what_is_lost(problem: Any, t
     again = lab.wait()
     assert again is not None
     assert again.settings["data_kwargs"] == run.settings["data_kwargs"]
+    lab._session._made.clear()  # as after a restart
     screen.send("again", run=odd.id)
     assert "system" in screen.message
     assert len(lab.runs) == 3

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
+import nmlab
 from nmlab import FileData, Lab, TrainerOptions
 from nmlab.notebook.bench import UPLOAD
 from nmlab.runtime import one_fit
@@ -102,12 +103,57 @@ def test_a_file_that_cannot_be_read_changes_nothing(lab: Lab, screen: Screen, tm
     assert lab._session.data_setup_function is rosenbrock_data
 
 
-def test_keys_that_the_problem_needs_are_named_with_the_remedy(screen: Screen) -> None:
+def test_a_file_that_lacks_what_the_problem_reads_is_not_used_until_its_columns_are_chosen(
+    lab: Lab, screen: Screen, tmp_path: Path
+) -> None:
+    content = points(word=["x"] * 40).replace(b"a,p", b"first,second")
+    drop(screen, "a.csv", content)
+    assert "word" in screen.message  # its words are a fault of their own
     content = points().replace(b"a,p", b"first,second")
     drop(screen, "a.csv", content)
+    assert "a.csv is not used yet" in screen.message
     assert "40 rows of first (1), second (1)" in screen.message
     assert "The Problem also needs a, p." in screen.message
     assert "columns={&#x27;a&#x27;: […], &#x27;p&#x27;: […]}))" in screen.message
+    assert lab._session.data_setup_function is rosenbrock_data
+    assert not (tmp_path / "nmlab_runs").exists()
+    table = screen.panel.message["columns"]
+    assert [column["name"] for column in table["columns"]] == ["first", "second"]
+    assert [use for use, _ in table["uses"]] == ["a", "p", "X", "U", "Y", "D", "time", "own name", ""]
+    screen.send("map file", uses={"first": "a", "second": ""})
+    assert "The Problem also needs p." in screen.message
+    assert [column["use"] for column in screen.panel.message["columns"]["columns"]] == ["a", ""]
+    screen.send("map file", uses={"first": "a", "second": "p"})
+    assert "a.csv: 40 rows of a (1), p (1). The next runs use this file." in screen.message
+    data = lab._session.data_setup_function
+    assert isinstance(data, FileData)
+    assert data.columns == {"a": ["first"], "p": ["second"]}
+    assert data.path.read_bytes() == content
+    assert lab.fit().status == "finished"
+    screen.send("map file", uses={"first": "a", "second": "p"})
+    assert "There is no file whose columns could be chosen" in screen.message
+
+
+def test_a_column_that_cannot_be_used_may_be_left_out(lab: Lab, screen: Screen) -> None:
+    drop(screen, "a.csv", points(word=["x"] * 40))
+    assert "&#x27;word&#x27; is not a number" in screen.message
+    uses = {column["name"]: column["use"] for column in screen.panel.message["columns"]["columns"]}
+    assert uses == {"a": "a", "p": "p", "word": ""}
+    screen.send("map file", uses=uses)
+    assert "40 rows of a (1), p (1). The next runs use this file." in screen.message
+    assert screen.panel.form["data"]["remarks"] == ["not chosen: 'word'"]
+    run = lab.fit()
+    assert run.settings["data_remarks"] == ["not chosen: 'word'"]
+    assert "not chosen: 'word'" in run.log_path.read_text()
+
+
+def test_a_file_is_tried_on_a_gallery_problem_before_any_run(tmp_path: Path) -> None:
+    lab = Lab.from_gallery("double_integrator", runs_dir=tmp_path)
+    screen = Screen(lab)
+    drop(screen, "a.csv", points())
+    assert "The Problem also needs" in screen.message
+    with pytest.warns(UserWarning, match="The Problem also reads .*, which a.csv does not give; it gives a, p"):
+        lab.swap(nmlab.from_file("a.csv", content=points()))
 
 
 def test_a_name_from_the_page_leads_to_no_other_folder(screen: Screen, tmp_path: Path) -> None:

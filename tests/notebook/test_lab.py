@@ -3,7 +3,7 @@
 import gc
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +128,30 @@ def test_a_lab_that_is_gone_holds_nothing(problem: Any, tmp_path: Path) -> None:
         assert [each() for each in gone] == [None, None, None]
     finally:
         gc.enable()
+
+
+MADE_AGAIN = """
+lab = nmlab.Lab(problem, data, options=quick, runs_dir=folder)
+display(lab)
+run = lab.fit()
+seen += [weakref.ref(split) for split in (lab.splits.train, lab.splits.dev, lab.splits.test)]
+lab
+"""
+
+
+def test_a_lab_made_again_lets_go_of_the_data_of_the_one_before(
+    cell: Callable[[str], Any], problem: Any, tmp_path: Path
+) -> None:
+    """Though its panel may be on screen still, and IPython keeps what cells returned."""
+    names = cell("import gc, weakref, nmlab\nfrom IPython.display import display\nseen = []")
+    names |= {"problem": problem, "data": rosenbrock_data, "quick": QUICK, "folder": tmp_path}
+    for _ in range(4):
+        cell(MADE_AGAIN)
+    kept = names["lab"]
+    cell("other = nmlab.Lab(problem, data, options=quick, runs_dir=folder)\ndisplay(other)\nother.fit()")
+    gc.collect()
+    assert [split() is not None for split in names["seen"]] == 9 * [False] + 3 * [True]
+    assert kept.splits is not None
 
 
 def test_a_labs_stop_is_for_its_own_fits(lab: Lab, problem: Any, capsys: pytest.CaptureFixture[str]) -> None:

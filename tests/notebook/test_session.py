@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 import torch
+from neuromancer.loss import PenaltyLoss
+from neuromancer.problem import Problem
 
 from nmlab import FieldError, Lab, RunError, TrainerOptions
 from nmlab.fitting.request import FitRequest
@@ -81,7 +83,10 @@ def test_settings_of_a_run_name_what_is_lost(tmp_path: Path) -> None:
     assert session.take_settings(run) == []  # what code gives is here as it was there
     assert session.data_kwargs["nsim"] == 20
     assert torch.equal(session.data_kwargs["scale"], torch.ones(3))
-    assert session.take_settings(other) == ["scale"]
+    assert session.take_settings(other) == []  # and what this session gave that run
+    assert torch.equal(session.data_kwargs["scale"], torch.zeros(3))
+    session._made.clear()  # as after a restart
+    assert session.take_settings(run) == ["scale"]
 
 
 def test_starting_from_a_run_without_weights_is_refused(tmp_path: Path) -> None:
@@ -104,3 +109,18 @@ def test_runs_of_another_builder_are_not_among_a_labs_own(tmp_path: Path) -> Non
     first, second = lab.fit(), lab.fit()
     lab._session.fit = None  # as while the builder is at work
     assert [run.id for run in lab.runs] == [first.id, second.id]
+
+
+def test_runs_of_an_edited_problem_are_among_a_labs_own_and_told_apart(tmp_path: Path) -> None:
+    def edited() -> Any:
+        problem = rosenbrock()
+        return Problem(list(problem.nodes), PenaltyLoss(list(problem.loss.objectives), []))
+
+    first = Lab(rosenbrock, rosenbrock_data, options=QUICK, runs_dir=tmp_path).fit()
+    lab = Lab(edited, rosenbrock_data, options=QUICK, runs_dir=tmp_path)
+    second = lab.fit()
+    assert [run.id for run in lab.runs] == [first.id, second.id]
+    changed = lab.runs.rows()[1]["changed"]
+    assert changed.startswith("constraint `circle` x[:, [0]]² + x[:, [1]]² ≤ p² → none")
+    assert not any(row["is_best"] for row in lab.runs.rows())
+    assert "they differ in Problem (constraint `circle`" in lab.compare(first, second).verdict

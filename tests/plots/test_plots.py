@@ -583,3 +583,24 @@ def test_a_figure_of_what_is_not_there_says_all_that_is_wrong(run: Run) -> None:
         paper_figure([run, run], "loss", labels=["a"])
     with pytest.raises(ValueError, match="no run to draw"):
         paper_figure([])
+
+
+def test_runs_on_several_seeds_are_a_mean_with_a_band(tmp_path: Path) -> None:
+    store = RunStore(tmp_path)
+    for number, losses in enumerate(([4.0, 2.0, 1.0], [2.0, 1.0], [9.0, 9.0])):
+        writer = store.create("data", {"seed": number, "repeat": {"group": "g"} if number < 2 else None})
+        for epoch, loss in enumerate(losses):
+            writer.append({"epoch": epoch, "train_loss": loss, "dev_loss": loss})
+        writer.close("finished")
+    axes = panel(Figure())
+    draw_overlay(axes, store.runs())
+    mean, single = axes.lines
+    assert mean.get_label() == "1 data, mean of 2 seeds"
+    assert np.array(mean.get_ydata(), float).tolist() == [3.0, 1.5, 1.0]
+    assert np.array(single.get_ydata(), float).tolist() == [9.0, 9.0]
+    (band,) = axes.collections
+    corners: Any = band.get_paths()[0].vertices
+    assert corners[:, 1].max() == pytest.approx(3 + 2**0.5)
+    assert corners[:, 0].max() == 1  # one seed alone has no spread
+    draw_overlay(axes, store.runs(), labels=["a", "b", "c"])
+    assert (len(axes.lines), len(axes.collections)) == (3, 0)

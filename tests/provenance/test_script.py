@@ -230,3 +230,39 @@ def test_a_run_that_cannot_be_read_is_said(tmp_path: Path) -> None:
     (tmp_path / "settings.json").write_text("{", "utf-8")
     with pytest.raises(RunError, match=r"cannot be written as a script: settings\.json cannot be read"):
         script(Run(tmp_path))
+
+
+def test_a_run_that_was_resumed_for_more_epochs_is_resumed_again(cell: Any, tmp_path: Path) -> None:
+    for text in CELLS:
+        cell(
+            text.replace("within=Range(0.0, 2.0)", "").replace(
+                "(nsim, within)\n        return", "(nsim, Range())\n        return"
+            )
+        )
+    schedule = "lr_scheduler='CosineAnnealingLR'"  # which depends on max_epochs
+    cell(f"run = nmlab.fit(build, waves, nmlab.TrainerOptions(max_epochs=2, {schedule}), nsim=30)")
+    cell("run = nmlab.fit(build, waves, nmlab.TrainerOptions(max_epochs=4), resume=run)")
+    first = cell("")["run"]
+    text = script(first)
+    assert text.count("nmlab.fit(") == 2
+    assert "resume=run" in text
+    assert "was resumed" not in text
+    assert numbers(executed(text, tmp_path / "again")) == numbers(first)
+
+
+def test_a_run_that_was_resumed_with_other_settings_says_that_its_numbers_differ(tmp_path: Path) -> None:
+    runs_dir = tmp_path / "runs"
+    run = nmlab.fit(rosenbrock, rosenbrock_data, QUICK, runs_dir=runs_dir, nsim=20)
+    more = TrainerOptions(max_epochs=3, gradient_clip_val=0.5)
+    run = nmlab.fit(rosenbrock, rosenbrock_data, more, runs_dir=runs_dir, resume=run)
+    text = script(run)
+    assert text.count("nmlab.fit(") == 1
+    assert "was resumed after 2 epochs with other settings: max_epochs, gradient_clip_val" in " ".join(text.split())
+
+
+def test_a_run_that_was_resumed_as_it_was_is_one_fit(tmp_path: Path) -> None:
+    runs_dir = tmp_path / "runs"
+    run = nmlab.fit(rosenbrock, rosenbrock_data, QUICK, runs_dir=runs_dir, nsim=20)
+    run = nmlab.fit(rosenbrock, rosenbrock_data, runs_dir=runs_dir, resume=run)
+    assert script(run).count("nmlab.fit(") == 1
+    assert "was resumed" not in script(run)

@@ -318,6 +318,7 @@ def test_rows_hold_what_json_knows(store: RunStore) -> None:
         "starts_from": "0001-data",
         "is_best": True,
         "error": None,
+        "group": None,
     }
     assert [row["is_best"] for row in table] == [False, True, False]
     assert (table[2]["test"], table[2]["best"], len(table[2]["error"])) == (None, None, 300)

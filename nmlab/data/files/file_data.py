@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
+from weakref import WeakKeyDictionary
 
-import numpy as np
 from annotated_types import Ge, Le
 from neuromancer.dataset import DictDataset
 
-from nmlab.data.files.cut import Cut, Norm, Scaling, rows_by_split, scaling_of, tensors_of
-from nmlab.data.files.formats import read_columns
-from nmlab.data.files.tables import OWN, Table, make_table
+from nmlab.data.files.cut import Cut, Norm, Samples, Scaling, rounding, samples_by_split, scaling_of, tensors_of
+from nmlab.data.files.formats import Content, read_columns
+from nmlab.data.files.tables import AUTO, OWN, Selection, Table, make_table
+from nmlab.data.files.text import TextOptions
 from nmlab.errors import DataError
 from nmlab.fields.field import unknown_name
 
@@ -25,14 +27,25 @@ def from_file(
     content: bytes | None = None,
     columns: Mapping[str, str | Sequence[str]] | None = None,
     initial: Mapping[str, str] | None = None,
-    time: str | None = None,
-    experiment: str | None = None,
+    time: str | Sequence[str] | None = AUTO,
+    experiment: str | None = AUTO,
+    gap: float | None = 10.0,
+    dayfirst: bool | None = None,
+    separator: str | None = None,
+    decimal: str | None = None,
+    thousands: str | None = None,
+    header: int | None = None,
+    encoding: str | None = None,
 ) -> FileData:
-    r"""Make a `data_setup_function` from a CSV, MAT, Parquet or HDF5 file.
+    r"""Make a `data_setup_function` from a text file (such as CSV), or a MAT, Parquet, HDF5 or npz file.
 
     The file is read and checked at once, and read again whenever data are made. The keywords of the function, which a
     form shows, say how to divide the file into train, dev and test; see `FileData.__call__`. Parquet and HDF5, and
     therefore MAT of version 7.3, need `pip install 'nmlab[files]'`.
+
+    What a text file does not say of itself is read from its lines: separators, a comment sign or lines before the
+    names, units below them. What can be read in two ways is asked for. Whatever is left out, guessed or converted is in
+    the result's `remarks`, in `preview` and in the record of a run; a warning tells what deserves a look.
 
     Parameters
     ----------
@@ -41,16 +54,30 @@ def from_file(
     content : bytes, optional
         Content of a file that is not on disk; `path` is then only its name.
     columns : mapping of str to str or sequence of str, optional
-        Columns of each key of the data sets, such as {'Y': ['angle', 'speed'], 'U': 'voltage'}. Default: the columns
-        named y, u, d and x, alone or with a number, as Y, U, D and X; if there are none, each column as its own key.
+        Columns of each key of the data sets, such as {'Y': ['angle', 'speed'], 'U': 'voltage'}. Default: if all are
+        named y, u, d or x, alone or with a number, as Y, U, D and X; otherwise each column as its own key. Variables in
+        structures and groups are called by the last part of their names where it is unique, such as 'u' for 'data/u'.
     initial : mapping of str to str, optional
         Keys that hold the first step of the windows of another key, such as {'xn': 'X'}.
-    time : str, optional
-        Column of the time, with numbers or ISO dates, which must increase. It is not part of the data. Default: a
-        column named t, time, date, datetime or timestamp.
-    experiment : str, optional
-        Column that identifies the experiment; a window never has rows of two experiments. Default: a column named
-        exp_id.
+    time : str or sequence of str or None, default 'auto'
+        Column of the time, with numbers, dates or times of day, which must increase; or the column of dates and that of
+        times of day. It is not part of the data. 'auto': a column named time, timestamp, datetime, date or t that is
+        not chosen as data. None: there is no time, and rows are taken as evenly spaced.
+    experiment : str or None, default 'auto'
+        Column that identifies the experiment; a window never has rows of two experiments. 'auto': a column named
+        exp_id, experiment or experiment_id. None: there is none.
+    gap : float or None, default 10.0
+        A step of the time of more than so many median steps ends an experiment. None: none does.
+    dayfirst : bool, optional
+        Whether 01/02/2024 is the first of February. Default: what the dates of the file show.
+    separator : str, optional
+        Separator of the columns of a text file; ' ' for any white space. Default: what its lines show.
+    decimal, thousands : str, optional
+        Decimal separator of a text file, and the sign that groups digits. Default: what its numbers show.
+    header : int, optional
+        Number of the line with the names of a text file, counted from 1. Default: what its lines show.
+    encoding : str, optional
+        Encoding of a text file. Default: UTF-8, or UTF-16 with its mark; if it is neither, Windows-1252.
 
     Returns
     -------
@@ -61,6 +88,11 @@ def from_file(
     ------
     DataError
         If the file cannot be read or its content cannot be used; the error reports all faults.
+
+    Warns
+    -----
+    UserWarning
+        If something was left out, guessed or converted that deserves a look.
 
     Examples
     --------
@@ -75,9 +107,18 @@ def from_file(
             [2.]])
     """
     data = FileData(
-        Path(path) if content is not None else Path(path).absolute(), content, columns, initial, time, experiment
+        Path(path) if content is not None else Path(path).absolute(),
+        content,
+        columns,
+        initial,
+        time,
+        experiment,
+        gap,
+        dayfirst,
+        TextOptions(separator, decimal, thousands, header, encoding),
     )
-    data.table()
+    if told := _first_look(data).warnings:
+        warnings.warn("\n- ".join([f"{data.path.name}:", *told]), stacklevel=2)
     return data
 
 
@@ -95,10 +136,16 @@ class FileData:
         Columns of each key of the data sets.
     initial : mapping of str to str, optional
         Keys that hold the first step of the windows of another key.
-    time : str, optional
-        Column of the time.
-    experiment : str, optional
+    time : str or sequence of str or None, default 'auto'
+        Column of the time, or columns of date and time of day.
+    experiment : str or None, default 'auto'
         Column that identifies the experiment.
+    gap : float or None, default 10.0
+        A step of the time of more than so many median steps ends an experiment.
+    dayfirst : bool, optional
+        Whether 01/02/2024 is the first of February.
+    text : TextOptions, optional
+        How a text file is written.
 
     See Also
     --------
@@ -117,8 +164,11 @@ class FileData:
     content: bytes | None = None
     columns: Mapping[str, str | Sequence[str]] | None = None
     initial: Mapping[str, str] | None = None
-    time: str | None = None
-    experiment: str | None = None
+    time: str | Sequence[str] | None = AUTO
+    experiment: str | None = AUTO
+    gap: float | None = 10.0
+    dayfirst: bool | None = None
+    text: TextOptions = field(default_factory=TextOptions)
 
     def __call__(
         self,
@@ -134,7 +184,8 @@ class FileData:
         """Return train, dev and test of the file, and the batch size.
 
         Train is the first part of the rows, followed by dev and then test; a window never has rows of two splits. Each
-        data set has the attribute `scaling`, whose `to_units` converts predictions to the file's units.
+        data set has the attribute `scaling`, whose `to_units` converts predictions to the file's units, and `remarks`,
+        which say what was left out, guessed or converted.
 
         Parameters
         ----------
@@ -173,12 +224,24 @@ class FileData:
             If the file cannot be used or is too short; the error reports all faults.
         """
         cut = Cut(horizon, moving_horizon, dev_fraction, test_fraction, shuffle_rows, split_seed)
-        table, rows, scaling = self._read(cut, normalise)
+        table, samples, scaling, remarks = self._read(cut, normalise)
         sets: dict[str, Any] = dict.fromkeys(("dev", "test"))
-        for split, samples in rows.items():
-            sets[split] = DictDataset(tensors_of(table, samples, horizon, scaling, self.initial or {}), name=split)
+        for split, part in samples.items():
+            tensors = tensors_of(table, part, horizon is not None, scaling, self.initial or {})
+            sets[split] = DictDataset(tensors, name=split)
             sets[split].scaling = scaling
+            sets[split].remarks = (*table.remarks, *remarks)
         return sets["train"], sets["dev"], sets["test"], batch_size
+
+    def content_of_file(self) -> Content:
+        """Read all columns of the file.
+
+        Returns
+        -------
+        Content
+            The columns, and in its findings the faults and remarks.
+        """
+        return read_columns(self.path, self.content, self.text)
 
     def table(self) -> Table:
         """Read the file.
@@ -193,12 +256,35 @@ class FileData:
         DataError
             If the file cannot be used; the error reports all faults.
         """
-        read, faults = read_columns(self.path, self.content)
-        table, more = make_table(read, self.columns, self.time, self.experiment) if read else (None, [])
-        faults = [*faults, *more, *(self._initial_faults(table) if table is not None else [])]
+        read = self.content_of_file()
+        findings = read.findings
+        table = make_table(read.columns, self._selection(read.aliases), findings) if read.columns else None
+        faults = [*findings.faults, *(self._initial_faults(table) if table is not None else [])]
         if table is None or faults:
-            raise DataError(faults or ["it has no columns"], subject=f"{self.path} cannot be used as data")
+            read_so = [f"it was read so: {remark}" for remark in findings.remarks]
+            raise DataError(
+                [*(faults or ["it has no columns"]), *read_so], subject=f"{self.path} cannot be used as data"
+            )
         return table
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys of the data sets."""
+        return _first_look(self).keys
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What was left out, guessed or converted when the file was first read, and how it was read."""
+        return _first_look(self).remarks
+
+    def _selection(self, aliases: Mapping[str, str]) -> Selection:
+        def short(names: Any) -> Any:
+            return aliases.get(names, names) if isinstance(names, str) else [short(name) for name in names]
+
+        columns = None if self.columns is None else {key: short(names) for key, names in self.columns.items()}
+        time = None if self.time is None else short(self.time)
+        experiment = None if self.experiment is None else short(self.experiment)
+        return Selection(columns, time, experiment, self.gap, self.dayfirst)
 
     def scaling(self, **data_kwargs: Any) -> Scaling:
         r"""Return the scaling of the data that these keywords make.
@@ -225,20 +311,19 @@ class FileData:
         scaling: Scaling = train.scaling
         return scaling
 
-    def _read(self, cut: Cut, norm: Norm | None) -> tuple[Table, dict[str, np.ndarray], Scaling]:
+    def _read(self, cut: Cut, norm: Norm | None) -> tuple[Table, dict[str, Samples], Scaling, list[str]]:
         table = self.table()
-        rows, faults = rows_by_split(table, cut)
+        samples, faults, remarks = samples_by_split(table, cut)
         if cut.horizon is None and self.initial:
             faults.append(f"initial={dict(self.initial)!r} takes the first step of windows; give a horizon as well")
         if faults:
             raise DataError(faults, subject=f"{self.path} cannot be divided like this")
-        train = np.unique(rows["train"])
-        scaling = scaling_of({key: values[train] for key, values in table.values.items()}, norm)
+        scaling = scaling_of(table, samples["train"], norm)
         offset, scale = (
             {**part, **{key: part[whole] for key, whole in (self.initial or {}).items()}}
             for part in (scaling.offset, scaling.scale)
         )
-        return table, rows, Scaling(offset, scale)
+        return table, samples, Scaling(offset, scale), [*remarks, *rounding(table, scaling)]
 
     def _initial_faults(self, table: Table) -> list[str]:
         taken = {*table.values, *OWN}
@@ -261,9 +346,28 @@ class FileData:
         parts = [repr(str(self.path))]
         if self.content is not None:
             parts.append(f"content=<{len(self.content)} bytes>")
-        arguments = {name: getattr(self, name) for name in ("columns", "initial", "time", "experiment")}
-        parts += [f"{name}={value!r}" for name, value in arguments.items() if value is not None]
+        given = {each.name: (getattr(self, each.name), each.default) for each in fields(self)[2:-1]}
+        given |= {each.name: (getattr(self.text, each.name), each.default) for each in fields(self.text)}
+        parts += [f"{name}={value!r}" for name, (value, default) in given.items() if value != default]
         return f"nmlab.from_file({', '.join(parts)})"
 
     def __repr__(self) -> str:
         return self.source
+
+
+class _FirstLook(NamedTuple):
+    """What is known of a file since it was first read."""
+
+    remarks: tuple[str, ...]
+    warnings: tuple[str, ...]
+    keys: tuple[str, ...]
+
+
+_FIRST_LOOKS: WeakKeyDictionary[FileData, _FirstLook] = WeakKeyDictionary()
+
+
+def _first_look(data: FileData) -> _FirstLook:
+    if data not in _FIRST_LOOKS:
+        table = data.table()
+        _FIRST_LOOKS[data] = _FirstLook(table.remarks, table.warnings, (*table.values, *(data.initial or {})))
+    return _FIRST_LOOKS[data]

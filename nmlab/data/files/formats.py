@@ -1,4 +1,4 @@
-"""Reads the columns of a CSV, MAT, Parquet or HDF5 file with the libraries for these formats.
+"""Reads the columns of a CSV, MAT, Parquet, HDF5 or NumPy file with the libraries for these formats.
 
 The format is determined from a file's content, not only from its name. Nothing in a file is executed, links to other
 files are not followed, and sizes are checked before numbers are unpacked.
@@ -6,13 +6,11 @@ files are not followed, and sizes are checked before numbers are unpacked.
 
 from __future__ import annotations
 
-import csv
-import math
-import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from importlib import import_module
 from io import BytesIO
 from pathlib import Path
@@ -22,29 +20,48 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from nmlab.data.files.findings import Findings
+from nmlab.data.files.hdf5 import read_hdf5
+from nmlab.data.files.limits import memory_fault, most_bytes
+from nmlab.data.files.parquet import read_parquet
+from nmlab.data.files.text import TextOptions, read_text
+
 Columns = dict[str, np.ndarray]
 """Arrays by name, as they are in the file: a column has one axis, a matrix has time steps along its first axis."""
 
-Read = tuple[Columns, list[str]]
-"""Columns, and their faults."""
+
+@dataclass
+class Content:
+    """What a file holds.
+
+    Parameters
+    ----------
+    columns : dict of str to numpy.ndarray
+        Arrays by name; {} if the file cannot be read.
+    findings : Findings
+        Faults, and remarks on how it was read.
+    aliases : dict of str to str
+        Names of columns by their full names, such as 'data/u', where they are called by the last part.
+    """
+
+    columns: Columns
+    findings: Findings
+    aliases: dict[str, str] = field(default_factory=dict)
+
 
 SUFFIXES = {
-    **dict.fromkeys((".csv", ".tsv", ".txt"), "CSV"),
+    **dict.fromkeys((".csv", ".tsv", ".txt", ".dat", ".asc", ".prn"), "CSV"),
     ".mat": "MAT",
     **dict.fromkeys((".parquet", ".pq"), "Parquet"),
     **dict.fromkeys((".h5", ".hdf5", ".hdf"), "HDF5"),
+    ".npz": "NumPy",
 }
-
-MOST_NUMBERS = 50_000_000
-"""Maximum count of numbers in a file or a data set; more would not fit a laptop's memory during a fit."""
-
-MOST_BYTES = 1_000_000_000
 
 _HEAD = 65_536
 """Number of bytes from which the format is determined."""
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
-_V73 = b"MATLAB 7.3 MAT-file"
+_V73 = b"MATLAB 7."
 
 _OTHERS = {
     b"PK\x03\x04": "a zip archive or an Excel workbook; save its sheet as CSV (UTF-8)",
@@ -55,12 +72,10 @@ _OTHERS = {
     b"\x80\x03": "a Python pickle, which is never opened: it could run code",
     b"\x80\x04": "a Python pickle, which is never opened: it could run code",
     b"\x80\x05": "a Python pickle, which is never opened: it could run code",
-    b"\xff\xfe": "text in UTF-16; save it as UTF-8",
-    b"\xfe\xff": "text in UTF-16; save it as UTF-8",
 }
 
 
-def read_columns(path: Path, content: bytes | None = None) -> Read:
+def read_columns(path: Path, content: bytes | None = None, options: TextOptions | None = None) -> Content:
     """Read the columns of a file.
 
     Parameters
@@ -69,35 +84,75 @@ def read_columns(path: Path, content: bytes | None = None) -> Read:
         The file, whose suffix names the format.
     content : bytes, optional
         Content of a file that is not on disk.
+    options : TextOptions, optional
+        What the user says of a text file.
 
     Returns
     -------
-    columns : dict of str to numpy.ndarray
-        Arrays by name; {} if the file cannot be read.
-    faults : list of str
-        What is wrong and what would be valid.
+    Content
+        The columns, and what was found.
     """
+    findings = Findings()
+    read = Content({}, findings)
     expected = SUFFIXES.get(path.suffix.lower())
     if expected is None:
-        return {}, [f"its suffix is {path.suffix!r}; give a file with one of {', '.join(SUFFIXES)}"]
+        findings.faults.append(f"its suffix is {path.suffix!r}; give a file with one of {', '.join(SUFFIXES)}")
+        return read
     try:
         size = len(content) if content is not None else path.stat().st_size
         head = content[:_HEAD] if content is not None else _head_of(path)
     except OSError as error:
-        return {}, [f"it cannot be opened: {error.strerror or error}"]
+        findings.faults.append(f"it cannot be opened: {error.strerror or error}")
+        return read
+    found = _format_of(head, expected)
     if size == 0:
-        return {}, ["it is empty"]
-    if size > MOST_BYTES:
-        return {}, [f"it has {size / 1e6:.0f} MB; the limit is {MOST_BYTES / 1e6:.0f} MB"]
-    found = _format_of(head)
-    if found != expected and not (expected == "MAT" and found == "HDF5" and head.startswith(_V73)):
-        return {}, [f"its suffix {path.suffix} means {expected}, but it is {_ARTICLES.get(found, found)}"]
+        findings.faults.append("it is empty")
+    elif found != expected and not (expected == "MAT" and found == "HDF5" and head.startswith(_V73)):
+        findings.faults.append(f"its suffix {path.suffix} means {expected}, but it is {_ARTICLES.get(found, found)}")
+    elif found in _UNPACKED and (fault := memory_fault(_UNPACKED[found] * size)):
+        findings.faults.append(fault)
+    if findings.faults:
+        return read
+    source = path if content is None else BytesIO(content)
     try:
-        return _READERS[found](path if content is None else BytesIO(content), head)
+        if found == "CSV":
+            read.columns = read_text(source, head, options or TextOptions(), findings)
+        else:
+            read.columns, read.aliases = _shortened(_READERS[found](source, head, findings))
+            for name, column in read.columns.items():
+                read.columns[name] = _without_texts_of_numbers(name, column, findings)
     except _MissingReaderError as error:
-        return {}, [str(error)]
+        findings.faults.append(str(error))
+    except MemoryError:
+        findings.faults.append("there is not enough memory to read it; store fewer columns or rows")
     except Exception as error:  # the libraries raise various errors for a damaged file
-        return {}, [f"it is damaged, or not a {expected} file: {type(error).__name__}: {error}"]
+        findings.faults.append(f"it is damaged, or not a {expected} file: {type(error).__name__}: {error}")
+    return read
+
+
+_UNPACKED = {"CSV": 2, "MAT": 1, "NumPy": 1}
+"""Size of a file's numbers, at least, in sizes of the file, for formats that do not tell it beforehand."""
+
+
+def _without_texts_of_numbers(name: str, column: np.ndarray, findings: Findings) -> np.ndarray:
+    """Return a column as numbers if it holds nothing but texts of numbers."""
+    if column.dtype.kind not in "OUST":
+        return column
+    flat = pd.Series(column.reshape(-1), dtype=object)
+    texts = flat.map(lambda cell: isinstance(cell, (str, bytes)))
+    numbers = pd.to_numeric(flat, errors="coerce")
+    if not texts.any() or not numbers[texts].notna().all():
+        return column
+    findings.notes.append(f"{name!r} holds numbers as text, read as numbers")
+    found: np.ndarray = numbers.to_numpy(np.float64).reshape(column.shape)
+    return found
+
+
+def _shortened(arrays: Columns) -> tuple[Columns, dict[str, str]]:
+    """Return arrays under the last part of their names where this is unique, and these by their full names."""
+    last = Counter(name.rpartition("/")[2] for name in arrays)
+    aliases = {name: short for name in arrays if last[short := name.rpartition("/")[2]] == 1 and short != name}
+    return {aliases.get(name, name): array for name, array in arrays.items()}, aliases
 
 
 def _head_of(path: Path) -> bytes:
@@ -105,7 +160,7 @@ def _head_of(path: Path) -> bytes:
         return file.read(_HEAD)
 
 
-def _format_of(head: bytes) -> str:
+def _format_of(head: bytes, expected: str) -> str:
     """Return the format that a file's first bytes show, or a description of what else it is."""
     if head.startswith(b"PAR1"):
         return "Parquet"
@@ -113,18 +168,25 @@ def _format_of(head: bytes) -> str:
         return "HDF5"
     if head.startswith(b"MATLAB 5.0 MAT-file") or head[126:128] in (b"IM", b"MI"):
         return "MAT"
+    if expected == "NumPy" and head.startswith(b"PK\x03\x04"):
+        return "NumPy"
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):  # text in UTF-16
+        return "CSV"
     for start, what in _OTHERS.items():
         if head.startswith(start):
             return what
     # version 4 of MATLAB's format has no signature, but begins with a number below 5000, whose zero bytes no text has
-    return (
-        ("MAT" if len(head) >= 20 and head[2:4] == b"\0\0" else "binary data of another kind")
-        if b"\0" in head
-        else "CSV"
-    )
+    version_4 = min(int.from_bytes(head[:4], "little"), int.from_bytes(head[:4], "big")) < 5000
+    return ("MAT" if len(head) >= 20 and version_4 else "binary data of another kind") if b"\0" in head else "CSV"
 
 
-_ARTICLES = {"CSV": "text, such as CSV", "MAT": "a MAT file", "Parquet": "a Parquet file", "HDF5": "an HDF5 file"}
+_ARTICLES = {
+    "CSV": "text, such as CSV",
+    "MAT": "a MAT file",
+    "Parquet": "a Parquet file",
+    "HDF5": "an HDF5 file",
+    "NumPy": "a NumPy file",
+}
 
 
 class _MissingReaderError(Exception):
@@ -141,111 +203,52 @@ def _library(module: str, what: str) -> ModuleType:
         ) from None
 
 
-def _too_many(shapes: Iterable[Sequence[int]]) -> list[str]:
-    count = sum(math.prod(shape) for shape in shapes)
-    return [f"it holds {count} numbers; the limit is {MOST_NUMBERS}"] if count > MOST_NUMBERS else []
-
-
-def _doubled(names: Iterable[str]) -> list[str]:
-    repeated = [name for name, count in Counter(names).items() if count > 1]
-    return [f"several columns are named {', '.join(map(repr, repeated))}; names must be unique"] if repeated else []
-
-
 # --- the formats ---
 
 
-def _read_csv(source: Any, head: bytes) -> Read:
-    try:
-        lines = head.decode("utf-8-sig", "strict" if len(head) < _HEAD else "ignore").splitlines()
-    except UnicodeDecodeError:
-        return {}, ["its text is not in UTF-8; save it as CSV (UTF-8)"]
-    skipped = next((place for place, line in enumerate(lines) if line.strip()), None)
-    if skipped is None:
-        return {}, ["it is empty"]
-    separator = max(",;\t", key=lambda sign: lines[skipped].count(sign))
-    names = [name.strip() for name in next(csv.reader([lines[skipped]], delimiter=separator))]
-    if all(map(_is_number, names)):
-        return {}, ["its first line holds numbers; it must hold the names of the columns"]
-    faults = _doubled(filter(None, names))
-    if blank := [place for place, name in enumerate(names, 1) if not name and place > 1]:
-        faults.append(f"column {blank[0]} has no name in the first line")
-    # if the separator is not a comma, a comma between digits is probably the decimal separator
-    comma = separator != "," and re.search(r"\d,\d", "\n".join(lines[skipped + 1 :])) is not None
-    try:
-        table = pd.read_csv(
-            source, sep=separator, decimal="," if comma else ".", encoding="utf-8-sig", header=None,
-            skiprows=skipped + 1, names=range(len(names) + 1), index_col=False, skipinitialspace=True, low_memory=False,
-        )  # fmt: skip
-    except UnicodeDecodeError:
-        return {}, [*faults, "its text is not in UTF-8; save it as CSV (UTF-8)"]
-    except pd.errors.EmptyDataError:
-        return {}, [*faults, "it has no rows of data"]
-    except pd.errors.ParserError as error:
-        return {}, [*faults, f"its rows differ in length ({len(names)} names): {str(error).strip()}"]
-    longer = table[len(names)].notna().to_numpy()  # an extra column, which only rows that are too long fill
-    if longer.any():
-        faults.append(f"row {int(longer.argmax()) + 1} is longer than the first line, which names {len(names)} columns")
-    # a first column without a name is an index that pandas wrote
-    return {name: table[place].to_numpy() for place, name in enumerate(names) if name}, faults
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text.replace(",", "."))
-    except ValueError:
-        return False
-    return True
-
-
-def _read_mat(source: Any, head: bytes) -> Read:
-    content = source.getvalue() if isinstance(source, BytesIO) else source.read_bytes()
-    command = [sys.executable, "-P", str(Path(__file__).with_name("mat_reader.py")), str(MOST_NUMBERS)]
-    done = subprocess.run(command, input=content, capture_output=True, check=False)
+def _read_mat(source: Any, head: bytes, findings: Findings) -> Columns:
+    numbers = most_bytes() // 8
+    command = [sys.executable, "-P", str(Path(__file__).with_name("mat_reader.py")), str(numbers)]
+    if isinstance(source, BytesIO):
+        done = subprocess.run(command, input=source.getvalue(), capture_output=True, check=False)
+    else:
+        done = subprocess.run([*command, str(source)], stdin=subprocess.DEVNULL, capture_output=True, check=False)
     if done.returncode:
         lines = done.stderr.decode(errors="replace").strip().splitlines()
         message = lines[-1] if done.returncode > 0 and lines else f"its reader crashed ({done.returncode})"
-        return {}, [message if message.startswith("it ") else f"it is damaged, or not a MAT file: {message}"]
+        damaged = f"it is damaged, or not a MAT file: {message}"
+        findings.faults.append(message if message.startswith("it ") else damaged)
+        return {}
     with np.load(BytesIO(done.stdout), allow_pickle=False) as arrays:
-        names, *values = arrays.values()
-    return dict(zip(map(str, names), values, strict=True)), []
+        names, unread, *values = arrays.values()
+    findings.warnings += [f"left out: {text}" for text in unread]
+    return dict(zip(map(str, names), values, strict=True))
 
 
-def _read_parquet(source: Any, head: bytes) -> Read:
-    parquet: Any = _library("pyarrow.parquet", "Parquet")
-    with parquet.ParquetFile(source) as file:
-        names = list(file.schema_arrow.names)
-        if faults := [*_too_many([(file.metadata.num_rows, len(names))]), *_doubled(names)]:
-            return {}, faults
-        table = file.read()
-    return {name: column.to_numpy() for name, column in zip(names, table.columns, strict=True)}, []
+def _read_parquet(source: Any, head: bytes, findings: Findings) -> Columns:
+    parquet, pyarrow = _library("pyarrow.parquet", "Parquet"), _library("pyarrow", "Parquet")
+    _library("pyarrow.compute", "Parquet")
+    return read_parquet(pyarrow, parquet, source, findings)
 
 
-def _read_hdf5(source: Any, head: bytes) -> Read:
-    h5py: Any = _library("h5py", "HDF5")
-    with h5py.File(source, "r") as file:
-        sets: dict[str, Any] = {}
-        # does not follow links
-        file.visititems(lambda name, item: sets.update({name: item} if isinstance(item, h5py.Dataset) else {}))
-        sets = {name: data for name, data in sets.items() if not name.startswith("#")}  # MATLAB's cells
-        faults = _too_many(data.shape or () for data in sets.values())
-        faults += [
-            f"{name!r} is stored in another file" for name, data in sets.items() if data.is_virtual or data.external
-        ]
-        if faults:
-            return {}, faults
-        last = Counter(name.rpartition("/")[2] for name in sets)
-        arrays: Columns = {}
-        for name, data in sets.items():
-            short = name.rpartition("/")[2]
-            array = np.asarray(data[()])
-            # MATLAB writes matrices transposed
-            arrays[short if last[short] == 1 else name] = array.T if head.startswith(_V73) else array
-    return arrays, []
+def _read_hdf5(source: Any, head: bytes, findings: Findings) -> Columns:
+    return read_hdf5(_library("h5py", "HDF5"), source, head.startswith(_V73), findings)
 
 
-_READERS: dict[str, Callable[[Any, bytes], Read]] = {
-    "CSV": _read_csv,
+def _read_numpy(source: Any, head: bytes, findings: Findings) -> Columns:
+    columns: Columns = {}
+    with np.load(source, allow_pickle=False) as file:
+        for name in file.files:
+            try:
+                columns[name] = file[name]
+            except ValueError:
+                findings.warnings.append(f"left out: {name!r} holds Python objects, which are never loaded")
+    return columns
+
+
+_READERS: dict[str, Callable[[Any, bytes, Findings], Columns]] = {
     "MAT": _read_mat,
     "Parquet": _read_parquet,
     "HDF5": _read_hdf5,
+    "NumPy": _read_numpy,
 }

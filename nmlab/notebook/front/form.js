@@ -6,9 +6,10 @@ function makeForm(which, spec, prefix, send) {
   const folded = fields.filter((_, place) => !spec.fields[place].first);
   const summary = h("summary", {});
   const details = folded.length ? h("details", {}, summary, folded.map((field) => field.root)) : null;
+  const remarks = (spec.remarks || []).length ? h("ul", { class: "nm-remarks" }, spec.remarks.map((text) => h("li", {}, text))) : null;
   const nothing = fields.length ? null : h("p", { class: "nm-soft" }, "No parameters");
   const root = h(
-    "fieldset", { class: "nm-form" }, h("legend", {}, spec.title), nothing, first.map((field) => field.root), details,
+    "fieldset", { class: "nm-form" }, h("legend", {}, spec.title), remarks, nothing, first.map((field) => field.root), details,
   );
 
   function update(state) {

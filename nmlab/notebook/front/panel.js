@@ -52,10 +52,12 @@ function render({ model, el }) {
     memory.hidden = memory.textContent === "";
   }
   function showMessage() {
-    const { html: any = "", undo = false, lr = "", at = "" } = model.get("message");
+    const { html: any = "", undo = false, lr = "", swap = "", at = "", columns = null } = model.get("message");
     const html = at ? "" : any; // else it stands elsewhere
     message.innerHTML = html;
+    if (html && columns) message.append(makeColumns(columns, prefix, send));
     if (html && lr) message.append(button(`Use ${lr}`, () => send({ do: "edit", form: "options", name: "lr", value: lr })));
+    if (html && swap) message.append(button(`Swap to ${swap}`, () => send({ do: "swap" })));
     if (html && undo) message.append(button("Undo", () => send({ do: "undo" })));
     if (html) message.append(button("×", () => send({ do: "dismiss" }), { class: "nm-icon", "aria-label": "Dismiss" }));
   }
@@ -155,8 +157,14 @@ function makeControls(model, prefix, send) {
     clearTimeout(waiting);
     waiting = setTimeout(tellUnheard, 3000);
     show();
-    send({ do: what === "pause" && model.get("controls").paused ? "resume" : what });
+    const more = what === "run" && Number(seeds.value) > 1 ? { count: Number(seeds.value) } : {};
+    send({ do: what === "pause" && model.get("controls").paused ? "resume" : what, ...more });
   };
+  const seeds = h("input", {
+    type: "number", min: "1", max: "1000", step: "1", value: "1", id: `${prefix}seeds`, class: "nm-seeds",
+    title: "How many seeds Run tries one after the other, as one group of runs",
+  });
+  seeds.addEventListener("change", () => { seeds.value = String(Math.min(Math.max(Math.round(Number(seeds.value)) || 1, 1), 1000)); });
   const buttons = {
     run: button("Run", press("run"), { class: "nm-primary", "data-key": "run" }),
     pause: button("Pause", press("pause"), { "data-key": "pause" }),
@@ -168,7 +176,8 @@ function makeControls(model, prefix, send) {
   const hint = h("span", { class: "nm-hint" });
   const memory = h("span", { class: "nm-memory" });
   const root = h(
-    "div", { class: "nm-row nm-controls", role: "group", "aria-label": "Run" }, Object.values(buttons),
+    "div", { class: "nm-row nm-controls", role: "group", "aria-label": "Run" }, buttons.run,
+    h("label", { for: `${prefix}seeds`, class: "nm-start" }, "seeds ", seeds), Object.values(buttons).slice(1),
     h("label", { for: `${prefix}start`, class: "nm-start" }, "start from ", start), hint, memory,
   );
 
@@ -188,7 +197,7 @@ function makeControls(model, prefix, send) {
       start.dataset.options = options;
     }
     start.value = now.start;
-    root.querySelector(".nm-start").hidden = now.starts.length < 2;
+    start.parentElement.hidden = now.starts.length < 2;
     setText(hint, late ? UNHEARD : now.hint);
   }
   for (const [what, node] of Object.entries(buttons)) {

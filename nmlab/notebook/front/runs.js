@@ -14,7 +14,7 @@ const COLUMNS = [
   ["data", (run) => run.data || "", (run) => run.data || ""],
   ["changed", (run) => run.changed || "", (run) => run.changed || ""],
   ["epochs", (run) => String(run.epochs), (run) => run.epochs],
-  ["best", (run) => number(run.best), (run) => run.best],
+  ["best", (run) => run.spread || number(run.best), (run) => run.best],
   ["test", (run) => number(run.test), (run) => run.test],
   ["time", (run) => duration(run.seconds), (run) => run.seconds],
   ["size", (run) => size(run.size), (run) => run.size],
@@ -92,9 +92,42 @@ function makeRuns(model, prefix, send, openBoard) {
       if (column === place) head.setAttribute("aria-sort", sign > 0 ? "ascending" : "descending");
       else head.removeAttribute("aria-sort");
     });
+    const folded = fold(seen, table.open || []);
     setText(count, words.length ? `${seen.length} of ${runs.length}` : `${runs.length}`);
-    keepingFocus(root, () => body.replaceChildren(...seen.map((run) => makeRow(run, chosen.includes(run.id)))));
+    keepingFocus(root, () => body.replaceChildren(...folded.map((run) => makeRow(run, (run.members || [run.id]).every((id) => chosen.includes(id))))));
     showActions();
+  }
+
+  // Runs on several seeds are one row, which unfolds to its runs below it.
+  function fold(seen, open) {
+    const members = new Map();
+    for (const run of seen) if (run.group) members.set(run.group.id, [...(members.get(run.group.id) || []), run]);
+    return seen.flatMap((run) => {
+      if (!run.group) return [run];
+      const own = members.get(run.group.id);
+      if (!own || own.length < 2) return own ? [run] : [];
+      members.delete(run.group.id);
+      const sum = (what) => own.reduce((total, each) => total + each[what], 0);
+      const states = [...new Set(own.map((each) => each.status))];
+      const first = own.find((each) => each.id === run.group.id) || run;
+      const row = {
+        ...first, members: own.map((each) => each.id), isOpen: open.includes(run.group.id),
+        name: `${first.name} and ${own.length - 1} more`, best: run.group.mean, spread: run.group.best, best_epoch: null,
+        test: null, epochs: sum("epochs"), seconds: sum("seconds"), size: sum("size"),
+        status: states.length === 1 ? states[0] : states.includes("running") ? "running" : "mixed",
+        is_best: own.some((each) => each.is_best), error: null, note: run.group.withheld || first.note,
+      };
+      return [row, ...(row.isOpen ? own.map((each) => ({ ...each, within: true })) : [])];
+    });
+  }
+  function unfold(id) {
+    const open = model.get("table").open || [];
+    change({ open: open.includes(id) ? open.filter((other) => other !== id) : [...open, id] });
+  }
+  function tickAll(ids, on) {
+    model.set("ticked", [...ticked().filter((other) => !ids.includes(other)), ...(on ? ids : [])]);
+    model.save_changes();
+    show();
   }
 
   function showActions() {
@@ -104,29 +137,38 @@ function makeRuns(model, prefix, send, openBoard) {
   }
 
   function makeRow(run, on) {
-    const id = `${prefix}tick-${run.id}`;
+    const key = run.members ? `group-${run.id}` : run.id, id = `${prefix}tick-${key}`;
     const box = h("input", {
-      type: "checkbox", id, "data-key": `tick-${run.id}`, "aria-label": `Choose run ${run.id}`,
-      onchange: (event) => tick(run.id, event.target.checked),
+      type: "checkbox", id, "data-key": `tick-${key}`,
+      "aria-label": run.members ? `Choose run ${run.id} and its repeats` : `Choose run ${run.id}`,
+      onchange: (event) => (run.members ? tickAll(run.members, event.target.checked) : tick(run.id, event.target.checked)),
     });
+    const fold = run.members ? button(run.isOpen ? "▾" : "▸", () => unfold(run.id), {
+      class: "nm-icon", "data-key": `fold-${run.id}`, "aria-expanded": String(run.isOpen), "aria-label": `Single runs of ${run.id} and its repeats`,
+    }) : null;
     box.checked = on;
     const going = run.status === "running" || run.stale; // then its numbers stand above, where they move, or are of its begin
     const cells = COLUMNS.map(([title, shown]) => {
       const text = going && NUMBERS.has(title) ? "" : shown(run);
       if (title === "run") {
         const best = run.is_best ? h("span", { class: "nm-best", title: "Best of the comparable runs" }, "★", h("span", { class: "nm-hidden" }, " best")) : null;
-        return h("th", { scope: "row" }, h("label", { for: id }, text), " ", best);
+        return h("th", { scope: "row", class: run.within ? "nm-within" : null }, fold, h("label", { for: id }, text), " ", best);
       }
       if (title === "status") {
         return h("td", { title: run.error || null, class: `nm-${run.status}` }, `${MARKS[run.status] || "•"} ${text}`);
       }
       return h("td", { class: NUMBERS.has(title) ? "nm-right" : null, title: title === "best" && run.best_epoch !== null ? `in epoch ${run.best_epoch}` : null }, text);
     });
+    if (run.members) return h("tr", { class: on ? "nm-on" : null }, h("td", {}, box), cells, h("td", {}));
     const again = button("↻", () => send({ do: "again", run: run.id }), {
       "aria-label": `Run again as ${run.id}`, title: "Run again with this run's settings", class: "nm-icon",
       "data-key": `again-${run.id}`, disabled: run.status === "damaged" || model.get("controls").busy,
     });
-    return h("tr", { class: on ? "nm-on" : null }, h("td", {}, box), cells, h("td", {}, again));
+    const longer = button("⇥", () => send({ do: "longer", run: run.id }), {
+      "aria-label": `Train ${run.id} longer`, title: "Train this run for 50 more epochs", class: "nm-icon",
+      "data-key": `longer-${run.id}`, disabled: run.status === "damaged" || going || model.get("controls").busy,
+    });
+    return h("tr", { class: on ? "nm-on" : null }, h("td", {}, box), cells, h("td", {}, again, longer));
   }
 
   for (const trait of ["runs", "table", "ticked"]) model.on(`change:${trait}`, show);
@@ -147,7 +189,7 @@ const ACTIONS = [
   ["Restore weights", 1, "restore", "Put this run's best weights into the Problem now"],
   ["Rename", 1, "rename", "Give this run another name"],
   ["Note", 1, "note", "Write a note to this run"],
-  ["Compare", 2, "compare", "Compare the settings and results of two runs"],
+  ["Compare", 2, "compare", "Compare the settings and results of two runs, or of two groups of seeds"],
   ["Delete", Infinity, "delete", "Move to the trash (can be undone)"],
 ];
 const ALTERS = new Set(["restore"]); // what would disturb a run that goes
@@ -193,7 +235,9 @@ function makeActions(model, send, ticked) {
     setText(hint, runs.length === 0 && !deleted ? "Tick runs to overlay their curves, compare or restore them." : `${runs.length} ticked:`);
     buttons.forEach((node, place) => {
       const [, count, what] = ACTIONS[place];
-      node.disabled = !(count === Infinity ? runs.length >= 1 : runs.length === count) || (busy && ALTERS.has(what));
+      const groups = new Set(runs.map((run) => (run && run.group ? run.group.id : run && run.id))).size;
+      const two = what === "compare" && groups === 2; // of several seeds, all of them together
+      node.disabled = !(two || (count === Infinity ? runs.length >= 1 : runs.length === count)) || (busy && ALTERS.has(what));
       node.hidden = deleted ? node === remove : runs.length === 0;
     });
     if (deleted && leaves) undo.focus({ preventScroll: true });

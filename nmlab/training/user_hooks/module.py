@@ -153,6 +153,8 @@ class HookedModule(ProblemModule):
             self._users_turn, self._drawing = before
 
     def log(self, name: str, value: Any, *arguments: Any, **keywords: Any) -> None:
+        if self._repeated:  # another evaluation within the same step
+            return
         if self._users_turn and name in self._columns:  # which is logged when its pass has ended
             self._logged_values.setdefault(name, []).append(float(_detached(value)))
             return
@@ -169,6 +171,7 @@ class HookedModule(ProblemModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Any:
         loss = super().training_step(batch, batch_idx)
+        self._repeated = False
         returned, self._returned = self._returned, None
         return {**_detached(dict(returned)), "loss": loss} if isinstance(returned, Mapping) else loss
 
@@ -190,6 +193,8 @@ class HookedModule(ProblemModule):
         name = batch["name"]
         hook = self._hooks.get(STEP_OF[split])
         outputs = {"train": self.training_step_outputs, "dev": self.validation_step_outputs}.get(split, StepOutputs())
+        if split == "train" and self._repeated:
+            outputs = StepOutputs()  # one output counts for a step
         metric = getattr(self, f"{split}_metric")
         if hook is None:
             output = self._fast(batch) if metric == f"{name}_loss" else self.problem(batch)
