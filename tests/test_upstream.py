@@ -34,7 +34,7 @@ TABLE = (ROOT / "CONTRIBUTING.md").read_text("utf-8").partition("## Private part
 ROWS = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in re.findall(r"^\| `.*", TABLE, re.M)]
 FILES = sorted((ROOT / "nmlab").rglob("*.py"))
 
-PROTOCOLS = {"_repr_png_", "_repr_html_", "_repr_mimebundle_", "_asdict", "_exit"}
+PROTOCOLS = {"_repr_png_", "_repr_html_", "_repr_mimebundle_", "_asdict", "_field_defaults", "_exit"}
 """Documented, whatever their underscore says: IPython's, a named tuple's, `os._exit`."""
 
 

@@ -148,6 +148,11 @@ def _split(rows: torch.Tensor, size: int) -> tuple[torch.Tensor, ...]:
     return (rows,) if len(rows) <= size else rows.split(size)
 
 
+def is_sliced(dataset: Any) -> bool:
+    """Return whether batches are slices of the dataset's tensors, without DataLoader and worker processes."""
+    return _own_tensors(dataset) is not None
+
+
 def _own_tensors(dataset: Any) -> dict[str, torch.Tensor] | None:
     """Return the tensors of a DictDataset that may be sliced, or None if the dataset must make its own batches."""
     kind = type(dataset)

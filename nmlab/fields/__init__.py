@@ -1,4 +1,4 @@
-"""A function's signature, read as `Field`s (`reading`), and values checked against them (`checking`).
+"""A function's signature, read as `Field`s (`reading`, `annotations`, `rules`), and values checked against them.
 
 A form, a keyword call and a sweep all read the same fields and use the same `check`, so that they accept and reject
 the same values.
@@ -6,14 +6,16 @@ the same values.
 Imports `errors`, `runtime`.
 """
 
-from nmlab.fields.checking import check, convert, fault_of, is_default
-from nmlab.fields.field import REQUIRED, Field, Kind, expected
-from nmlab.fields.reading import fields_of, fields_of_model, takes_any_keyword
+from nmlab.fields.annotations import fields_of_model
+from nmlab.fields.checking import check, convert, fault_of, is_default, items_of, members_by_name
+from nmlab.fields.field import REQUIRED, Field, Kind, Rule, expected
+from nmlab.fields.reading import fields_of, takes_any_keyword
 
 __all__ = [
     "REQUIRED",
     "Field",
     "Kind",
+    "Rule",
     "check",
     "convert",
     "expected",
@@ -21,5 +23,7 @@ __all__ = [
     "fields_of",
     "fields_of_model",
     "is_default",
+    "items_of",
+    "members_by_name",
     "takes_any_keyword",
 ]

@@ -7,9 +7,14 @@ import math
 import numbers
 import operator
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import warnings
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Mapping, Set
+from dataclasses import replace
+from decimal import Decimal
 from enum import Enum
-from pathlib import Path
+from fractions import Fraction
+from pathlib import Path, PurePath
 from typing import Any
 
 from nmlab.errors import FieldError
@@ -63,7 +68,7 @@ def check(
             try:
                 checked[name] = _converted(field, values[name])
             except _Fault as fault:
-                faults[name] = str(fault)
+                faults |= fault.members(name) or {name: str(fault)}
         elif complete and field.required:
             faults[name] = f"missing; give {expected(field)}"
         elif complete:
@@ -81,7 +86,7 @@ def convert(field: Field, value: Any) -> Any:
     try:
         return _converted(field, value)
     except _Fault as fault:
-        raise FieldError({field.name: str(fault)}) from None
+        raise FieldError(fault.members(field.name) or {field.name: str(fault)}) from None
 
 
 def fault_of(field: Field, value: Any) -> str | None:
@@ -98,25 +103,57 @@ def is_default(field: Field, value: Any) -> bool:
     if field.required:
         return False
     value, default = (v if fault_of(field, v) else _converted(field, v) for v in (value, field.default))
+    if field.kind == "object" and value is not default and None not in (value, default):
+        pairs = zip(*(members_by_name(field, v).values() for v in (value, default)), strict=False)
+        return type(value) is type(default) and all(left is right or _equal(left, right) for left, right in pairs)
     return value is default or _equal(value, default)
 
 
+def members_by_name(field: Field, value: Any) -> dict[str, Any]:
+    """Return the members of a value of kind 'object' by name; those of a mapping, or attributes."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    return {item.name: getattr(value, item.name) for item in field.items if hasattr(value, item.name)}
+
+
 class _Fault(Exception):  # noqa: N818 - it becomes a FieldError
-    """Why one value does not fit."""
+    """Why one value does not fit; for a value of kind 'object' the faults of its members."""
+
+    def __init__(self, what: str | Mapping[str, str]) -> None:
+        self._members = {} if isinstance(what, str) else dict(what)
+        super().__init__(what if isinstance(what, str) else "; ".join(f"{k}: {fault}" for k, fault in what.items()))
+
+    def members(self, name: str) -> dict[str, str]:
+        """Return the faults of members by their names below this one; {} if the value itself does not fit."""
+        return {f"{name}.{member}": fault for member, fault in self._members.items()}
 
 
 def _converted(field: Field, value: Any) -> Any:
     if value is None and field.optional:
         return None
     try:
-        return _CONVERTERS[field.kind](field, value)
+        return _by_rules(field, _CONVERTERS[field.kind](field, value))
     except _Fault as fault:
+        if fault.members(""):
+            raise
         raise _Fault(f"{short_repr(value)} {fault}; give {expected(field)}") from None
 
 
-def _to_integer(field: Field, value: Any) -> int:
+def _by_rules(field: Field, value: Any) -> Any:
+    """Return the value if it meets the rules of its field."""
+    for rule in field.rules:
+        try:
+            met = rule.test(value)
+        except Exception as error:  # a user's predicate may raise anything
+            raise _Fault(f"is not accepted ({type(error).__name__}: {error})") from None
+        if not met:
+            raise _Fault(f"is not one {rule.text}")
+    return value
+
+
+def _to_integer(field: Field, value: Any) -> Any:
     if isinstance(value, numbers.Real) and not is_bool(value) and (number := _whole(value)) is not None:
-        return int(_within(field, number))
+        return _of_type(field, _within(field, number))
     raise _Fault("is not an integer")
 
 
@@ -128,19 +165,37 @@ def _whole(value: Any) -> int | None:
     return whole if whole == value else None
 
 
-def _to_number(field: Field, value: Any) -> float:
-    if not isinstance(value, numbers.Real) or is_bool(value):
-        raise _Fault("is not a number")
+def _to_number(field: Field, value: Any) -> Any:
+    exact = field.type if field.type in (Decimal, Fraction) else None
     try:
+        if exact is not None and isinstance(value, str | float):  # a record and a form hold text; 0.1 means 1/10
+            value = exact(str(value))
+        if not isinstance(value, numbers.Real | Decimal) or is_bool(value):
+            raise _Fault("is not a number")
         number = float(value)
     except OverflowError:
         raise _Fault("is too large for a floating-point number") from None
+    except (ValueError, ArithmeticError):
+        raise _Fault("is not a number") from None
     if math.isnan(number):
         raise _Fault("is not a number")
-    return _within(field, number)
+    _within(field, number)
+    return number if field.type is None else _of_type(field, value)
 
 
-def _within(field: Field, number: float) -> float:
+def _of_type(field: Field, value: Any) -> Any:
+    """Return the value as the type that the field's annotation names, such as numpy.float32."""
+    if field.type is None or type(value) is field.type:
+        return value
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # numpy's older versions only warn of a number that is too large
+            return field.type(value)
+    except Exception as error:  # the constructor of a user's type may raise anything
+        raise _Fault(f"is no {field.type.__name__} ({error})") from None
+
+
+def _within(field: Field, number: Any) -> Any:
     """Return the number if it is within the bounds of its field."""
     low, above, high, below = field.minimum, field.exclusive_minimum, field.maximum, field.exclusive_maximum
     if (low is not None and number < low) or (above is not None and number <= above):
@@ -169,13 +224,41 @@ def _to_string(field: Field, value: Any) -> str:
     if not isinstance(value, str):
         raise _Fault("is not a string")
     _check_length(field, value)
-    return value
+    text: str = _of_type(field, value)
+    return text
 
 
-def _to_path(field: Field, value: Any) -> Path:
+def _to_path(field: Field, value: Any) -> PurePath:
     if not isinstance(value, str | os.PathLike):
         raise _Fault("is not a path")
-    return Path(value)
+    path: PurePath = Path(value) if field.type is None else _of_type(field, value)
+    return path
+
+
+def _to_object(field: Field, value: Any) -> Any:
+    """Return an instance of the field's class; a mapping's missing members are those of the default, or its own."""
+    kind: Any = field.type
+    typed_dict = issubclass(kind, dict)
+    whole = isinstance(value, Mapping if typed_dict else kind)
+    if not whole and not isinstance(value, Mapping):
+        raise _Fault(f"is no {kind.__name__}")
+    given = members_by_name(field, value)
+    try:
+        members = check(items_of(field), given)
+    except FieldError as error:
+        raise _Fault(error.faults) from None
+    if whole and (not typed_dict or members == given):
+        return value
+    try:
+        return kind(**members)
+    except Exception as error:  # the class may check its arguments too
+        raise _Fault(f"does not make a valid {kind.__name__} ({type(error).__name__}: {error})") from None
+
+
+def items_of(field: Field) -> tuple[Field, ...]:
+    """Return the members of a field of kind 'object'; what its default holds is their default."""
+    held = {} if field.required or field.default is None else members_by_name(field, field.default)
+    return tuple(replace(item, default=held.get(item.name, item.default)) for item in field.items)
 
 
 def _to_choice(field: Field, value: Any) -> Any:
@@ -214,22 +297,23 @@ def _equal(left: Any, right: Any) -> bool:
 def _to_numbers(field: Field, value: Any) -> Any:
     if getattr(value, "ndim", None) == 1 and hasattr(value, "tolist"):
         value = value.tolist()  # a numpy array
-    if not isinstance(value, list | tuple | range):
+    container: Any = field.container
+    unordered = issubclass(container, Set) and isinstance(value, Set)
+    if not isinstance(value, list | tuple | range | deque) and not unordered:
         raise _Fault("is not a sequence of numbers")
     _check_length(field, value)
     places = field.items if len(field.items) > 1 else itertools.repeat(field.items[0])
-    container: Any = field.container
     return container(_to_item(item, number) for item, number in zip(places, value, strict=False))
 
 
 def _to_item(item: Field, number: Any) -> Any:
     try:
-        return _CONVERTERS[item.kind](item, number)
+        return _by_rules(item, _CONVERTERS[item.kind](item, number))
     except _Fault as fault:
         raise _Fault(f"holds {short_repr(number)}, which {fault}") from None
 
 
-def _check_length(field: Field, value: Sequence[Any]) -> None:
+def _check_length(field: Field, value: Collection[Any]) -> None:
     if field.min_items is not None and len(value) < field.min_items:
         raise _Fault("is too short")
     if field.max_items is not None and len(value) > field.max_items:
@@ -244,5 +328,6 @@ _CONVERTERS: dict[str, Callable[[Field, Any], Any]] = {
     "choice": _to_choice,
     "path": _to_path,
     "numbers": _to_numbers,
+    "object": _to_object,
     "any": lambda field, value: value,
 }

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, Literal
 
-Kind = Literal["integer", "number", "boolean", "string", "choice", "path", "numbers", "any"]
+Kind = Literal["integer", "number", "boolean", "string", "choice", "path", "numbers", "object", "any"]
 
 
 class _Required(Enum):
@@ -25,6 +25,22 @@ REQUIRED: Final = _Required.REQUIRED
 
 
 @dataclass(frozen=True)
+class Rule:
+    """A condition that a value must meet beside those that a Field has words for.
+
+    Parameters
+    ----------
+    text : str
+        What it demands, to be read after a noun: "that matches '^a'".
+    test : callable
+        Returns whether a value meets it; a ValueError says what is wrong.
+    """
+
+    text: str
+    test: Callable[[Any], bool]
+
+
+@dataclass(frozen=True)
 class Field:
     """What values one parameter accepts.
 
@@ -32,8 +48,8 @@ class Field:
     ----------
     name : str
         The parameter's name.
-    kind : {'integer', 'number', 'boolean', 'string', 'choice', 'path', 'numbers', 'any'}
-        Kind of value; 'any' is not checked.
+    kind : {'integer', 'number', 'boolean', 'string', 'choice', 'path', 'numbers', 'object', 'any'}
+        Kind of value; an 'object' is made from named members, and 'any' is checked by its rules only.
     default : Any, default REQUIRED
         Value that is used if none is given; REQUIRED if one must be given.
     optional : bool, default False
@@ -55,9 +71,14 @@ class Field:
     max_items : int, optional
         Maximum length of numbers or of a string.
     container : type, optional
-        tuple or list, for kind 'numbers'.
+        tuple, list, set, frozenset or deque, for kind 'numbers'.
     items : tuple of Field, default ()
-        For kind 'numbers': one field for each position, or a single one that applies to all.
+        For kind 'numbers': one field for each position, or a single one that applies to all. For kind 'object': its
+        members.
+    type : type, optional
+        Type that values get instead of the kind's own, such as numpy.float32; the class for kind 'object'.
+    rules : tuple of Rule, default ()
+        Further conditions.
     help : str, default ''
         Description of the parameter, from its docstring.
     unit : str, default ''
@@ -87,6 +108,8 @@ class Field:
     max_items: int | None = None
     container: type | None = None
     items: tuple[Field, ...] = ()
+    type: type | None = None
+    rules: tuple[Rule, ...] = ()
     help: str = ""
     unit: str = ""
 
@@ -115,8 +138,12 @@ def expected(field: Field) -> str:
     elif field.kind == "string":
         length = _length_text(field)
         text = f"a string of {length}characters" if length else "a string"
+    elif field.kind == "object" and field.type is not None:
+        text = f"{field.type.__name__}, or a dict with {', '.join(item.name for item in field.items)}"
     else:
         text = _NOUNS[field.kind] + _bounds_text(field)
+    conditions = " and ".join(rule.text for rule in field.rules)
+    text = f"{text} {conditions}" if conditions else text
     unit = f" (in {field.unit})" if field.unit else ""
     return f"{text}{unit}{', or None' if field.optional else ''}"
 

@@ -9,7 +9,8 @@ from typing import Any
 from neuromancer.problem import Problem
 
 from nmlab.data.splits import Splits, make_splits, place_of
-from nmlab.errors import FieldError
+from nmlab.data.workers import workers_faults
+from nmlab.errors import DataError, FieldError
 from nmlab.fitting.batch_sizes import check_batch_sizes
 from nmlab.fitting.dry_run import dry_run, initialize
 from nmlab.fitting.request import FitRequest
@@ -60,7 +61,12 @@ def check_data(
     options: TrainerOptions,
     user_hooks: UserHooks | None,
 ) -> None:
-    """Try out the data as they will be trained on; raises as `dry_run` and `check_batch_sizes` do."""
+    """Try out the data as they will be trained on; raises as `dry_run` and `check_batch_sizes` do.
+
+    A `DataError` too where worker processes cannot load them.
+    """
+    if faults := workers_faults(splits, options.num_workers):
+        raise DataError(faults, subject=f"{place_of(function)} returned what worker processes cannot load")
     converted = _converts(options)
     untried = user_hooks.untried if user_hooks is not None else ()
     dry_run(problem, splits, place_of(function), converted, without=untried)

@@ -1,6 +1,7 @@
 """The model of a form, independent of any user interface.
 
-Values as text and back (`showing`), the `stops` of sliders, one field with its value and fault (`entry`), the `Form`.
+Values as text and back (`showing`), the `stops` of sliders, one field with its value and fault
+(`entry`), objects by their `members`, the `Form`.
 
 Imports `errors`, `runtime`, `fields`, `provenance`.
 """

@@ -72,7 +72,7 @@ class Entry:
 
     def clear(self) -> None:
         """Set the field's own default, whatever the initial value was; a value that only code can make stays."""
-        self.set(self._home.default if self.field.kind == "any" else self.field.default)
+        self.set(self._home.default if face(self.field) == "code" else self.field.default)
 
     def _update(self, shown: Any) -> None:
         self.shown: Shown = shown
@@ -83,8 +83,10 @@ class Entry:
         self.changed = not self.locked and not self._is_home()
 
     def _fault(self) -> str | None:
-        if self.value is REQUIRED and self.field.kind == "any":
-            return f"no widget can make this value; give it in data_kwargs={{'{self.field.name}': …}} or choices"
+        if self.value is REQUIRED and face(self.field) == "code":
+            name, *members = self.field.name.split(".")
+            given = "".join(f"{{'{member}': " for member in members) + "…" + "}" * len(members)
+            return f"no widget can make this value; give it in data_kwargs={{'{name}': {given}}} or choices"
         if self.value is REQUIRED:
             return f"missing; give {expected(self.field)}"
         # the function's own default and values given in code are not checked

@@ -10,6 +10,7 @@ from nmlab.errors import FieldError
 from nmlab.fields import REQUIRED, Field, convert, expected, fault_of, is_default
 from nmlab.fields.field import unknown_name
 from nmlab.form.entry import Entry
+from nmlab.form.members import gather, spread, spread_values
 from nmlab.form.showing import show
 from nmlab.provenance.settings import describe_values, rebuild_values
 from nmlab.runtime.text import short_repr
@@ -25,7 +26,7 @@ class Form:
     Parameters
     ----------
     fields : iterable of Field
-        The fields.
+        The fields. One of kind 'object' is shown as a field for each member, called "field.member".
     values : mapping
         Initial values by name, in place of the fields' own defaults, which `reset` restores. They must be valid.
     title : str
@@ -73,13 +74,17 @@ class Form:
         locked, hidden = dict(lock or {}), list(hide)
         start = {name: locked.get(name, values.get(name, field.default)) for name, field in known.items()}
         _refuse_unfit(known, values, start, locked, hidden)
+        shown = {each.name: (each, name) for name, field in known.items() for each in spread(field, start[name])}
+        held = spread_values(known.values(), {name: each for name, (each, _) in shown.items()}, start)
         self.title = title
+        self._fields, self._start = known, start
         self.remarks = list(remarks)
         self._first = None if first is None else set(first)
         self._entries = {
-            name: Entry(field, start[name], locked=name in locked, hidden=name in hidden)
-            for name, field in known.items()
+            name: Entry(field, held.get(name, field.default), locked=owner in locked, hidden=owner in hidden)
+            for name, (field, owner) in shown.items()
         }
+        self._owners = {name: owner for name, (_, owner) in shown.items()}
 
     # --- for a screen ---
 
@@ -98,7 +103,7 @@ class Form:
         return {
             "title": self.title,
             "fields": [
-                entry.describe() | {"first": self._first is None or name in self._first}
+                entry.describe() | {"first": self._first is None or self._owners[name] in self._first}
                 for name, entry in shown.items()
             ],
         } | ({"remarks": self.remarks} if self.remarks else {})
@@ -135,7 +140,7 @@ class Form:
             return
         if entry.locked:
             raise FieldError({name: _locked(entry.field, shown, entry.value)})
-        if entry.field.kind == "any":
+        if entry.field.kind in ("any", "object"):
             raise FieldError({name: "given in code, as no widget can make such a value"})
         entry.enter(shown)
 
@@ -177,22 +182,32 @@ class Form:
     @property
     def values(self) -> Values:
         """Current values by name, without empty fields."""
-        return {name: entry.value for name, entry in self._entries.items() if entry.value is not REQUIRED}
+        return self._gathered({name: entry.value for name, entry in self._entries.items()})
 
     @property
     def given(self) -> Values:
         """Initial values by name, without those that were their field's own default."""
-        return {name: entry.given for name, entry in self._entries.items() if entry.given is not REQUIRED}
+        given = {self._owners[name] for name, entry in self._entries.items() if entry.given is not REQUIRED}
+        return {name: value for name, value in self._start.items() if name in given}
 
     @property
     def changed(self) -> Values:
-        """Valid values by name that differ from the initial ones."""
-        return {name: entry.value for name, entry in self._entries.items() if entry.changed and not entry.fault}
+        """Valid values by name that differ from the initial ones; of an object, a dict of the members that do."""
+        changed: Values = {}
+        for name, entry in self._entries.items():
+            if entry.changed and not entry.fault:
+                *path, last = name.split(".") if self._owners[name] != name else [name]
+                inner = changed
+                for part in path:
+                    inner = inner.setdefault(part, {})
+                inner[last] = entry.value
+        return changed
 
     @property
     def chosen(self) -> Values:
         """Values by name that differ from their field's own default or from the initial value."""
-        return {name: entry.value for name, entry in self._entries.items() if entry.chosen}
+        chosen = {self._owners[name] for name, entry in self._entries.items() if entry.chosen}
+        return {name: value for name, value in self.values.items() if name in chosen}
 
     @property
     def faults(self) -> dict[str, str]:
@@ -200,10 +215,19 @@ class Form:
         return {name: entry.fault for name, entry in self._entries.items() if entry.fault}
 
     def set(self, values: Mapping[str, Any]) -> None:
-        """Set values by name; unknown, locked and hidden names are ignored."""
-        for name, value in values.items():
+        """Set values by name; unknown, locked and hidden names are ignored.
+
+        A dict for an object sets the members that it has.
+        """
+        shown = {name: entry.field for name, entry in self._entries.items()}
+        for name, value in spread_values(self._fields.values(), shown, values).items():
             for entry in self._open(name):
                 entry.set(value)
+
+    def _gathered(self, values: Mapping[str, Any]) -> Values:
+        held = {name: value for name, value in values.items() if value is not REQUIRED}
+        found = {name: gather(field, held, self._start[name]) for name, field in self._fields.items()}
+        return {name: value for name, value in found.items() if value is not REQUIRED}
 
     def to_json(self) -> Values:
         """Return the chosen values as JSON, such as for a preset, without those that are not valid."""

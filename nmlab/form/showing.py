@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Set
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from nmlab.fields import REQUIRED, Field, Kind, convert, fault_of
@@ -27,6 +29,7 @@ _FACES: dict[Kind, str] = {
     "path": "text",
     "boolean": "boolean",
     "choice": "choice",
+    "object": "code",
     "any": "code",
 }
 
@@ -86,7 +89,7 @@ def _typed(field: Field, shown: Any) -> Any:
     text = shown if field.kind == "string" else shown.strip()
     if not text or (text.lower() == "none" and field.optional and field.kind not in ("string", "path")):
         return None if field.optional else REQUIRED if field.required or field.kind != "string" else ""
-    return _PARSE[field.kind](text)
+    return _exact_or_number(field, text) if field.kind == "number" else _PARSE[field.kind](text)
 
 
 _SHOW: dict[str, Callable[[Field, Any], Shown | None]] = {
@@ -105,7 +108,13 @@ _READ: dict[str, Callable[[Field, Any], Any]] = {
 
 def _numbers_text(values: Any) -> str:
     values = values.tolist() if hasattr(values, "tolist") else values
+    values = sorted(values) if isinstance(values, Set) else values
     return ", ".join(map(str, values)) if isinstance(values, Iterable) and not isinstance(values, str) else str(values)
+
+
+def _exact_or_number(field: Field, text: str) -> Any:
+    """Return the number in a text; a field of exact numbers, such as Decimal, takes the text itself."""
+    return text if field.type in (Decimal, Fraction) else _number(text)
 
 
 def _number(text: str) -> Any:
@@ -131,7 +140,6 @@ _WRITE: dict[str, Callable[[Any], str]] = {
 }
 _PARSE: dict[str, Callable[[str], Any]] = {
     "integer": _number,
-    "number": _number,
     "numbers": _numbers,
     "string": str,
     "path": str,

@@ -6,11 +6,15 @@ import contextvars
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
+from IPython import get_ipython
 from IPython.display import display
+from ipywidgets import Output
+from ipywidgets.widgets.widget import _instances
 
 from nmlab.launch.fit import Fit
 from nmlab.notebook.saved_output import kept_bundle
@@ -33,6 +37,7 @@ class CellView:
         self.bundle = kept_bundle(self.key, "", "")
         """The MIME bundle that it shows."""
         self._handle: Any = display(self.bundle, raw=True, display_id=True)
+        self._lost = _in_output_widget()  # which ignores updates of a display
         self._picture = Picture(560, 260)
         self._pace = Pace()
         self._html = ""
@@ -53,6 +58,10 @@ class CellView:
         context = contextvars.copy_context()
 
         def watch() -> None:
+            with _on_clear(self._cleared):
+                follow()
+
+        def follow() -> None:
             done = built = False
             while not done:
                 done = fit.done
@@ -69,6 +78,9 @@ class CellView:
         thread.start()
         return thread
 
+    def _cleared(self) -> None:
+        self._lost = True
+
     def show(self, fit: Fit, last: bool = False) -> None:
         """Update the output of the cell, if an update is due or this is the `last` one."""
         if not (last or self._pace.due()):
@@ -80,10 +92,43 @@ class CellView:
             png = self._picture.png(lambda figure: draw_losses(panel(figure), run, self.earlier), scale=1.5)
             self._image = picture_html(png, self._picture.width, alt_text(run))
         html = progress_html(run, fit.control, last) + self._image
-        if html != self._html:
+        if last and self._lost:
+            self._html, self.bundle = html, kept_bundle(self.key, html, repr(run))
+            self._handle = display(self.bundle, raw=True, display_id=True)
+        elif html != self._html:
             self._html, self.bundle = html, kept_bundle(self.key, html, repr(run))
             self._handle.update(self.bundle, raw=True)
         seconds = time.perf_counter() - started
         if not last:
             fit.control.progress.drawn_beside.append(seconds)
         self._pace.drew(seconds, len(self._image))
+
+
+def _in_output_widget() -> bool:
+    """Return whether what the cell shows now goes into an Output widget."""
+    parent: dict[str, Any] = getattr(getattr(get_ipython(), "kernel", None), "get_parent", dict)()
+    shown_by = (parent.get("header") or {}).get("msg_id")
+    return bool(shown_by) and any(
+        isinstance(widget, Output) and widget.msg_id == shown_by for widget in list(_instances.values())
+    )
+
+
+@contextmanager
+def _on_clear(called: Callable[[], object]) -> Iterator[None]:
+    """Call a function when an output is cleared, as by `clear_output` in a callback."""
+    publisher = getattr(get_ipython(), "display_pub", None)
+    if publisher is None:
+        yield
+        return
+    clear = publisher.clear_output
+
+    def clear_and_call(*arguments: Any, **named: Any) -> Any:
+        called()
+        return clear(*arguments, **named)
+
+    publisher.clear_output = clear_and_call
+    try:
+        yield
+    finally:
+        if publisher.clear_output is clear_and_call:
+            del publisher.clear_output

@@ -36,7 +36,7 @@ from nmlab.options import TrainerOptions
 from nmlab.plots import paper_figure
 from nmlab.provenance.script import script
 from nmlab.runs import Comparison, Run, Runs
-from nmlab.runs.archive import export_runs
+from nmlab.runs.archive import export_runs, path_for
 from nmlab.runs.store import slug
 from nmlab.runtime import one_fit
 from nmlab.tuning import FoundLR
@@ -746,7 +746,8 @@ class Lab:
         Parameters
         ----------
         path : path-like, optional
-            The file; default "<name of the Lab>-runs.zip" in the working directory.
+            The file; default "<name of the Lab>-runs.zip" in the working directory, with a number where such a file
+            was exported by another Lab.
 
         Returns
         -------
@@ -764,7 +765,8 @@ class Lab:
                     extra[f"figures/{run.id}.pdf"] = _pdf(paper_figure([run], run.monitor))
             except Exception as error:  # what is odd about one run keeps none from being taken along
                 extra[f"code/{run.id}.txt"] = f"Code and figure could not be made: {type(error).__name__}: {error}\n"
-        return export_runs(runs, Path(path or f"{slug(self.name)}-runs.zip"), extra)
+        owner = f"{self.name} in {self._session.store.folder}"
+        return export_runs(runs, path or path_for(Path(f"{slug(self.name)}-runs.zip"), owner), extra, owner)
 
     def tensorboard(self, *runs: Run | str) -> None:
         """Show TensorBoard below the cell.

@@ -520,9 +520,10 @@ class Session:
         """Choose the values kept under a name, and defaults elsewhere; return the names that are lost."""
         stored = self.presets.load(name)
         data, fields = stored.get("data") or {}, {field.name for field in self.data_fields}
-        beyond = {name: value for name, value in data.items() if name not in fields}
+        # an object's members are called "object.member"
+        beyond = {name: value for name, value in data.items() if name.partition(".")[0] not in fields}
         lost = self.options_form.from_json(stored.get("options") or {})
-        lost += self.data_form.from_json({name: value for name, value in data.items() if name in fields})
+        lost += self.data_form.from_json({name: value for name, value in data.items() if name not in beyond})
         if not takes_any_keyword(self.data_setup_function):
             return [*lost, *beyond]
         values, gone = rebuild_values((), beyond)

@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from nmlab.plots.axes import panel, plain
 from nmlab.plots.curves import draw_overlay
 from nmlab.plots.theme import PX, Theme
+from nmlab.runtime.pyplot import own_rc
+from nmlab.runtime.quiet import quiet_drawing
 
 if TYPE_CHECKING:
     from nmlab.runs import Run
@@ -26,7 +27,7 @@ class PaperFigure(Figure):
 
         Fonts in a PDF are TrueType, as publishers require; text in an SVG can be searched.
         """
-        with rc_context({"pdf.fonttype": 42, "ps.fonttype": 42, "svg.fonttype": "none"}):
+        with quiet_drawing(), own_rc({"pdf.fonttype": 42, "ps.fonttype": 42, "svg.fonttype": "none"}):
             super().savefig(fname, **options)
 
     def _repr_png_(self) -> bytes:
@@ -47,8 +48,9 @@ def white_figure(draw: Callable[[Figure], object], width: float, height: float) 
     """
     figure = PaperFigure(figsize=(width, height), dpi=96, facecolor="white", edgecolor="white")
     FigureCanvasAgg(figure)
-    draw(figure)
-    plain(figure)
+    with quiet_drawing():
+        draw(figure)
+        plain(figure)
     return figure
 
 

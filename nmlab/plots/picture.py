@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from nmlab.plots.axes import plain
+from nmlab.runtime.quiet import quiet_drawing
 
 COLOURS = 256
 """Number of colours of a PNG: one byte per pixel, enough for anti-aliased lines and text."""
@@ -61,6 +62,10 @@ class Picture:
         """
         self._figure.set_dpi(96 * scale)
         self._figure.set_size_inches((width or self.width) / 96, (height or self.height) / 96)
+        with quiet_drawing():
+            return self._png(draw)
+
+    def _png(self, draw: Callable[[Figure], object]) -> bytes:
         draw(self._figure)
         plain(self._figure)
         self.width, self.height = (round(float(side) * 96) for side in self._figure.get_size_inches())

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from matplotlib.font_manager import FontProperties
+from matplotlib import rcParams
+from matplotlib.font_manager import FontProperties, fontManager
 
 PX = 0.75
 """Points in a CSS pixel; matplotlib's sizes are in points."""
@@ -31,7 +32,7 @@ class Theme:
         True for a dark background such as JupyterLab's #111, False for white. By default None, for pictures that may
         be seen on either, as in a saved notebook: text is then grey with a contrast of 4.2:1 on both.
     font : {'sans-serif', 'serif'}, default 'sans-serif'
-        DejaVu Sans or DejaVu Serif, which matplotlib includes.
+        DejaVu Sans or DejaVu Serif, which matplotlib includes; letters that these lack are of another installed font.
     size : float, default 12.0
         Size of the text in CSS pixels; tick labels are slightly smaller.
     black : bool, default False
@@ -96,8 +97,37 @@ class Theme:
     def text(self, scale: float = 1.0) -> FontProperties:
         """Return the font, `scale` times as large as the theme's text."""
         family = {"sans-serif": "DejaVu Sans", "serif": "DejaVu Serif"}[self.font]
+        families = [family, *_fallback_families()]  # each letter is from the first font that has it
         normal: Any = dict.fromkeys(("style", "variant", "weight", "stretch"), "normal")
-        return FontProperties(family=[family], size=self.size * scale * PX, **normal)
+        return FontProperties(family=families, size=self.size * scale * PX, **normal)
+
+
+_FALLBACKS = (
+    *("Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans JP", "Noto Sans SC", "Noto Sans TC", "Noto Sans KR"),
+    *("Source Han Sans", "IPAexGothic", "IPAGothic", "TakaoGothic", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei"),
+    *("Hiragino Sans", "PingFang SC", "PingFang HK", "Apple SD Gothic Neo", "Yu Gothic", "Meiryo", "MS Gothic"),
+    *(
+        "Microsoft YaHei",
+        "SimHei",
+        "Malgun Gothic",
+        "NanumGothic",
+        "Noto Sans Arabic",
+        "Noto Naskh Arabic",
+        "Geeza Pro",
+    ),
+    *("Noto Sans Devanagari", "Lohit Devanagari", "Kohinoor Devanagari", "Mangal", "Nirmala UI", "Noto Sans Bengali"),
+    *("Noto Sans Tamil", "Noto Sans Thai", "Noto Sans Hebrew", "Segoe UI", "Arial", "FreeSans", "Droid Sans Fallback"),
+    *("Arial Unicode MS", "Unifont"),
+)
+"""Usual fonts for scripts that DejaVu does not have."""
+
+
+def _fallback_families() -> list[str]:
+    """Return installed fonts for letters that DejaVu does not have, those that the user set first."""
+    installed = {entry.name for entry in fontManager.ttflist}
+    users = [*rcParams["font.family"], *rcParams["font.sans-serif"], *rcParams["font.serif"]]
+    usual = [name for name in users if not name.startswith("DejaVu")]
+    return [name for name in dict.fromkeys([*usual, *_FALLBACKS]) if name in installed]
 
 
 EITHER = Theme()

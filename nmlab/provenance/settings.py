@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import platform
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
+from decimal import Decimal
+from fractions import Fraction
 from functools import partial
 from importlib import metadata
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import torch
 
 from nmlab.errors import FieldError
-from nmlab.fields import Field, convert
+from nmlab.fields import Field, convert, fault_of, members_by_name
 from nmlab.options import TrainerOptions, as_json, holds_stand_in
 from nmlab.sources import is_plain, sources_of
 
@@ -133,8 +136,18 @@ def _described(field: Field | None, value: Any) -> Any:
                 type(choice) is type(value) and isinstance(value, (str, int, float)) and choice == value
             ):
                 return label
-        if field.kind == "path" and isinstance(value, Path):
+        if field.kind == "path" and isinstance(value, PurePath):
             return str(value)
+        if field.kind == "object" and value is not None and not fault_of(field, value):
+            return describe_values(field.items, members_by_name(field, value))
+        if field.kind == "numbers" and isinstance(value, Iterable):
+            items = field.items if len(field.items) > 1 else itertools.repeat(field.items[0])
+            values = sorted(value) if isinstance(value, Set) else value
+            return [_described(item, number) for item, number in zip(items, values, strict=False)]
+        if isinstance(value, Decimal | Fraction):
+            return str(value)
+        if isinstance(value, str) or (field.kind in ("integer", "number") and hasattr(value, "item")):
+            value = str(value) if isinstance(value, str) else value.item()
     return as_json(value)
 
 

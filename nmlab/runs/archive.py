@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
@@ -38,7 +39,10 @@ MOST_BYTES, MOST_RATIO = 1 << 30, 100
 
 
 def export_runs(
-    runs: Iterable[Run], path: str | os.PathLike[str], extra: Mapping[str, str | bytes] | None = None
+    runs: Iterable[Run],
+    path: str | os.PathLike[str],
+    extra: Mapping[str, str | bytes] | None = None,
+    owner: str = "",
 ) -> Path:
     """Write runs to a zip file; a run that is still running is written as it is now.
 
@@ -50,6 +54,8 @@ def export_runs(
         The file to write. An existing file is replaced once the new one is complete.
     extra : mapping of str to str or bytes, optional
         Further files, such as code and figures, by their path within the archive.
+    owner : str, default ''
+        Whose runs these are, for `path_for`.
 
     Returns
     -------
@@ -69,13 +75,27 @@ def export_runs(
         target.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(target) as aside:
             try:
-                _write(aside, {"README.txt": README.format(name=target.name), **(extra or {})}, folders)
+                _write(aside, {"README.txt": README.format(name=target.name), **(extra or {})}, folders, owner)
             except BaseException:
                 aside.unlink(missing_ok=True)
                 raise
     except OSError as error:
         raise RunError(f"The runs cannot be exported to {target}: {error}") from error
     return target
+
+
+def path_for(path: Path, owner: str) -> Path:
+    """Return the path, with a number if a file is there that was not exported by this owner."""
+    numbered = (path.with_stem(f"{path.stem}-{number}") for number in itertools.count(2))
+    return next(each for each in itertools.chain([path], numbered) if not each.exists() or _owner(each) == owner)
+
+
+def _owner(path: Path) -> str | None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.comment.decode("utf-8", "replace")
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return None
 
 
 def load(path: str | os.PathLike[str], runs_dir: str | os.PathLike[str] = "nmlab_runs") -> Runs:
@@ -138,8 +158,9 @@ def load(path: str | os.PathLike[str], runs_dir: str | os.PathLike[str] = "nmlab
 # --- writing ---
 
 
-def _write(path: Path, extra: Mapping[str, str | bytes], folders: Mapping[str, Path]) -> None:
+def _write(path: Path, extra: Mapping[str, str | bytes], folders: Mapping[str, Path], owner: str) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as archive:
+        archive.comment = owner.encode("utf-8", "replace")[:65535]
         for name, content in extra.items():
             archive.writestr(name, content)
         for id, folder in folders.items():

@@ -101,7 +101,9 @@ class Presets:
     def _path(self, name: str) -> Path:
         # names that differ only in case, which a file system may ignore, still have different files
         digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-        return self.folder / f"{slug(name)}-{digest}.json"
+        # by the digest alone, as an earlier version's file has other letters before it
+        stored = sorted(self.folder.glob(f"*-{digest}.json"))
+        return stored[0] if stored else self.folder / f"{slug(name)}-{digest}.json"
 
 
 def _cleaned(name: str) -> str:

@@ -6,6 +6,7 @@ import itertools
 import os
 import re
 import shutil
+import unicodedata
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -436,8 +437,19 @@ def unique() -> str:
 
 
 def slug(name: str) -> str:
-    """Return a folder's name for a run's name: safe on every system, at most 40 characters."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:40].strip("-._") or "run"
+    """Return a file's name for a name: safe on every system, at most 41 characters; letters of any script stay."""
+    kept = "".join(c if c in "._-" or unicodedata.category(c)[0] in "LMN" else " " for c in _composed(name))
+    text = re.sub(r"[ -]*( )[ -]*", "-", kept)[:40].strip("-._ ") or "run"
+    return f"{text}_" if re.fullmatch(_DEVICES, text.partition(".")[0], re.IGNORECASE) else text
+
+
+_DEVICES = r"con|prn|aux|nul|(com|lpt)[0-9¹²³]"
+"""Names that Windows gives to devices, whatever their suffix."""
+
+
+def _composed(name: str) -> str:
+    """Return the name as every file system stores it alike: "é" as one character."""
+    return unicodedata.normalize("NFC", name)
 
 
 class Runs(Sequence[Run]):

@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from nmlab.runtime.quiet import is_advert, tools_only_warn
+
 _LOG_ONLY = ("lightning", "torch", "lightning_utilities", "tensorboard")
 """Packages whose own warnings go only to the log."""
 
@@ -85,6 +87,8 @@ class Log:
 
     def record(self, record: logging.LogRecord) -> bool:
         """Add a log record, and return whether it goes only to the log."""
+        if is_advert(record):
+            return True
         self._records.handle(record)
         return _is_log_only(record)
 
@@ -214,11 +218,10 @@ def captured_output(write: Callable[[str], None], echo: bool = True) -> Iterator
             (threading.Thread, "start", _start),
         )
     ]
-    with warnings.catch_warnings():
-        pass  # this makes Python forget which warnings it has shown, so that each run's log gets them
     token = _log.set(log)
     try:
-        yield
+        with tools_only_warn():
+            yield
     finally:
         _log.reset(token)
         log.close()

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from io import BytesIO
 from typing import Any
 
-import matplotlib
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
@@ -29,7 +28,8 @@ from nmlab.runs import RunWriter
 from nmlab.runtime.control import Control
 from nmlab.runtime.files import atomic_write
 from nmlab.runtime.interrupts import users_code
-from nmlab.runtime.pyplot import own_pyplot
+from nmlab.runtime.pyplot import own_pyplot, own_rc
+from nmlab.runtime.quiet import quiet_drawing
 
 WIDTH, HEIGHT = 900, 1200
 """CSS pixels that a picture has at most; an inch has 100."""
@@ -141,11 +141,10 @@ class View:
             figure = _figure_of(returned)
             inches = figure.get_size_inches()
             dpi = self.scale * min(100.0, WIDTH / inches[0], HEIGHT / inches[1])
-            drawn = BytesIO()
-            figure.savefig(drawn, format="png", dpi=dpi, backend="agg", pil_kwargs={"compress_level": 1})
-            printed = BytesIO()
-            if to_print:
-                with matplotlib.rc_context({"pdf.fonttype": 42}):  # the kind of fonts that journals take
+            drawn, printed = BytesIO(), BytesIO()
+            with quiet_drawing(), own_rc({"pdf.fonttype": 42}):  # the kind of fonts that journals take
+                figure.savefig(drawn, format="png", dpi=dpi, backend="agg", pil_kwargs={"compress_level": 1})
+                if to_print:
                     figure.savefig(printed, format="pdf")
         image = Image.open(drawn)
         return _small(image), round(image.width / self.scale), printed.getvalue()

@@ -10,7 +10,8 @@ import threading
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import matplotlib
 import numpy as np
@@ -237,16 +238,115 @@ def test_a_backend_that_a_cell_settles_meanwhile_stays(monkeypatch: pytest.Monke
 
     def cell() -> None:
         nonlocal used
-        plt.figure()
-        used = plt._backend_mod
+        used = type(plt.figure().canvas)
 
     thread = threading.Thread(target=cell)
     with own_pyplot():
         plt.figure()
         thread.start()
         thread.join()
-    assert plt._backend_mod is used is not None
+    assert screen() == used.__name__
     assert plt.get_fignums() == [1]
+
+
+DIRECT: Any = plt.switch_backend
+
+
+def screen() -> str:
+    backend: Any = plt._backend_mod
+    return str(backend.FigureCanvas.__name__)
+
+
+def surroundings() -> tuple[Any, ...]:
+    raw = {key: matplotlib.rcParams._get(key) for key in dict.keys(matplotlib.rcParams)}
+    patched = {name: vars(plt)[name] for name in ("switch_backend", "install_repl_displayhook", "_REPL_DISPLAYHOOK")}
+    return type(matplotlib.rcParams), raw, plt._backend_mod, patched, plt.isinteractive(), plt.get_fignums()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: matplotlib.use("Agg"),
+        lambda: matplotlib.use("svg"),
+        lambda: plt.switch_backend("pdf"),
+        lambda: plt.ion(),
+        lambda: plt.ioff(),
+        lambda: plt.style.use("ggplot"),
+        lambda: plt.rcdefaults(),
+        lambda: plt.rc("lines", linewidth=9),
+        lambda: matplotlib.rcParams.update({"font.size": 30}),
+        lambda: plt.xkcd(),
+        lambda: matplotlib.rc_context({"font.size": 30}).__enter__(),
+        lambda: DIRECT("pdf"),
+    ],
+)
+def test_what_a_view_sets_of_matplotlib_is_gone_after_it(call: Any) -> None:
+    plt.switch_backend("svg")
+    try:
+        before = surroundings()
+
+        def view(problem: Any, splits: Any) -> Any:
+            call()
+            return plt.subplots()[0]
+
+        assert drawn(view).error == ""
+        assert surroundings() == before
+        assert type(plt.figure().canvas).__name__ == "FigureCanvasSVG"
+    finally:
+        plt.close("all")
+        plt.switch_backend("agg")
+
+
+@pytest.mark.parametrize(
+    ("change", "seen"),
+    [
+        (lambda: plt.rc("lines", linewidth=9), lambda: matplotlib.rcParams["lines.linewidth"] == 9),
+        (lambda: plt.style.use({"font.size": 30}), lambda: matplotlib.rcParams["font.size"] == 30),
+        (lambda: plt.ion(), lambda: plt.isinteractive()),
+        (lambda: plt.switch_backend("svg"), lambda: plt.get_backend() == "svg"),
+        (lambda: matplotlib.use("pdf"), lambda: screen() == "FigureCanvasPdf"),
+        (lambda: DIRECT("svg"), lambda: screen() == "FigureCanvasSVG"),
+    ],
+)
+def test_what_a_cell_sets_of_matplotlib_while_a_view_is_drawn_stays(change: Any, seen: Any) -> None:
+    def view(problem: Any, splits: Any) -> Any:
+        width = matplotlib.rcParams["lines.linewidth"]
+        thread = threading.Thread(target=change)
+        thread.start()
+        thread.join()
+        assert matplotlib.rcParams["lines.linewidth"] == width
+        matplotlib.rcParams["lines.linewidth"] = matplotlib.rcParams["font.size"] = 1.0
+        return plt.figure()
+
+    plt.switch_backend("agg")
+    with matplotlib.rc_context():
+        assert not seen()
+        assert drawn(view).error == ""
+        assert seen()
+        assert type(matplotlib.rcParams) is matplotlib.RcParams
+    DIRECT("agg")
+
+
+def test_a_views_magic_for_matplotlib_changes_no_other_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Shell:
+        backends: ClassVar[list[str]] = []
+
+        def enable_matplotlib(self, gui: str) -> Any:
+            self.backends.append(gui)
+            return gui, gui
+
+    shell, cell = Shell(), threading.Thread(target=lambda: shell.enable_matplotlib("inline"))
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+
+    def view(problem: Any, splits: Any) -> Any:
+        assert shell.enable_matplotlib("qt") == (None, "agg")
+        cell.start()
+        cell.join()
+        return plt.subplots()[0]
+
+    assert drawn(view).error == ""
+    assert Shell.backends == ["inline"]
+    assert vars(shell) == {}
 
 
 # --- pictures ---
