@@ -90,7 +90,7 @@ class Execution:
         self._events: EventWriter | None = None
         self._changed: tuple[str, ...] = ()
         self._extended: tuple[tuple[int, int, int], ...] = ()
-        self._given_up = False
+        self._given_up = threading.Event()
         self._identified: Identified | None = None
         self._start: Start | None = None
 
@@ -150,9 +150,10 @@ class Execution:
 
     def perform(self) -> Run:
         """Do the work and return the run; raises what ended it, other than a stop."""
-        state = "finished"
+        state, write, given_up = "finished", self._opened.log, self._given_up
         try:
-            with captured_output(self._log, self.request.echo):
+            # what captures output may outlive this object, which holds the data
+            with captured_output(lambda text: given_up.is_set() or write(text), self.request.echo):
                 try:
                     try:
                         self._work()
@@ -208,8 +209,8 @@ class Execution:
 
     def give_up(self) -> Run:
         """Close the run as stopped while its thread is in a function of the user that does not end."""
-        self._log(GIVEN_UP)
-        self._given_up = True
+        self._opened.log(GIVEN_UP)
+        self._given_up.set()
         self._opened.update(remark=GIVEN_UP)
         if self.problem is not None and self.run.checkpoint_path is not None:
             load_weights(self.problem, read_weights(self.run.checkpoint_path), source=f"run {self.run.id}")
@@ -318,10 +319,6 @@ class Execution:
         assert self.request.user_hooks is not None
         self.module = HookedModule(*arguments, user_hooks=self.request.user_hooks)
         return self.module
-
-    def _log(self, text: str) -> None:
-        if not self._given_up:
-            self._opened.log(text)
 
     def _draw_last(self) -> None:
         self.control.training_over()

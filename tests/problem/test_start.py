@@ -63,7 +63,9 @@ def test_a_fit_changes_no_start() -> None:
     assert start_of(problem).origin is not None  # it was put back by hand
 
 
-@pytest.mark.parametrize("leave", [lambda p: p.train(), lambda p: p.eval(), lambda p: p.double()], ids=str)
+@pytest.mark.parametrize(
+    "leave", [lambda p: p.train(), lambda p: p.eval(), lambda p: p.double()], ids=["train", "eval", "double"]
+)
 def test_what_leaves_the_values_changes_no_start(leave: Any) -> None:
     problem = rosenbrock()
     first = start_of(problem)
