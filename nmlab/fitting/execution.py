@@ -151,9 +151,13 @@ class Execution:
     def perform(self) -> Run:
         """Do the work and return the run; raises what ended it, other than a stop."""
         state, write, given_up = "finished", self._opened.log, self._given_up
+
+        def log(text: str) -> None:  # not a method: what captures output may outlive this object, which holds the data
+            if not given_up.is_set():
+                write(text)
+
         try:
-            # what captures output may outlive this object, which holds the data
-            with captured_output(lambda text: given_up.is_set() or write(text), self.request.echo):
+            with captured_output(log, self.request.echo):
                 try:
                     try:
                         self._work()
