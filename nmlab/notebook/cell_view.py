@@ -117,10 +117,10 @@ def _in_output_widget() -> bool:
 def _on_clear(called: Callable[[], object]) -> Iterator[None]:
     """Call a function when an output is cleared, as by `clear_output` in a callback."""
     publisher = getattr(get_ipython(), "display_pub", None)
-    if publisher is None:
+    clear = getattr(publisher, "clear_output", None)
+    if publisher is None or clear is None:
         yield
         return
-    clear = publisher.clear_output
 
     def clear_and_call(*arguments: Any, **named: Any) -> Any:
         called()
