@@ -170,8 +170,9 @@ class Execution:
                             self._identified.is_trained(self.problem)
                     self._draw_last()
         except KeyboardInterrupt:  # in a function of the user
-            self.close("stopped")
+            state = "stopped"
             if not self.control.stopping or self.control.blocking:
+                self.close(state)
                 raise
         except BaseException as error:
             if isinstance(error, NonFiniteLossError):

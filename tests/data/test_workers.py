@@ -59,7 +59,7 @@ print(json.dumps(told))
 @pytest.fixture(scope="module")
 def told() -> dict[str, str]:
     """What is said in a process whose `__main__` has no file, as that of a notebook."""
-    done = subprocess.run([sys.executable, "-c", CELL], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", CELL], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     found: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
     return found

@@ -46,14 +46,14 @@ def test_a_dropped_file_is_the_next_runs_data_and_is_kept(lab: Lab, screen: Scre
     screen.edit("data", nsim="50")
     drop(screen, "Meß werte.CSV", points())
     kept = list((tmp_path / "nmlab_runs" / ".data").rglob("*.*"))
-    assert [path.name for path in kept] == ["Me-werte.csv"]
+    assert [path.name for path in kept] == ["Meß-werte.csv"]
     assert kept[0].read_bytes() == points()
-    assert "Me-werte.csv: 40 rows of a (1), p (1). The next runs use this file." in screen.message
-    assert screen.panel.form["data"]["title"] == "Data: Me-werte.csv"
+    assert "Meß-werte.csv: 40 rows of a (1), p (1). The next runs use this file." in screen.message
+    assert screen.panel.form["data"]["title"] == "Data: Meß-werte.csv"
     assert {"horizon", "normalise", "dev_fraction"} <= {*screen.shown("data")}
     screen.edit("data", batch_size="8")
     run = lab.fit()
-    assert (run.status, run.data_name) == ("finished", "Me-werte.csv")
+    assert (run.status, run.data_name) == ("finished", "Meß-werte.csv")
     assert str(kept[0]) in str(run.source)
     assert [each.id for each in lab.runs] == [run.id]
     assert isinstance(lab._session.data_setup_function, FileData)
