@@ -59,6 +59,13 @@ class Start:
         """Return whether the Problem holds what the last fit left, or this start where there was none."""
         return self._fits > 0 or self._held is None or weights_fingerprint(problem) == self._held
 
+    def is_put_back(self, problem: Problem) -> bool:
+        """Return whether the Problem holds this start again, and note it."""
+        if weights_fingerprint(problem) != self.fingerprint:
+            return False
+        self._held = self.fingerprint
+        return True
+
     def take_buffers(self, problem: Problem) -> None:
         """Start from the buffers as they are now, which a user may set, apart from those that fits have changed."""
         if not self._fits:
@@ -103,7 +110,7 @@ def start_of(problem: Problem) -> Start:
     known = _starts.get(problem)
     if known is None:
         known = _starts[problem] = Start(problem)
-    elif not known.is_held(problem):
+    elif not known.is_held(problem) and not known.is_put_back(problem):
         known = _starts[problem] = Start(problem, CHANGED.format(weights_fingerprint(problem)[:6]))
     known.take_buffers(problem)
     return known
