@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextvars
 import sys
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from typing import Generic, Protocol, Self, TypeVar
+from typing import Generic, Self, TypeVar
 
 import torch
 from torch.overrides import _get_current_function_mode_stack
@@ -21,36 +22,39 @@ from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 from nmlab.runtime.interrupts import stopping
 
 T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
 
 
-class Worker(Protocol[T_co]):
-    """A call that is carried out once."""
+class Worker(ABC, Generic[T]):
+    """A call that is carried out once, and its outcome."""
 
-    started: bool
-    """Whether the call will run to its end, or has, even if the waiting thread is interrupted."""
-    error: BaseException | None
-    """What the call raised."""
+    def __init__(self) -> None:
+        self.started = False
+        """Whether the call will run to its end, or has, even if the waiting thread is interrupted."""
+        self.error: BaseException | None = None
+        """What the call raised."""
+        self._result: T | None = None
 
+    @abstractmethod
     def start(self) -> Self:
         """Begin and return this worker."""
-        ...
 
     @property
+    @abstractmethod
     def done(self) -> bool:
         """Whether the call has ended."""
-        ...
 
+    @abstractmethod
     def wait(self) -> None:
         """Block until the call has ended; raises KeyboardInterrupt if an interrupt came meanwhile."""
-        ...
 
-    def result(self) -> T_co:
+    def result(self) -> T:
         """Return the result of the call, or raise its exception; the call must have ended."""
-        ...
+        if self.error is not None:
+            raise self.error
+        return self._result  # type: ignore[return-value]  # set if there is no error
 
 
-class CallersThread(Generic[T]):
+class CallersThread(Worker[T]):
     """A call in the thread that waits for it, so that all that holds there holds in the call.
 
     Parameters
@@ -63,11 +67,15 @@ class CallersThread(Generic[T]):
     """
 
     def __init__(self, call: Callable[[], T], stop: Callable[[], object]) -> None:
+        super().__init__()
         self._call: Callable[[], T] | None = call
         self._stop = stop
-        self._result: T | None = None
-        self.error: BaseException | None = None
-        self.started = self.done = False
+        self._done = False
+
+    @property
+    def done(self) -> bool:
+        """Whether the call has ended."""
+        return self._done
 
     def start(self) -> Self:
         """Return this worker; the call begins with `wait`."""
@@ -85,15 +93,9 @@ class CallersThread(Generic[T]):
             except BaseException as error:  # whoever waits gets it from `result`, as that of a thread
                 self.error = error
             finally:
-                self.done = True
+                self._done = True
         if interrupts.came or isinstance(self.error, KeyboardInterrupt):
             raise KeyboardInterrupt
-
-    def result(self) -> T:
-        """Return the result of the call, or raise its exception; the call must have ended."""
-        if self.error is not None:
-            raise self.error
-        return self._result  # type: ignore[return-value]  # set if there is no error
 
 
 def stays_behind() -> list[str]:
@@ -105,15 +107,12 @@ def stays_behind() -> list[str]:
         found.append("hooks for saved tensors")
     if torch._C._autograd._profiler_enabled():
         found.append("torch's profiler")
-    found += [f"the function of sys.{name}" for name in ("setprofile", "settrace") if _hook(name) is not None]
+    hooks = {"setprofile": sys.getprofile(), "settrace": sys.gettrace()}
+    found += [f"the function of sys.{name}" for name, function in hooks.items() if function is not None]
     return found
 
 
-def _hook(name: str) -> object:
-    return {"setprofile": sys.getprofile, "settrace": sys.gettrace}[name]()
-
-
-class WorkerThread(Generic[T]):
+class WorkerThread(Worker[T]):
     """A call in a daemon thread, with the torch modes of its caller (default device, gradients, inference, autocast).
 
     Parameters
@@ -125,12 +124,9 @@ class WorkerThread(Generic[T]):
     """
 
     def __init__(self, call: Callable[[], T], name: str = "nmlab") -> None:
+        super().__init__()
         self._call = call
-        self._result: T | None = None
-        self.error: BaseException | None = None
         self._done = threading.Event()
-        self.started = False
-        """Whether the thread was started; the call then runs to its end, even if the waiting thread is interrupted."""
         self._grad = torch.is_grad_enabled()
         self._inference = torch.is_inference_mode_enabled()
         # a device context slows down every torch call, so it is used only if the default was changed
@@ -192,9 +188,3 @@ class WorkerThread(Generic[T]):
         """Block until the call has ended; an interrupt ends the waiting but not the call."""
         while not self._done.wait(0.1):
             pass
-
-    def result(self) -> T:
-        """Return the result of the call, or raise its exception; the call must have ended."""
-        if self.error is not None:
-            raise self.error
-        return self._result  # type: ignore[return-value]  # set if there is no error

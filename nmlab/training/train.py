@@ -158,7 +158,9 @@ def train(
                 except (SystemExit, ValueError) as error:
                     # Lightning exits where a callback or node raises KeyboardInterrupt, and sets a handler, which
                     # fails outside the main thread
-                    raise (error.__context__ if isinstance(error.__context__, KeyboardInterrupt) else error) from None
+                    if isinstance(error.__context__, KeyboardInterrupt):
+                        raise error.__context__ from None
+                    raise
                 finally:
                     if profiler is not None:
                         profiler.finish()

@@ -99,6 +99,17 @@ class Slices:
         return batches(self._dataset, self._tensors, self._batch_size)
 
 
+BARE_SETTINGS: dict[str, Any] = {
+    "gradient_clip_val": 100.0,
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "num_sanity_val_steps": 0,
+}
+"""Of a Trainer that trains as nmlab does, and nothing else."""
+
+
 def by_bare_lightning(
     problem: Any, data: Callable[..., Any], kwargs: dict[str, int], epochs: int, accelerator: Accelerator
 ) -> None:
@@ -107,13 +118,8 @@ def by_bare_lightning(
         max_epochs=epochs,
         accelerator=accelerator,
         devices=1,
-        gradient_clip_val=100.0,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
         inference_mode=False,
+        **BARE_SETTINGS,
     )
     loaders: list[Any] = [Slices(split, batch_size, accelerator) for split in (train, dev)]
     trainer.fit(Bare(problem), *loaders)

@@ -329,6 +329,19 @@ def test_a_node_that_raises_keyboard_interrupt_stops_the_run(runs_dir: Path) -> 
     assert signal.getsignal(signal.SIGINT) is handler
 
 
+def test_an_error_of_a_callback_keeps_its_cause(runs_dir: Path) -> None:
+    class Fails(Callback):
+        def on_train_start(self, *_: Any) -> None:
+            try:
+                dict[str, int]()["nothing"]
+            except KeyError as missing:
+                raise ValueError("no such thing") from missing
+
+    with pytest.raises(ValueError, match="no such thing") as caught:
+        by_fit(runs_dir, callbacks=[Fails()])
+    assert isinstance(caught.value.__cause__, KeyError)
+
+
 def test_a_fit_in_a_users_own_thread_runs_in_it(runs_dir: Path) -> None:
     threads: list[int] = []
 

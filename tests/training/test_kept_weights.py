@@ -20,7 +20,7 @@ from neuromancer.system import Node
 import nmlab
 from nmlab import Run, TrainerOptions
 from nmlab.problem.weights import read_weights
-from tests.benchmark.contestants import Bare
+from tests.benchmark.contestants import BARE_SETTINGS, Bare, Slices
 from tests.benchmark.plain import batches
 from tests.helpers.fits import built, rows, same
 from tests.helpers.problems import Returned, noisy, noisy_data, rosenbrock, rosenbrock_data
@@ -208,32 +208,13 @@ def test_the_weights_that_are_scored_are_kept(name: str, builder: Any, data: Any
 @pytest.mark.parametrize("name", ["SWA", "EMA", "average"])
 def test_averages_are_lightnings_own(name: str, runs_dir: Path, tmp_path: Path) -> None:
     """What Lightning alone ends with is what the last row, or the score after it, is of."""
-
-    class Slices:
-        def __init__(self, dataset: Any) -> None:
-            self._dataset = dataset
-
-        def __len__(self) -> int:
-            return 4
-
-        def __iter__(self) -> Any:
-            return batches(self._dataset, self._dataset.datadict, 32)
-
     torch.manual_seed(6)
-    train, dev, *_ = rosenbrock_data()
+    train, dev, _, batch_size = rosenbrock_data()
+    loaders: list[Any] = [Slices(split, batch_size, "cpu") for split in (train, dev)]
     bare = Bare(built(rosenbrock))
-    Trainer(
-        max_epochs=5,
-        accelerator="cpu",
-        gradient_clip_val=100.0,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        default_root_dir=tmp_path,
-        callbacks=[CALLBACKS[name]()],
-    ).fit(bare, Slices(train), Slices(dev))
+    callbacks = [CALLBACKS[name]()]
+    settings = {"max_epochs": 5, "accelerator": "cpu", **BARE_SETTINGS}
+    Trainer(**settings, default_root_dir=tmp_path, callbacks=callbacks).fit(bare, *loaders)
     seen: list[Any] = []
 
     class Ends(Callback):

@@ -15,8 +15,7 @@ from torch.optim import lr_scheduler as schedulers
 import nmlab
 from nmlab import FieldError, Run, TrainerOptions
 from nmlab.problem.weights import read_weights
-from tests.benchmark.contestants import Bare
-from tests.benchmark.plain import batches
+from tests.benchmark.contestants import BARE_SETTINGS, Bare, Slices
 from tests.helpers.fits import built, rows, same
 from tests.helpers.problems import rosenbrock, rosenbrock_data
 
@@ -28,17 +27,6 @@ def fitted(runs_dir: Path, schedule: Any, callbacks: Any = (), **options: Any) -
     given = {"max_epochs": 5, "seed": 3, "lr": 0.05, "optimizer": "SGD", **options}
     made = TrainerOptions(**given, lr_scheduler=schedule, callbacks=callbacks)
     return nmlab.fit(built(rosenbrock), rosenbrock_data, made, runs_dir=runs_dir)
-
-
-class Slices:
-    def __init__(self, dataset: Any) -> None:
-        self._dataset = dataset
-
-    def __len__(self) -> int:
-        return STEPS
-
-    def __iter__(self) -> Any:
-        return batches(self._dataset, self._dataset.datadict, 32)
 
 
 def lightnings(configure: Callable[[Any], Any], tmp_path: Path, **arguments: Any) -> Any:
@@ -55,19 +43,11 @@ def lightnings(configure: Callable[[Any], Any], tmp_path: Path, **arguments: Any
             return loss
 
     torch.manual_seed(3)
-    train, dev, *_ = rosenbrock_data()
+    train, dev, _, batch_size = rosenbrock_data()
+    loaders: list[Any] = [Slices(split, batch_size, "cpu") for split in (train, dev)]
     bare = Scheduled(built(rosenbrock))
-    Trainer(
-        **{"max_epochs": 5, **arguments},
-        accelerator="cpu",
-        gradient_clip_val=100.0,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        default_root_dir=tmp_path,
-    ).fit(bare, Slices(train), Slices(dev))
+    settings = {"max_epochs": 5, "accelerator": "cpu", **BARE_SETTINGS, **arguments}
+    Trainer(**settings, default_root_dir=tmp_path).fit(bare, *loaders)
     return bare.problem
 
 
