@@ -20,7 +20,6 @@ from types import ModuleType, UnionType
 from typing import Annotated, Any, Literal, NewType, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import docstring_parser
-import numpy as np
 from pydantic import BaseModel
 
 from nmlab.fields.field import REQUIRED, Field, Kind, is_bool
@@ -41,7 +40,8 @@ CONTAINERS: dict[Any, type] = {
 }
 """Containers of numbers, and the type that is made for each."""
 
-_ABSTRACT = (np.number, np.inexact, np.floating, np.integer, np.signedinteger, np.unsignedinteger)
+_ABSTRACT = {"number", "inexact", "floating", "integer", "signedinteger", "unsignedinteger"}
+"""Abstract classes of numbers by their names in numpy, which is not imported for them."""
 
 
 def field_of(name: str, annotation: Any, default: Any, explanation: str) -> Field:
@@ -133,13 +133,14 @@ def _described_class(kind: type) -> Keywords:
 def _described_number(kind: type) -> Keywords:
     """Return the keywords for a class of numbers; an abstract one, such as numbers.Real, has no type of its own."""
     word: Kind
+    abstract = kind.__module__ == "numpy" and kind.__name__ in _ABSTRACT
     if issubclass(kind, numbers.Integral) or kind is typing.SupportsIndex:
         word, plain = "integer", int
-    elif issubclass(kind, numbers.Real | Decimal) or kind in (*_ABSTRACT, numbers.Number, typing.SupportsFloat):
+    elif issubclass(kind, numbers.Real | Decimal) or abstract or kind in (numbers.Number, typing.SupportsFloat):
         word, plain = "number", float  # type: ignore[assignment]
     else:
         return {}
-    own = kind not in (plain, *_ABSTRACT) and kind.__module__ not in ("numbers", "typing")
+    own = kind is not plain and not abstract and kind.__module__ not in ("numbers", "typing")
     return {"kind": word} | ({"type": kind} if own else {})
 
 

@@ -90,7 +90,6 @@ class Execution:
         self._events: EventWriter | None = None
         self._changed: tuple[str, ...] = ()
         self._extended: tuple[tuple[int, int, int], ...] = ()
-        self._given_up = threading.Event()
         self._identified: Identified | None = None
         self._start: Start | None = None
 
@@ -150,14 +149,9 @@ class Execution:
 
     def perform(self) -> Run:
         """Do the work and return the run; raises what ended it, other than a stop."""
-        state, write, given_up = "finished", self._opened.log, self._given_up
-
-        def log(text: str) -> None:  # not a method: what captures output may outlive this object, which holds the data
-            if not given_up.is_set():
-                write(text)
-
+        state = "finished"
         try:
-            with captured_output(log, self.request.echo):
+            with captured_output(self._opened.log, self.request.echo):
                 try:
                     try:
                         self._work()
@@ -215,7 +209,6 @@ class Execution:
     def give_up(self) -> Run:
         """Close the run as stopped while its thread is in a function of the user that does not end."""
         self._opened.log(GIVEN_UP)
-        self._given_up.set()
         self._opened.update(remark=GIVEN_UP)
         if self.problem is not None and self.run.checkpoint_path is not None:
             load_weights(self.problem, read_weights(self.run.checkpoint_path), source=f"run {self.run.id}")

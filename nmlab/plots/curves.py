@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -60,7 +60,7 @@ def draw_losses(
     if run is not None:
         curves = {name: newest(run, name, last) for name in ("train_loss", "dev_loss")}
         curves = {name: curve for name, curve in curves.items() if len(curve[0])}
-    behind = [curve_of(old, "dev_loss" if "dev_loss" in old.columns else "train_loss") for old in earlier]
+    behind = [curve_of(old, "dev_loss" if "dev_loss" in old.columns else "train_loss") for old in there(earlier)]
     xlim = epochs_seen([x for x, _ in curves.values() or behind])
     behind = [between(curve, xlim) for curve in behind]
     for name, curve in curves.items():
@@ -163,6 +163,11 @@ def draw_rate(axes: Axes, run: Run | None, *, theme: Theme = EITHER, log: bool =
     curve = newest(run, "lr", last) if run is not None else (np.empty(0), np.empty(0))
     line(axes, curve, theme.curves[0], label="_")
     _finish(axes, theme, epochs_seen([curve[0]]), [curve[1]], log, "learning rate")
+
+
+def there(runs: Iterable[Run]) -> list[Run]:
+    """Return the runs whose folders can still be read; one may be deleted while its curve is shown."""
+    return [run for run in runs if run.gone is None]
 
 
 def curve_of(run: Run, name: str) -> Curve:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nmlab.plots.axes import epochs_seen, frame, limits, panels, place
-from nmlab.plots.curves import Curve, between, curve_of, draw_behind, line, newest
+from nmlab.plots.curves import Curve, between, curve_of, draw_behind, line, newest, there
 from nmlab.plots.legend import add_legend
 from nmlab.plots.theme import EITHER, PX, Theme
 from nmlab.plots.words import elide
@@ -170,7 +170,7 @@ def _draw_term(
         styles[f"{state.split}_{state.column}_max"] = (f"{state.split}, worst sample", theme.worst)
     curves = {name: newest(run, name, last) for name in styles}
     xlim = epochs_seen([x for x, _ in curves.values()])
-    behind = [between(curve_of(old, f"{state.split}_{state.column}"), xlim) for old in earlier]
+    behind = [between(curve_of(old, f"{state.split}_{state.column}"), xlim) for old in there(earlier)]
     values = np.concatenate([y for _, y in curves.values()])
     log = log and bool((values > 0).any()) and (state.constraint or not (values <= 0).any())
     low, high = limits(values[values > 0] if log else values, log)

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from nmlab.runtime.interrupts import undone
 from nmlab.runtime.quiet import is_advert, tools_only_warn
 
 _LOG_ONLY = ("lightning", "torch", "lightning_utilities", "tensorboard")
@@ -218,15 +219,18 @@ def captured_output(write: Callable[[str], None], echo: bool = True) -> Iterator
             (threading.Thread, "start", _start),
         )
     ]
-    token = _log.set(log)
-    try:
-        with tools_only_warn():
-            yield
-    finally:
-        _log.reset(token)
+
+    def end() -> None:
         log.close()
         for restore in undo:
             restore()
+
+    token = _log.set(log)
+    try:
+        with undone(end), tools_only_warn():
+            yield
+    finally:
+        _log.reset(token)
 
 
 def _replace(owner: Any, name: str, old: Any, new: Any) -> Callable[[], None]:

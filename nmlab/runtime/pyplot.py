@@ -35,7 +35,7 @@ def own_pyplot() -> Iterator[None]:
     """
     token = _figures.set(OrderedDict())
     try:
-        with own_rc({"backend": "agg"}), _shared:
+        with own_rc({"backend": "agg"}), _shared():
             yield
     finally:
         _figures.reset(token)
@@ -44,7 +44,7 @@ def own_pyplot() -> Iterator[None]:
 @contextmanager
 def own_rc(settings: Mapping[str, Any] | None = None) -> Iterator[None]:
     """Give the block `rcParams` of its own, with these settings; what other cells set meanwhile stays theirs."""
-    with _shared_rc:
+    with _shared_rc():
         own = {key: matplotlib.rcParams._get(key) for key in dict.keys(matplotlib.rcParams)}
         token = _settings.set(own | dict(settings or {}))
         try:

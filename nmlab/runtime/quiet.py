@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from nmlab.runtime.interrupts import undone
 from nmlab.runtime.shared import SharedChange
 
 _TOOLS = re.compile(
@@ -30,12 +31,14 @@ def tools_only_warn() -> Iterator[None]:
             warnings.filters.insert(place, entry)  # type: ignore[attr-defined]  # a list, typed as a sequence
             added.append(entry)
     _forget()
-    try:
-        yield
-    finally:
+
+    def restore() -> None:
         kept = [entry for entry in warnings.filters if not any(entry is own for own in added)]
         warnings.filters[:] = kept  # type: ignore[index]
         _forget()
+
+    with undone(restore):
+        yield
 
 
 def _forget() -> None:
@@ -55,7 +58,7 @@ def quiet_drawing() -> Iterator[None]:
     """
     token = _drawing.set(True)
     try:
-        with _no_details:
+        with _no_details():
             yield
     finally:
         _drawing.reset(token)

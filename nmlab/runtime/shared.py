@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+
+from nmlab.runtime.interrupts import undone
 
 
 class SharedChange:
-    """A context manager that many blocks may have open at once: the first makes the change and the last undoes it.
+    """A change that many blocks may need at once: the first makes it, and the last undoes it.
+
+    Called, it returns a context manager. A thread that is given up within its block needs the change no more.
 
     Parameters
     ----------
@@ -22,13 +26,17 @@ class SharedChange:
         self._open = 0
         self._undo = ExitStack()
 
-    def __enter__(self) -> None:
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        """Hold the change within a block."""
         with self._lock:
             if not self._open:
                 self._undo.enter_context(self._change())
             self._open += 1
+        with undone(self._end):
+            yield
 
-    def __exit__(self, *_raised: object) -> None:
+    def _end(self) -> None:
         with self._lock:
             self._open -= 1
             if not self._open:

@@ -462,6 +462,16 @@ def test_run_again_takes_free_keywords_and_asks_for_what_is_lost(problem: Any, t
     assert lab._session.data_kwargs["noise"] == 0.1
 
 
+def test_an_earlier_run_may_go(lab: Lab, screen: Screen) -> None:
+    """Whose curve was drawn behind the newest."""
+    first, newest = fitted(lab), fitted(lab)
+    screen.send("delete", runs=[first.id])
+    assert screen.message == f"Moved to the trash: {first.id}"
+    assert screen.runs == [newest.id]
+    screen.send("undo")
+    assert set(screen.runs) == {first.id, newest.id}
+
+
 def test_deleting_is_all_or_nothing_and_the_newest_run_may_go(lab: Lab, screen: Screen) -> None:
     first = fitted(lab)
     screen.edit("options", max_epochs="100000")
