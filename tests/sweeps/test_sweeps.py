@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from threading import Timer
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from lightning.pytorch import Callback, LightningModule, Trainer
 from optuna.logging import get_verbosity
 
 import nmlab
@@ -477,9 +477,13 @@ def test_an_interrupt_ends_the_sweep_and_keeps_what_was_done(swept: Any, tmp_pat
 
 
 def test_an_interrupted_first_trial_keeps_its_weights(swept: Any, tmp_path: Path) -> None:
+    class Interrupted(Callback):
+        def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+            if trainer.current_epoch == 3:
+                _thread.interrupt_main()
+
     problem = built(rosenbrock)
-    endless = TrainerOptions(max_epochs=10**6, tensorboard=False)
-    Timer(0.7, _thread.interrupt_main).start()
+    endless = TrainerOptions(max_epochs=10**6, tensorboard=False, callbacks=[Interrupted()])
     with pytest.raises(KeyboardInterrupt):
         swept(DOCUMENTED, problem=problem, options=endless, name="one")
     [run] = Sweep.read("one", tmp_path / "runs").runs
