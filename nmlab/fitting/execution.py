@@ -20,6 +20,7 @@ from typing import Any
 
 from neuromancer.problem import Problem
 
+from nmlab.data.coverage import coverage_of
 from nmlab.data.splits import Splits
 from nmlab.errors import NonFiniteLossError, RunError
 from nmlab.fitting.identified import Identified
@@ -275,6 +276,8 @@ class Execution:
             self.view.look_at(problem, splits)
         self._enter("trying out the data")
         check_data(problem, splits, request.data_setup_function, request.options, request.user_hooks)
+        with RandomStreams(request.seed):  # a data set may draw numbers when it is read
+            writer.describe(coverage={key: each.to_json() for key, each in coverage_of(splits.train).items()})
         for term, written in zip(terms_of(problem), (*problem.loss.objectives, *problem.loss.constraints), strict=True):
             for swapped in swapped_in(written):
                 warnings.warn(SWAPPED.format(term.name, swapped), stacklevel=2)

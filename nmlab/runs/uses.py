@@ -1,0 +1,80 @@
+"""What can be done with what a run has learnt: the methods of `Run` that `analysis` carries out.
+
+`analysis` stands below this room and imports it, so a method finds its function by name when it is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import os
+
+    import pandas as pd
+    from neuromancer.dataset import DictDataset
+
+
+def _of_analysis(module: str, name: str) -> Any:
+    return getattr(import_module(f"nmlab.analysis.{module}"), name)
+
+
+class Uses:
+    """Methods of a `Run` that has its Problem: after a fit in this process, or after `restore`.
+
+    They compute with the weights of the run that `restore` loaded, by default the best ones, whatever the Problem holds
+    now, and leave weights, gradients, train and eval modes and random states as they were. While a fit is running in
+    this process they raise `BusyError`, except in its own view and callbacks.
+    """
+
+    def predict(
+        self,
+        data: Mapping[str, Any] | pd.DataFrame | DictDataset | str | os.PathLike[str] | Any,
+        units: Mapping[str, str] | None = None,
+    ) -> Any:
+        """Return what the trained Problem gives for new inputs, with each constraint's violation.
+
+        Inputs and outputs are in the units of the data; where `from_file` normalised a file for the fit, in the units
+        of the file. Targets that only the loss reads may be left out, and constraints that read them are then not
+        evaluated.
+
+        Parameters
+        ----------
+        data : mapping, DataFrame, array, path-like, FileData or DictDataset
+            The inputs: arrays by key, with samples along the first axis; a table or file with a column for each input
+            ('x', or 'x[0]' and 'x[1]' if there are several, or the columns of the file that the data were from), whose
+            rows are samples, or steps of consecutive windows as long as those of train; or an array for a Problem with
+            one input. Axes of length 1 may be left out. One sample of an input holds for all samples of the others.
+        units : mapping of str to str, optional
+            Outputs that are in the units of an input, such as ``{"xn": "X"}``; those under an input's key are anyway.
+
+        Returns
+        -------
+        Prediction
+            Its `outputs`, `violations` and `inputs` are dicts of arrays, its `frame` is a table. It shows the table,
+            and where inputs exceed what train covered.
+
+        Raises
+        ------
+        DataError
+            If inputs are missing, unknown or of another shape; the error reports all faults.
+        FieldError
+            If `units` names an unknown key.
+        RunError
+            If the run has no Problem here, or no weights.
+        BusyError
+            If a fit is running in this process.
+
+        Examples
+        --------
+        >>> import nmlab
+        >>> lab = nmlab.Lab.from_gallery("rosenbrock", data_kwargs={"nsim": 50})
+        >>> run = lab.fit(max_epochs=2, seed=0)
+        >>> prediction = run.predict({"a": [0.5, 3.0], "p": 1.0})
+        >>> prediction.frame.shape
+        (2, 5)
+        >>> prediction.warnings
+        ("a is up to 1.85 above train's maximum of 1.15 (199% of its range), in 1 of 2 samples",)
+        """
+        return _of_analysis("predict", "predict")(self, data, units)
