@@ -37,7 +37,7 @@ from nmlab.plots import paper_figure
 from nmlab.provenance.script import script
 from nmlab.runs import Comparison, Run, Runs
 from nmlab.runs.archive import export_runs, path_for
-from nmlab.runs.store import slug
+from nmlab.runs.names import slug
 from nmlab.runtime import one_fit
 from nmlab.tuning import FoundLR
 
