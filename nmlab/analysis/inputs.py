@@ -118,7 +118,7 @@ def needed_by_nodes(problem: Problem) -> list[str]:
 def tensor_of(values: np.ndarray, coverage: KeyCoverage | None, dtype: torch.dtype, device: Any) -> torch.Tensor:
     """Return values in the units of the data as the Problem gets them."""
     scaled = values if coverage is None else coverage.from_units(values)
-    tensor = torch.as_tensor(scaled).to(device, dtype)
+    tensor = torch.from_numpy(np.array(scaled)).to(device, dtype)  # of a table they may be read-only
     return tensor.requires_grad_() if coverage is not None and coverage.requires_grad else tensor
 
 

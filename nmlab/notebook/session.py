@@ -399,11 +399,15 @@ class Session:
 
         A cell waits for it.
         """
+        return self._begin(CrossScoring(self.some_problem(), list(runs), known, split, metric), blocking=True)
+
+    def some_problem(self) -> Problem:
+        """Return the Problem, which is built where no run did so."""
         held = self.newest_problem
         if held is None:
             assert not isinstance(self.problem, Problem)
             held = build_problem(self.problem, RandomStreams(0))
-        return self._begin(CrossScoring(held, list(runs), known, split, metric), blocking=True)
+        return held
 
     def known(self, run: Run) -> DataRecipe:
         """Return how a run's data were made, also of an earlier kernel's; `RunError` where the function is not here."""

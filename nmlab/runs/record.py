@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -66,6 +66,8 @@ class Run(Uses):
         self.problem: Problem | None = None
         self.restored: Literal["best", "last", "start"] = "best"
         """Which weights `restore` loaded; with these `predict` and the like compute."""
+        self.make_data: Callable[[], Any] | None = None
+        """What makes the splits of the run again, in the process that made the run."""
         self.is_written = False
         """Whether a fit of this process writes it now, which no fault of a disk ends."""
         self._metrics = MetricsFile(self._place.path / "metrics.csv")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import os
@@ -78,3 +78,45 @@ class Uses:
         ("a is up to 1.85 above train's maximum of 1.15 (199% of its range), in 1 of 2 samples",)
         """
         return _of_analysis("predict", "predict")(self, data, units)
+
+    def worst(self, split: Literal["train", "dev", "test"], term: str = "loss", n: int = 10, data: Any = None) -> Any:
+        """Return the samples of a split on which a constraint is broken most, or an objective is largest.
+
+        Each sample is evaluated alone: an objective and 'loss' as a batch of that sample has them, a constraint by its
+        largest violation in the sample.
+
+        Parameters
+        ----------
+        split : {'train', 'dev', 'test'}
+            The split.
+        term : str, default 'loss'
+            Name of an objective or a constraint; or 'loss', the sum of all.
+        n : int, default 10
+            Number of samples.
+        data : Splits or tuple, optional
+            The data, such as `lab.splits`. By default the run's data function makes them again.
+
+        Returns
+        -------
+        Worst
+            Its `frame` is the table that it shows, `samples` are the samples, and ``figure(view)`` draws a view with
+            them.
+
+        Raises
+        ------
+        FieldError
+            If there is no such split or term, or `n` is not positive; with all faults at once.
+        RunError
+            If the run has no Problem here, no weights, or no data function.
+        BusyError
+            If a fit is running in this process.
+
+        Examples
+        --------
+        >>> import nmlab
+        >>> lab = nmlab.Lab.from_gallery("rosenbrock", data_kwargs={"nsim": 50})
+        >>> run = lab.fit(max_epochs=2, seed=0)
+        >>> list(run.worst("dev", "outer_circle", n=3).frame)
+        ['outer_circle', 'a', 'p', 'xy[0]', 'xy[1]']
+        """
+        return _of_analysis("worst", "worst")(self, split, term, n, data)
