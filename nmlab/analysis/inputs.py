@@ -70,7 +70,7 @@ def read_inputs(
     faults: list[str] = []
     if isinstance(data, DictDataset):
         data = {
-            key: coverage[key].to_units(_array(value)) if key in coverage else value
+            key: coverage[key].to_units(checked_array(value)) if key in coverage else value
             for key, value in data.datadict.items()
         }
     if isinstance(data, (str, os.PathLike, FileData)):
@@ -92,7 +92,7 @@ def read_inputs(
     for key, value in given.items():
         if key in known:
             try:
-                inputs.values[key] = _shaped(_array(value), coverage.get(key))
+                inputs.values[key] = shaped(checked_array(value), coverage.get(key))
             except ValueError as error:
                 faults.append(f"{key} {error}")
     lengths = {key: len(value) for key, value in inputs.values.items()}
@@ -144,7 +144,7 @@ def names_of(key: str, width: int) -> list[str]:
 # --- the forms in which inputs are given ---
 
 
-def _array(value: Any) -> np.ndarray:
+def checked_array(value: Any) -> np.ndarray:
     """Return a value as an array of floats; raises ValueError, as the end of a sentence, for anything else."""
     if isinstance(value, torch.Tensor):
         value = value.detach().cpu()
@@ -168,7 +168,7 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}…"
 
 
-def _shaped(array: np.ndarray, coverage: KeyCoverage | None) -> np.ndarray:
+def shaped(array: np.ndarray, coverage: KeyCoverage | None) -> np.ndarray:
     """Return an array with samples first and axes as in train; raises ValueError, as the end of a sentence.
 
     Axes of length 1 may be left out, and the axis of samples if there is one.

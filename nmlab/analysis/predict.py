@@ -161,7 +161,13 @@ def computed(
     except Exception as error:
         fault = where_it_failed(problem, dict(batch), error)
         raise DataError([fault], subject="The Problem cannot take these inputs") from error
-    keys = dict.fromkeys(key for node in problem.nodes for key in _gives(node) if key in values)
+    keys = dict.fromkeys(key for node in problem.nodes for key in gives(node) if key in values)
+    violations, untold = violations_of(problem, values)
+    return {key: array_of(values[key]) for key in keys}, violations, untold
+
+
+def violations_of(problem: Problem, values: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Return violations by constraint, and why a violation cannot be computed from these values."""
     violations, untold = {}, {}
     named = terms_of(problem)[len(problem.loss.objectives) :]
     for known, term in zip(named, problem.loss.constraints, strict=True):
@@ -171,10 +177,11 @@ def computed(
             untold[known.name] = f"it also reads {error.args[0]}"
         except Exception as error:
             untold[known.name] = f"{type(error).__name__}: {error}"
-    return {key: array_of(values[key]) for key in keys}, violations, untold
+    return violations, untold
 
 
-def _gives(node: Any) -> Iterator[str]:
+def gives(node: Any) -> Iterator[str]:
+    """Yield the keys that a node gives, those of a System in the order of its nodes."""
     inner = getattr(node, "nodes", None)
     yield from node.output_keys if inner is None else (key for each in inner for key in each.output_keys)
 
@@ -189,16 +196,16 @@ def outputs_like(
     problem: Problem, coverage: Mapping[str, KeyCoverage], units: Mapping[str, str] | None
 ) -> dict[str, str]:
     """Return the key of the data in whose units each output is, as far as that is known; raises `FieldError`."""
-    gives = list(dict.fromkeys(key for node in problem.nodes for key in _gives(node)))
+    outputs = list(dict.fromkeys(key for node in problem.nodes for key in gives(node)))
     faults = {}
     for key, other in (units or {}).items():
-        if key not in gives:
-            faults[f"units[{key!r}]"] = f"{key!r} is an {unknown_name(key, gives)}"
+        if key not in outputs:
+            faults[f"units[{key!r}]"] = f"{key!r} is an {unknown_name(key, outputs)}"
         elif other not in coverage:
             faults[f"units[{key!r}]"] = f"{other!r} is an {unknown_name(other, list(coverage))}"
     if faults:
         raise FieldError(faults)
-    return {key: key for key in gives if key in coverage} | dict(units or {})
+    return {key: key for key in outputs if key in coverage} | dict(units or {})
 
 
 def in_units(

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -120,3 +120,67 @@ class Uses:
         ['outer_circle', 'a', 'p', 'xy[0]', 'xy[1]']
         """
         return _of_analysis("worst", "worst")(self, split, term, n, data)
+
+    def rollout(
+        self,
+        x0: Any,
+        steps: int | None = None,
+        *,
+        inputs: Mapping[str, Any] | None = None,
+        plant: Callable[..., Any] | Mapping[str, Callable[..., Any]] | None = None,
+        against: Mapping[str, Any] | None = None,
+        units: Mapping[str, str] | None = None,
+    ) -> Any:
+        """Simulate the System of the trained Problem from new states, alone or beside other controllers.
+
+        Constraints and objectives are evaluated over all steps. States and inputs are in the units of the data; the
+        functions given as `plant` and in `against` get and give values as the Problem's nodes do.
+
+        Parameters
+        ----------
+        x0 : array or mapping of str to array or None
+            Initial state, or several of them along the first axis; by key where there are several states. None: what
+            the Problem itself makes of `inputs`.
+        steps : int, optional
+            Number of steps, by default as in the training.
+        inputs : mapping of str to array or callable, optional
+            What the steps read from the data, such as disturbances and references: numbers, arrays of shape (steps,
+            columns) or (samples, steps, columns), or functions of the number of the step.
+        plant : callable or mapping of str to callable, optional
+            Used in place of the node that gives the next state, or of nodes by name. It is called with tensors of shape
+            (samples, columns), one for each of the node's inputs, and with the number of the step as `step` if it has
+            such a parameter; it returns the node's output.
+        against : mapping of str to callable or Run, optional
+            Other controllers by name: functions in place of the other node of the System, called likewise, or mappings
+            of nodes to functions; or other runs. A System with one node has its plant replaced.
+        units : mapping of str to str, optional
+            Outputs that are in the units of an input, such as ``{"xn": "X"}``.
+
+        Returns
+        -------
+        Rollout
+            Its `frame` has all values by step, its `summary` the objectives and violations. It shows a picture of them.
+
+        Raises
+        ------
+        DataError
+            If states or inputs are missing, unknown or of another shape, or a node or function cannot take them.
+        FieldError
+            If `steps`, `plant`, `against` or `units` is invalid.
+        RunError
+            If the Problem does not have one System, or as for `predict`.
+        BusyError
+            If a fit is running in this process.
+
+        Examples
+        --------
+        >>> import nmlab
+        >>> lab = nmlab.Lab.from_gallery("double_integrator", data_kwargs={"nsim": 50})
+        >>> run = lab.fit(max_epochs=2, seed=0)
+        >>> rollout = run.rollout([2.0, 0.0], steps=30, against={"LQR": lambda x: -0.4 * x[:, :1] - 1.2 * x[:, 1:]})
+        >>> rollout["x"].shape
+        (1, 31, 2)
+        >>> float(abs(rollout.paths["LQR"].outputs["x"][0, -1]).max().round(2))
+        0.0
+        """
+        return _of_analysis("rollout", "rollout")(self, x0, steps, inputs, plant, against, units)
