@@ -184,3 +184,63 @@ class Uses:
         0.0
         """
         return _of_analysis("rollout", "rollout")(self, x0, steps, inputs, plant, against, units)
+
+    def export(
+        self,
+        path: str | os.PathLike[str],
+        node: str | None = None,
+        *,
+        units: Mapping[str, str] | None = None,
+        data: Any = None,
+    ) -> Any:
+        """Write a node of the trained Problem, or all of them, into a file that runs without nmlab and NeuroMANCER.
+
+        The file holds weights and normalisation: inputs and outputs are in the units of the data. A normalised input is
+        taken in float64. Before the file takes its place it is loaded again and compared with the Problem on samples
+        of the test split, to 1e-6 (ONNX: 1e-5) of the outputs' size.
+
+        Parameters
+        ----------
+        path : path-like
+            The file, which is replaced if it is there. The suffix names the format. '.pt2': as `torch.export.load`
+            reads it; ``torch.export.load(path).module()({"x": x})`` returns a dict. '.onnx': needs
+            ``pip install 'nmlab[onnx]'``; an output with the name of an input is called '<name>_out'. '.py': Python
+            source with a function ``run({"x": x})``, and a file '.weights.pt' beside it.
+        node : str, optional
+            Name of a node, also of one within a System; by default all nodes.
+        units : mapping of str to str, optional
+            Inputs and outputs that are in the units of a key of the data, such as ``{"xn": "X"}``.
+        data : Splits or tuple, optional
+            Data for the comparison. By default the run's data function makes them again; where it is not there, the
+            comparison is on random samples within the ranges of train.
+
+        Returns
+        -------
+        Exported
+            Its `path`, `inputs`, `outputs`, and the `difference` to the Problem.
+
+        Raises
+        ------
+        FieldError
+            If the node, the format or the folder is unknown; with all faults at once.
+        RunError
+            If it cannot be exported, with the reason, or the run has no Problem here.
+        BusyError
+            If a fit is running in this process.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import nmlab
+        >>> import torch
+        >>> lab = nmlab.Lab.from_gallery("double_integrator", data_kwargs={"nsim": 50})
+        >>> run = lab.fit(max_epochs=2, seed=0)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     exported = run.export(f"{folder}/policy.pt2", node="policy")
+        ...     policy = torch.export.load(exported.path).module()
+        >>> exported.inputs, exported.outputs
+        ({'x': (2,)}, ('u',))
+        >>> policy({"x": torch.zeros(5, 2)})["u"].shape
+        torch.Size([5, 1])
+        """
+        return _of_analysis("export", "export")(self, path, node, units, data)
