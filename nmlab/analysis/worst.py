@@ -111,7 +111,7 @@ def worst(
     Worst
         The samples.
     """
-    names = _terms(problem_of(run, problem))
+    names = terms_by_name(problem_of(run, problem))
     faults = {} if term in names else {"term": unknown_name(term, [*names])}
     if split not in ("train", "dev", "test"):
         faults["split"] = unknown_name(split, ["train", "dev", "test"])
@@ -122,7 +122,7 @@ def worst(
     splits = splits_for(run, data)
     dataset, coverage = split_of(splits, split), coverage_in(run)
     with trained(run, problem) as whole, torch.set_grad_enabled(split == "train" or bool(whole.grad_inference)):
-        terms, parts, values = _terms(whole)[term], list[dict[str, Any]](), list[np.ndarray]()
+        terms, parts, values = terms_by_name(whole)[term], list[dict[str, Any]](), list[np.ndarray]()
         for batch in Loader(dataset, BATCH, lambda: 0):
             found = _stepped(whole, batch)
             values.append(np.sum([_by_sample(each, found, whole, batch, term == "loss") for each in terms], axis=0))
@@ -153,7 +153,7 @@ def splits_for(run: Run, data: Any = None) -> Splits:
     return made
 
 
-def _terms(problem: Problem) -> dict[str, list[Any]]:
+def terms_by_name(problem: Problem) -> dict[str, list[Any]]:
     """Return the terms of a Problem by name; 'loss' is all of them where they are added."""
     written = [*problem.loss.objectives, *problem.loss.constraints]
     named = {known.name: [term] for known, term in zip(terms_of(problem), written, strict=True)}

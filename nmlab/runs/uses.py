@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import os
+    from pathlib import Path
 
     import pandas as pd
     from neuromancer.dataset import DictDataset
+
+    from nmlab.runs.record import Run
 
 
 def _of_analysis(module: str, name: str) -> Any:
@@ -244,3 +247,45 @@ class Uses:
         torch.Size([5, 1])
         """
         return _of_analysis("export", "export")(self, path, node, units, data)
+
+    def report(self, path: str | os.PathLike[str] | None = None, baseline: Run | None = None, data: Any = None) -> Path:
+        """Write what was trained, on what and how well as one HTML file, to read or send without any server.
+
+        It has settings and code, the Problem's graph and formulas, curves, metrics of the test split, the view, the
+        worst samples of each term, and a comparison with another run. It needs no network and runs no script, and has
+        less than 2 MB. What is not known here, such as the Problem of a run of another process, is said.
+
+        Parameters
+        ----------
+        path : path-like, optional
+            The file, which is replaced if it is there; default '<id>-report.html' in the working directory.
+        baseline : Run, optional
+            A run to compare with.
+        data : Splits or tuple, optional
+            The data whose worst samples are listed. By default the run's data function makes them again.
+
+        Returns
+        -------
+        pathlib.Path
+            The file.
+
+        Raises
+        ------
+        FieldError
+            If the name or the folder of the file, or the baseline, is invalid; with all faults at once.
+        RunError
+            If the run's settings cannot be read.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import nmlab
+        >>> lab = nmlab.Lab.from_gallery("rosenbrock", data_kwargs={"nsim": 50})
+        >>> run = lab.fit(max_epochs=2, seed=0)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = run.report(f"{folder}/rosenbrock.html")
+        ...     path.name, path.stat().st_size < 2_000_000
+        ('rosenbrock.html', True)
+        """
+        written: Path = _of_analysis("report", "report")(self, path, baseline, data)
+        return written
