@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
@@ -43,7 +43,8 @@ class Worst:
         A row per sample, the worst first, by its number in the split: the term's value, and the inputs and outputs that
         are single numbers, in the units of the data.
     samples : mapping of str to numpy.ndarray
-        All that the samples hold, by key, in the units of the data.
+        All that the samples and the Problem's nodes hold, by key, in the units of the data; what a System made of an
+        input, under that input's key.
     total : int
         Number of samples in the split.
     """
@@ -122,21 +123,29 @@ def worst(
     splits = splits_for(run, data)
     dataset, coverage = split_of(splits, split), coverage_in(run)
     with trained(run, problem) as whole, torch.set_grad_enabled(split == "train" or bool(whole.grad_inference)):
-        terms, parts, values = terms_by_name(whole)[term], list[dict[str, Any]](), list[np.ndarray]()
+        terms, values = terms_by_name(whole)[term], list[np.ndarray]()
+        given, parts = list[dict[str, np.ndarray]](), list[dict[str, np.ndarray]]()
         for batch in Loader(dataset, BATCH, lambda: 0):
             found = _stepped(whole, batch)
             values.append(np.sum([_by_sample(each, found, whole, batch, term == "loss") for each in terms], axis=0))
+            given.append({key: _array(value) for key, value in batch.items() if _is_by_sample(value, batch)})
             parts.append({key: _array(value) for key, value in found.items() if _is_by_sample(value, batch)})
-    keys = [key for key in parts[0] if key not in OWN]
-    whole_values = np.concatenate(values)
-    order = np.argsort(-whole_values, kind="stable")  # NaN come last, and are the worst
-    order = np.concatenate([order[np.isnan(whole_values[order])], order[~np.isnan(whole_values[order])]])[:n]
-    gathered = {key: np.concatenate([part[key] for part in parts])[order] for key in keys}
-    samples = {key: _in_units(value, coverage.get(key)) for key, value in gathered.items()}
-    frame = _frame(samples, term, whole_values, order)
-    chosen = DictDataset({key: torch.as_tensor(gathered[key]) for key in keys if key in batch}, name=split)
+    every = np.concatenate(values)
+    order = np.argsort(-every, kind="stable")  # NaN come last there, and are the worst
+    order = np.concatenate([order[np.isnan(every[order])], order[~np.isnan(every[order])]])[:n]
+    inputs, computed = (_picked(each, order) for each in (given, parts))
+    samples = {key: _in_units(value, coverage.get(key)) for key, value in computed.items()}
+    of_table = samples | {key: _in_units(value, coverage.get(key)) for key, value in inputs.items()}
+    frame = _frame(of_table, term, every, order)
+    chosen = DictDataset({key: torch.as_tensor(value) for key, value in inputs.items()}, name=split)
     shown = run, problem_of(run, problem), replace(splits, **{split: chosen})
-    return Worst(split, term, frame, samples, len(whole_values), shown)
+    return Worst(split, term, frame, samples, len(every), shown)
+
+
+def _picked(parts: Sequence[Mapping[str, np.ndarray]], order: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the samples that are asked for, of batches."""
+    keys = [key for key in parts[0] if key not in OWN]
+    return {key: np.concatenate([part[key] for part in parts])[order] for key in keys}
 
 
 def splits_for(run: Run, data: Any = None) -> Splits:

@@ -212,7 +212,7 @@ def _try(context: TabContext) -> TabContent:
     run = context.run
     if not context.ended or one_fit.current() is not None:
         return TabContent("<p class='nm-soft'>What was learnt can be tried once no fit is running.</p>")
-    caption = f"<p class='nm-soft'>{escape(_called(run))}, with its best weights. In code: lab.predict(…)</p>"
+    caption = f"<p class='nm-soft'>{escape(_called(run))}, with its best weights:</p>"
     return TabContent(caption, run=run.id, asks=f"{run.status} {run.epochs} {id(context.problem)}")
 
 

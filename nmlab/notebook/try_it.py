@@ -123,6 +123,6 @@ def _rows(values: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
 def _violations(found: Prediction) -> list[dict[str, Any]]:
     largest = {name: float(value.max()) for name, value in found.violations.items()}
     return [
-        {"name": name, "broken": value > 0, "text": number_text(value, 4) if value > 0 else "kept"}
+        {"name": name, "broken": value > 0, "text": number_text(value, 4) if value > 0 else "not violated"}
         for name, value in largest.items()
     ]

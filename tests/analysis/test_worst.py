@@ -14,7 +14,7 @@ import nmlab
 from nmlab import FieldError, Run, RunError, TrainerOptions, score
 from nmlab.problem.weights import copy_weights
 from tests.helpers.fits import built, same
-from tests.helpers.problems import PROBLEMS, rosenbrock, rosenbrock_data
+from tests.helpers.problems import PROBLEMS, integrator, integrator_data, rosenbrock, rosenbrock_data
 
 SHORT = TrainerOptions(max_epochs=2, lr=0.01, seed=1, tensorboard=False)
 
@@ -102,6 +102,21 @@ def test_a_view_draws_them(run: Run) -> None:
     assert seen[1] is found
     assert same(copy_weights(run.problem), held)
     assert "obj: the 3 largest values in the 100 samples of dev" in repr(found)
+
+
+def test_what_a_system_makes_of_an_input_does_not_hide_it(tmp_path: Path) -> None:
+    run = nmlab.fit(built(integrator), integrator_data, SHORT, runs_dir=tmp_path)
+    found = run.worst("dev", "bounds", 3)
+    starts = run.make_data().dev.datadict["x"]  # type: ignore[misc]
+    assert found.samples["x"].shape == (3, 5, 2)
+    worst = found.frame.index.to_numpy().copy()
+    assert found.frame[["x[0]", "x[1]"]].to_numpy() == pytest.approx(starts[worst, 0].numpy())
+
+    def view(problem: Any, splits: Any) -> Figure:
+        assert splits.dev.datadict["x"].shape == (3, 1, 2)
+        return Figure()
+
+    assert isinstance(found.figure(view), Figure)
 
 
 def test_a_data_function_that_is_gone_is_told(tmp_path: Path) -> None:
