@@ -121,9 +121,11 @@ class Rollout:
         return [*(f"⚠ {each}" for each in self.warnings), *(f"· {each}" for each in self.remarks)]
 
     def __repr__(self) -> str:
-        return "\n".join([self.head, *self._said(), self.summary.to_string()])
+        table = [] if self.summary.empty else [self.summary.to_string()]
+        return "\n".join([self.head, *self._said(), *table])
 
     def _repr_html_(self) -> str:
         png, width, _ = self.png()
         said = "".join(f"<p>{escape(line)}</p>" for line in (self.head, *self._said()))
-        return said + picture_html(png, width, self.alt()) + str(self.summary.to_html())
+        table = "" if self.summary.empty else str(self.summary.to_html())
+        return said + picture_html(png, width, self.alt()) + table
