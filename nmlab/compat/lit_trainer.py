@@ -19,7 +19,8 @@ from neuromancer.problem import Problem
 from nmlab.errors import FieldError, RunError
 from nmlab.fields import Field, convert, fault_of
 from nmlab.fitting.request import FitRequest
-from nmlab.launch.fit import Fit
+from nmlab.launch.base import Fit
+from nmlab.launch.fit import make_fit
 from nmlab.options import TrainerOptions
 from nmlab.problem.weights import PREFIX, copy_weights
 from nmlab.runs import Run
@@ -195,7 +196,8 @@ class LitTrainer:
         """
         options, user_hooks = self._begin(problem)
         with _in_our_words(kwargs):
-            fit = Fit(self._request(problem, data_setup_function, options, kwargs).replace(user_hooks=user_hooks))
+            request = self._request(problem, data_setup_function, options, kwargs)
+            fit = make_fit(request.replace(user_hooks=user_hooks))
             self._fit, self._run, self._problem = fit, None, problem
             try:
                 return fit.run_to_end()
@@ -238,8 +240,8 @@ class LitTrainer:
         """
         options, user_hooks = self._begin(problem)
 
-        def make_fit(request: FitRequest) -> Fit:
-            self._fit = Fit(request)
+        def make_trial(request: FitRequest) -> Fit:
+            self._fit = make_fit(request)
             return self._fit
 
         own_name = sweep_config.get("name") if isinstance(sweep_config, Mapping) else None
@@ -249,7 +251,7 @@ class LitTrainer:
         try:
             with _in_our_words(kwargs):
                 done = sweep_over(
-                    request.replace(user_hooks=user_hooks, name=name), sweep_config, count, make_fit=make_fit
+                    request.replace(user_hooks=user_hooks, name=name), sweep_config, count, make_fit=make_trial
                 )
         except KeyboardInterrupt:
             if self._fit is not None and self._fit.done:

@@ -16,7 +16,8 @@ from pathlib import Path
 from nmlab.errors import RunError
 from nmlab.runs import Run, Runs, RunStore
 from nmlab.runs.lock import BEAT
-from nmlab.runs.record import LOCK, absolute
+from nmlab.runs.live import ASKED, LIVE
+from nmlab.runs.record import GUARD, LOCK, absolute
 from nmlab.runtime.files import atomic_write
 
 RUNS = "runs"
@@ -178,7 +179,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 def _is_temporary(name: str) -> bool:
     """Return whether a file is needed only while its run is running."""
-    return name == LOCK or name.endswith((".tmp", BEAT))
+    return name in (LOCK, GUARD, LIVE, ASKED) or name.endswith((".tmp", BEAT))
 
 
 # --- reading ---

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 LOCK = "alive.lock"
 """The lock file of a run's folder."""
 
+GUARD = "guard.lock"
+"""The lock file of what watches over a fit in a process of its own."""
+
 LABEL = "label.json"
 """The file with the user's name, note and guess."""
 
@@ -239,7 +242,7 @@ class Run:
         if self.damage:
             return "damaged"
         state = self._state()
-        if state == "running" and not is_alive(self.folder / LOCK):
+        if state == "running" and not any(is_alive(self.folder / lock) for lock in (LOCK, GUARD)):
             state = self._state()  # it may have ended between the two reads
             return "interrupted" if state == "running" else state
         return state if state in STATES else "damaged"
