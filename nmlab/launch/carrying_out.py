@@ -111,7 +111,7 @@ def carry_out(connection: Connection, folder: Path) -> NoReturn:
         os.setsid()
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGUSR1, raise_here)
-        log = (folder / "log.txt").open("ab", buffering=0)  # noqa: SIM115  # as long as the process
+        log = (folder / "log.txt").open("ab", buffering=0)  # as long as the process
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
         faulthandler.enable(log)

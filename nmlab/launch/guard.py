@@ -19,9 +19,9 @@ from typing import Any, NoReturn
 from nmlab.launch.carrying_out import carry_out
 from nmlab.launch.folder import has_ended
 from nmlab.runs import Run, RunWriter
+from nmlab.runs.layout import GUARD
 from nmlab.runs.live import Live
 from nmlab.runs.lock import RunLock
-from nmlab.runs.record import GUARD
 
 PATIENCE = 5.0
 """Seconds after a request to stop from which on a fit that does not heed it is killed."""

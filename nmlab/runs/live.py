@@ -11,14 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from nmlab.runs.json_files import read_object, write_json
-from nmlab.runs.record import FIGURES
+from nmlab.runs.layout import ASKED, FIGURES, LIVE, LIVE_VIEW
 from nmlab.runtime.files import atomic_write
-
-LIVE, ASKED = "live.json", "asked.json"
-"""The files: what the fit says, and what it is asked."""
-
-LIVE_VIEW = "live.png"
-"""The newest picture of the user's view, among the run's figures."""
 
 
 class JsonSeen:
