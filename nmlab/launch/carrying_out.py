@@ -199,11 +199,13 @@ class Steering:
         self._raised = 0.0
         self._said = ""
         self._said_at = 0.0
+        self._saying = threading.Lock()
         self._pictures = 0
         self._thread = threading.Thread(target=self._steer, name="nmlab steering", daemon=True)
 
     def start(self) -> None:
         """Begin."""
+        self._fit.control.on_phase = self._say_phase
         self._thread.start()
 
     def end(self) -> tuple[dict[str, Any], bytes | None]:
@@ -220,7 +222,8 @@ class Steering:
                 if self._live.asked.changed():
                     self._pass_on(self._live.asked.content)
                 self._insist()
-                self._say()
+                with self._saying:
+                    self._say()
             except OSError:  # a full disk, say; the next look may go well
                 pass
             except Exception:
@@ -259,9 +262,15 @@ class Steering:
             self._raised = now
             os.kill(os.getpid(), signal.SIGUSR1)
 
-    def _say(self) -> None:
+    def _say_phase(self) -> None:
+        """Say at once what begins, as it may keep all threads from running; parts of epochs can wait."""
+        if self._fit.control.phase not in ("training", "dev pass"):
+            with suppress(OSError), self._saying:
+                self._say(at_once=True)
+
+    def _say(self, at_once: bool = False) -> None:
         now = time.monotonic()
-        if now - self._said_at < SAYS_EVERY:
+        if now - self._said_at < SAYS_EVERY and not at_once:
             return
         said = say_how_it_stands(self._fit.control, self._fit.view, self._done["mode"])
         beats = self._stopped is not None and now - self._said_at > 1.0

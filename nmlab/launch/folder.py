@@ -32,7 +32,7 @@ def has_ended(process: Mapping[str, Any]) -> bool:
         return False
     try:
         there = psutil.Process(int(process.get("pid", -1)))
-        return there.create_time() != process.get("since") or there.status() == psutil.STATUS_ZOMBIE
+        return bool(there.create_time() != process.get("since") or there.status() == psutil.STATUS_ZOMBIE)
     except (psutil.Error, ValueError, TypeError):
         return True
 

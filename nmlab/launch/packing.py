@@ -34,7 +34,7 @@ def dumps(value: Any) -> bytes:
     return file.getvalue()
 
 
-class _Pickler(cloudpickle.Pickler):
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
     """cloudpickle's, but a function made within one of a module has the module's own globals there too, not copies."""
 
     def reducer_override(self, obj: Any) -> Any:

@@ -19,7 +19,7 @@ from nmlab.fitting.execution import Execution
 from nmlab.fitting.prepare import build_problem
 from nmlab.fitting.request import FitRequest
 from nmlab.launch.base import Fit
-from nmlab.launch.folder import FolderControl, FolderView
+from nmlab.launch.folder import FolderControl, FolderView, has_ended, this_process
 from nmlab.launch.packing import packed
 from nmlab.launch.server import Server, server
 from nmlab.launch.surroundings import Place, Surroundings
@@ -27,6 +27,7 @@ from nmlab.problem.lazy import has_lazy
 from nmlab.problem.start import start_of
 from nmlab.problem.weights import fingerprint, forget_values, load_weights, read_weights
 from nmlab.runs import Run
+from nmlab.runs.live import Live
 from nmlab.runtime import one_fit
 from nmlab.runtime.rng import RandomStreams
 from nmlab.runtime.worker import WorkerThread, stays_behind
@@ -299,9 +300,6 @@ def take_up(run: Run, request: FitRequest) -> Fit | None:
     request : FitRequest
         What it is made of, as far as this process knows.
     """
-    from nmlab.launch.folder import has_ended, this_process
-    from nmlab.runs.live import Live
-
     live = Live(run.folder)
     if run.damage is not None or run.status != "running" or not live.asked.changed():
         return None

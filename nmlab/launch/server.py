@@ -31,7 +31,7 @@ serve({fd})
 
 
 class Server:
-    """This side of the server."""
+    """The server, as the process that started it sees it."""
 
     def __init__(self) -> None:
         self._socket, theirs = socket.socketpair()

@@ -56,7 +56,7 @@ class Surroundings:
     matmul: str
     errors: dict[str, Any]
     filters: list[Any]
-    drawing: dict[str, Any]
+    drawing: dict[Any, Any]
     sources: dict[str, list[str]]
 
     @classmethod

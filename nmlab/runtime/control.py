@@ -53,6 +53,8 @@ class Control:
         self.thread: int | None = None
         """Identifier of the thread that the fit runs in, once it does."""
         self.progress = Progress()
+        self.on_phase: Callable[[], None] = _nothing
+        """Function that is called in the fit's thread after each change of `phase`."""
         self.phase = "starting"
         self.on_pause: Callable[[], None] = _nothing
         """Function that is called in the fit's thread before it pauses."""
@@ -81,6 +83,7 @@ class Control:
     @phase.setter
     def phase(self, text: str) -> None:
         self._phase = (text, self.progress.clock())
+        self.on_phase()
 
     @property
     def phase_seconds(self) -> float:
