@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
+import torch
 from neuromancer.problem import Problem
 
 from nmlab.data.splits import Splits
@@ -32,6 +33,8 @@ class Fit(Task[Run]):
         """What is fitted, with defaults filled in and a seed."""
         self.said_first = ""
         """All that `say_first` was given."""
+        self.logged: dict[str, torch.Tensor] = {}
+        """What the user's hooks logged, where they did in another process, once the fit has ended."""
 
     @property
     @abstractmethod

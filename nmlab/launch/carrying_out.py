@@ -168,6 +168,7 @@ def _outcome(fit: ThreadFit) -> dict[str, Any]:
     """Return what the fit made that its run's folder may not hold."""
     request, problem = fit.request, fit.problem
     found: dict[str, Any] = {"weights": None, "problem": None, "elsewhere": dict(fit.run.elsewhere)}
+    found["logged"] = {} if fit.module is None else dict(fit.module.last_metrics)
     found["held"], found["gaps"] = dict(fit.run.held), list(fit.run.gaps)
     found["start_weights"] = dict(request.start_weights) if request.start_weights is not None else None
     if problem is not None:

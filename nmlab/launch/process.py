@@ -251,6 +251,7 @@ class ProcessFit(Fit):
             run.elsewhere |= told["elsewhere"]
             run.held |= told["held"]
             run.gaps += told["gaps"]
+            self.logged = told["logged"]
         starts = self.request.start_weights
         if starts is not None and not starts and told.get("start_weights"):
             starts.update(told["start_weights"])

@@ -25,6 +25,7 @@ from nmlab import NonFiniteLossError, RunError, TrainerOptions
 from nmlab.fitting.request import FitRequest
 from nmlab.launch.base import Fit
 from nmlab.launch.fit import make_fit
+from nmlab.runs import same_but_seed
 from tests.helpers.fits import built, rows, same
 from tests.helpers.problems import PROBLEMS, rosenbrock, rosenbrock_data, three
 from tests.helpers.waiting import until
@@ -56,8 +57,8 @@ def test_the_numbers_are_those_of_the_plain_call(name: str, runs_dir: Path) -> N
         problem = built(builder)
         run = nmlab.fit(problem, data, quick(launch, shuffle=name != "lagrange"), runs_dir=runs_dir)
         assert run.status == "finished"
-        assert run.problem is problem
         found.append((problem.state_dict(), rows(run), run.test_metrics, run.settings))
+        assert run.problem is problem
     (weights, metrics, test, settings), *others = found
     for other, other_metrics, other_test, other_settings in others:
         assert same(weights, other)
@@ -65,6 +66,7 @@ def test_the_numbers_are_those_of_the_plain_call(name: str, runs_dir: Path) -> N
         assert test == other_test
         for part in ("fingerprint", "start_fingerprint", "terms", "seed", "threads", "identity"):
             assert settings[part] == other_settings[part], part
+        assert same_but_seed(settings, other_settings)
 
 
 def test_a_builder_gives_the_trained_problem(launch: str, runs_dir: Path) -> None:
@@ -85,9 +87,8 @@ def test_lazy_modules_get_their_weights(launch: str, runs_dir: Path) -> None:
     problem = lazy()
     run = nmlab.fit(problem, rosenbrock_data, quick(launch), runs_dir=runs_dir)
     assert run.status == "finished"
-    assert run.problem is problem
-    assert run.restore(lazy()).state_dict().keys() == problem.state_dict().keys()
     assert same(run.restore(lazy()).state_dict(), problem.state_dict())
+    assert run.problem is problem
 
 
 def test_without_checkpoints_the_problem_holds_the_best_weights(launch: str, runs_dir: Path) -> None:
@@ -361,8 +362,9 @@ def test_an_interrupt_stops_a_blocking_fit(launch: str, runs_dir: Path) -> None:
     thread.join()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert fit.run.status == "stopped"
+    trained = problem.state_dict()
     assert fit.run.problem is problem
-    assert same(fit.run.restore(rosenbrock()).state_dict(), problem.state_dict())
+    assert same(fit.run.restore(rosenbrock()).state_dict(), trained)
 
 
 def _epochs(fit: Fit) -> int:
@@ -384,6 +386,20 @@ def test_the_trials_of_a_sweep(launch: str, runs_dir: Path) -> None:
     assert [run.settings["options"]["launch"] for run in sweep.runs] == [launch] * 2
     assert sweep.best is not None
     assert same(sweep.best.restore(rosenbrock()).state_dict(), problem.state_dict())
+
+
+def test_a_lit_trainer(launch: str, runs_dir: Path) -> None:
+    def on_train_epoch_end(self: Any) -> None:
+        self.log("own", float(self.current_epoch))
+
+    plain, problem = built(rosenbrock), built(rosenbrock)
+    nmlab.fit(plain, rosenbrock_data, quick("thread"), runs_dir=runs_dir)
+    hooks = {"on_train_epoch_end": on_train_epoch_end}
+    trainer = nmlab.LitTrainer(epochs=3, custom_hooks=hooks, seed=1, runs_dir=runs_dir, launch=launch)  # type: ignore[arg-type]
+    trainer.fit(problem, rosenbrock_data)
+    assert same(problem.state_dict(), plain.state_dict())
+    assert float(trainer.callback_metrics["own"]) == 2.0
+    assert trainer.current_epoch == 3
 
 
 def test_what_holds_around_the_call_holds_in_the_fit(launch: str, runs_dir: Path, tmp_path: Path) -> None:

@@ -331,8 +331,8 @@ def test_a_lab_of_the_same_name_takes_a_run_over_after_a_restart(left_alone: Pat
     lab.stop()
     assert lab.wait() is lab.run
     assert run.status == "stopped"
-    assert lab.run.problem is problem
     assert same(run.restore(rosenbrock()).state_dict(), problem.state_dict())
+    assert lab.run.problem is problem
 
 
 def test_a_run_ends_when_its_kernel_has_long_ended(left_alone: Path) -> None:
