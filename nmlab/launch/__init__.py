@@ -4,5 +4,5 @@ A fit in a process of its own: the kernel asks a warm *server* (`server.py`) for
 *guard* (`guard.py`), which forks the process of the fit (`carrying_out.py`) and watches over it. What the fit is made
 of travels over a private connection, and so do its output and result; everything else goes through the run's folder.
 
-Imports `errors`, `runtime`, `options`, `problem`, `data`, `runs`, `training`, `fitting`.
+Imports `errors`, `runtime`, `options`, `problem`, `identity`, `data`, `runs`, `training`, `fitting`.
 """

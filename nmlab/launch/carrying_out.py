@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 from nmlab.errors import NonFiniteLossError
 from nmlab.fitting.execution import Handed
 from nmlab.launch.folder import say_how_it_stands
+from nmlab.launch.modules import take_modules
 from nmlab.launch.packing import dumps, portable
 from nmlab.launch.surroundings import Place
 from nmlab.launch.thread import ThreadFit
@@ -133,6 +134,7 @@ def _carry_out(connection: Connection, folder: Path) -> None:
         content = connection.recv_bytes()
         place.take()
         sent = pickle.loads(content)
+        take_modules(sent["modules"])
     except EOFError:
         raise
     except BaseException as error:

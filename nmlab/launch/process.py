@@ -20,6 +20,7 @@ from nmlab.fitting.prepare import build_problem
 from nmlab.fitting.request import FitRequest
 from nmlab.launch.base import Fit
 from nmlab.launch.folder import FolderControl, FolderView, has_ended, this_process
+from nmlab.launch.modules import own_modules
 from nmlab.launch.packing import packed
 from nmlab.launch.server import Server, server
 from nmlab.launch.surroundings import Place, Surroundings
@@ -141,7 +142,7 @@ class ProcessFit(Fit):
         if self._problem is not None and one_fit.current() is None:
             forget_values(self._problem)
         self._place = Place.here()
-        self._content = packed(request, surroundings=Surroundings.here())
+        self._content = packed(request, surroundings=Surroundings.here(), modules=own_modules())
 
     def _abandon(self, error: BaseException) -> None:
         if self._execution.opened and not self._handed:

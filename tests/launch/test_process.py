@@ -111,6 +111,27 @@ def test_a_module_that_is_not_there_is_told(runs_dir: Path, tmp_path: Path, monk
     assert nmlab.RunStore(runs_dir).runs()[-1].status == "failed"
 
 
+def test_a_module_of_the_users_is_as_it_is_here(
+    runs_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    source = "from tests.helpers.problems import rosenbrock_data\nNSIM = 20\ndef own(): return rosenbrock_data(NSIM)\n"
+    (tmp_path / "edited.py").write_text(source)
+    edited: Any = __import__("edited")
+    try:
+        edited.NSIM = 30
+        runs = [
+            nmlab.fit(built(rosenbrock), edited.own, QUICK.replace(launch=launch), runs_dir=runs_dir)
+            for launch in ("thread", "process")
+        ]
+        assert rows(runs[0]).equals(rows(runs[1]))
+        (tmp_path / "edited.py").write_text(source.replace("NSIM)", "NSIM, 5)"))
+        with pytest.raises(RunError, match=r"imports edited as its file is now, and there edited\.own is other"):
+            nmlab.fit(built(rosenbrock), edited.own, QUICK, runs_dir=runs_dir)
+    finally:
+        del sys.modules["edited"]
+
+
 def test_no_pickle_lies_in_the_runs_folder(runs_dir: Path) -> None:
     fit = begun(runs_dir)
     until(lambda: fit.run.epochs >= 1)
