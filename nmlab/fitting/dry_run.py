@@ -21,6 +21,8 @@ from nmlab.problem.lazy import lazy_modules
 from nmlab.problem.state import preserving_state
 from nmlab.problem.terms import terms_of
 from nmlab.problem.weights import forget_values
+from nmlab.runtime.pyplot import own_pyplot
+from nmlab.runtime.reporting import own_reporting
 
 
 def dry_run(
@@ -38,7 +40,7 @@ def dry_run(
         if name in without:
             continue
         gradients = name == "train" or bool(problem.grad_inference)
-        with preserving_state(problem), torch.set_grad_enabled(gradients):
+        with own_pyplot(), own_reporting(), preserving_state(problem), torch.set_grad_enabled(gradients):
             problem.eval()
             try:
                 batch = _moved(problem, first_batch(dataset), converted)
