@@ -44,6 +44,10 @@ HELD = 10_000
 """Messages that wait at most for a kernel that does not read them."""
 
 
+READS_WITHIN = 5.0
+"""Seconds that a fit waits for one."""
+
+
 class Outbox:
     """Sends messages without waiting for whoever reads them; they are dropped when nobody does any more.
 
@@ -55,6 +59,7 @@ class Outbox:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._is_read = True
         self._waiting: queue.Queue[bytes | None] = queue.Queue(HELD)
         self._thread = threading.Thread(target=self._send, name="nmlab outbox", daemon=True)
         self._thread.start()
@@ -69,9 +74,12 @@ class Outbox:
                     there = True
 
     def put(self, *message: Any) -> None:
-        """Send a message, unless too many wait."""
-        with suppress(queue.Full):
-            self._waiting.put_nowait(dumps(message))
+        """Send a message; wait for whoever reads them if too many do, but not for one who is not reading at all."""
+        try:
+            self._waiting.put(pickle.dumps(message), timeout=READS_WITHIN if self._is_read else 0.0)
+            self._is_read = True
+        except queue.Full:
+            self._is_read = False
 
     def close(self, *message: Any) -> None:
         """Send a last message and wait until everything is sent."""
@@ -148,6 +156,7 @@ def _carry_out(connection: Connection, folder: Path) -> None:
     with sent["surroundings"].held():
         fit = ThreadFit(sent["request"], handed)
         fit.control.blocking = True
+        signal.signal(signal.SIGTERM, lambda *_: fit.control.stop())
         steering = Steering(fit, live)
         told: dict[str, Any] = {"error": None, "traceback": ""}
         fit.start()

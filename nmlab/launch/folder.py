@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import fields
@@ -64,6 +65,7 @@ class FolderControl(Control):
         self.progress: FolderProgress = FolderProgress()
         self._live: Live | None = None
         self._asked: dict[str, Any] = {}
+        self._process: dict[str, Any] = {}
         self._number = 0
 
     def bind(self, run: Run) -> None:
@@ -90,7 +92,12 @@ class FolderControl(Control):
 
     def stop(self) -> None:
         """Request a stop at the next batch boundary; after 5 s without one the process is killed."""
-        self._tell(stop=True)
+        try:
+            self._tell(stop=True)
+        except OSError:  # a full disk: the process understands a signal as well
+            if not self._process or has_ended(self._process) or self._process["host"] != platform.node():
+                raise
+            os.kill(self._process["pid"], signal.SIGTERM)
         super().stop()
 
     def _ask(self, pausing: bool = False, stepping: bool = False) -> None:
@@ -125,7 +132,7 @@ class FolderControl(Control):
     def take(self, said: Mapping[str, Any]) -> None:
         """Take in what the fit says of itself."""
         self.progress.take(said)
-        self._phase = (said["phase"], said["phase_began"])
+        self._phase, self._process = (said["phase"], said["phase_began"]), said["process"]
         with self._news:
             self._stopping = self._stopping or said["stopping"]
             self._paused, self._over, self._heeded = said["paused"], said["over"], said["heeded"]
@@ -159,6 +166,7 @@ def say_how_it_stands(control: Control, view: View | None, mode: int) -> dict[st
     """Return what a fit says of itself, for `FolderControl.take` and `FolderView.take`; called in the fit's process."""
     progress = control.progress
     said = {
+        "process": this_process(),
         "mode": mode,
         "stopping": control.stopping,
         "pausing": control.pausing,

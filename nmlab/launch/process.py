@@ -30,6 +30,7 @@ from nmlab.problem.weights import fingerprint, forget_values, load_weights, read
 from nmlab.runs import Run
 from nmlab.runs.live import Live
 from nmlab.runtime import one_fit
+from nmlab.runtime.control import StopRequested
 from nmlab.runtime.rng import RandomStreams
 from nmlab.runtime.worker import WorkerThread, stays_behind
 from nmlab.training.user_hooks import HookedModule
@@ -149,7 +150,10 @@ class ProcessFit(Fit):
             self._execution.close("failed", error)
 
     def _perform(self) -> Run:
-        told = self._talk() if self._attached is None else self._watch()
+        try:
+            told = self._talk() if self._attached is None else self._watch()
+        except StopRequested:  # by a second interrupt; the process ends as soon as its guard lets it wait no longer
+            told = self._watch() if self._handed else {}
         self._content = b""
         self._take_in(told)
         if (error := told.get("error")) is not None:
@@ -171,7 +175,8 @@ class ProcessFit(Fit):
             return self._follow(connection, started)
         except BaseException as error:
             if not self._handed:
-                self._execution.close("failed", error)
+                stopped = isinstance(error, StopRequested)
+                self._execution.close("stopped" if stopped else "failed", None if stopped else error)
             raise
         finally:
             if connection is not None:

@@ -36,6 +36,7 @@ from nmlab.problem.terms import terms_of
 from nmlab.problem.weights import fingerprint
 from nmlab.provenance.settings import describe_values, rebuild_values
 from nmlab.runs import Run, Runs
+from nmlab.runs.live import any_live
 from nmlab.runs.presets import Presets
 from nmlab.runtime.rng import RandomStreams
 from nmlab.training.view import view_fault
@@ -448,7 +449,7 @@ class Session:
         Parameters: `held`, unique ids of the runs that other Labs of this kernel go on with.
         """
         builder = None if isinstance(self.problem, Problem) else getattr(self.problem, "__name__", None)
-        for run in reversed(self.runs):
+        for run in reversed(self.runs) if any_live(self.store.folder) else ():
             source = {} if run.damage is not None else run.settings.get("problem_source") or {}
             if run.damage is not None or run.uid in held or (self.name == UNNAMED and source.get("name") != builder):
                 continue

@@ -53,6 +53,11 @@ class JsonSeen:
             return None
 
 
+def any_live(folder: Path) -> bool:
+    """Return whether a run in a folder of runs may go on in another process; quick, also among many runs."""
+    return next(folder.glob(f"*/{ASKED}"), None) is not None
+
+
 class Live:
     """The two files of one run.
 

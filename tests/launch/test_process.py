@@ -254,6 +254,21 @@ def test_a_stop_ends_a_call_in_c_that_never_returns(runs_dir: Path, monkeypatch:
     assert "killed" in (fit.run.remark or "")
 
 
+def test_a_stop_arrives_though_the_disk_takes_nothing(runs_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_arguments: object, **_keywords: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    fit = begun(runs_dir)
+    until(lambda: fit.control.progress.epoch >= 1)
+    monkeypatch.setattr(Live, "ask", full)
+    with pytest.raises(OSError, match="No space left"):
+        fit.control.pause()
+    fit.control.stop()
+    until(lambda: fit.done)
+    assert fit.run.status == "stopped"
+    assert fit.error is None
+
+
 def test_a_fit_can_be_stopped_before_its_process_is_there(runs_dir: Path) -> None:
     fit = begun(runs_dir)
     fit.control.stop()
