@@ -19,7 +19,8 @@ from neuromancer.problem import Problem
 from nmlab.errors import FieldError, RunError
 from nmlab.fields import Field, convert, fault_of
 from nmlab.fitting.request import FitRequest
-from nmlab.launch.fit import Fit
+from nmlab.launch.base import Fit
+from nmlab.launch.fit import make_fit
 from nmlab.options import TrainerOptions
 from nmlab.problem.weights import PREFIX, copy_weights
 from nmlab.runs import Run
@@ -95,6 +96,8 @@ class LitTrainer:
     seed : int, optional
         Seed of all random numbers; default drawn from torch's generator, so that a preceding `torch.manual_seed` has
         its effect.
+    launch : {'thread', 'process'}, default 'thread'
+        Where fits run, as for `TrainerOptions`. `lit_problem` and `lit_data_module` are those of a thread alone.
 
     Raises
     ------
@@ -137,6 +140,7 @@ class LitTrainer:
         *,
         runs_dir: str | os.PathLike[str] = "nmlab_runs",
         seed: int | None = None,
+        launch: Literal["thread", "process"] = "thread",
     ) -> None:
         self.epochs = epochs
         self.train_metric = train_metric
@@ -161,6 +165,7 @@ class LitTrainer:
         self.automatic_optimization = automatic_optimization
         self.runs_dir = runs_dir
         self.seed = seed
+        self.launch = launch
         self._fit: Fit | None = None
         self._run: Run | None = None
         self._problem: Problem | None = None
@@ -195,7 +200,8 @@ class LitTrainer:
         """
         options, user_hooks = self._begin(problem)
         with _in_our_words(kwargs):
-            fit = Fit(self._request(problem, data_setup_function, options, kwargs).replace(user_hooks=user_hooks))
+            request = self._request(problem, data_setup_function, options, kwargs)
+            fit = make_fit(request.replace(user_hooks=user_hooks))
             self._fit, self._run, self._problem = fit, None, problem
             try:
                 return fit.run_to_end()
@@ -238,8 +244,8 @@ class LitTrainer:
         """
         options, user_hooks = self._begin(problem)
 
-        def make_fit(request: FitRequest) -> Fit:
-            self._fit = Fit(request)
+        def make_trial(request: FitRequest) -> Fit:
+            self._fit = make_fit(request)
             return self._fit
 
         own_name = sweep_config.get("name") if isinstance(sweep_config, Mapping) else None
@@ -249,7 +255,7 @@ class LitTrainer:
         try:
             with _in_our_words(kwargs):
                 done = sweep_over(
-                    request.replace(user_hooks=user_hooks, name=name), sweep_config, count, make_fit=make_fit
+                    request.replace(user_hooks=user_hooks, name=name), sweep_config, count, make_fit=make_trial
                 )
         except KeyboardInterrupt:
             if self._fit is not None and self._fit.done:
@@ -355,6 +361,8 @@ class LitTrainer:
     @property
     def lit_problem(self) -> HookedModule:
         """The LightningModule around the Problem of the last fit."""
+        if self._last.module is None and self._last.request.options.launch != "thread":
+            raise RunError("The LightningModule of this fit is in its own process; LitTrainer(launch='thread') has it.")
         if self._last.module is None:
             raise RunError("This LitTrainer's fit has not come to its training.")
         return self._last.module
@@ -367,12 +375,16 @@ class LitTrainer:
     @property
     def callback_metrics(self) -> dict[str, torch.Tensor]:
         """All that was logged in the last fit, as it stood at its end, or stands now."""
-        return self.lit_problem.last_metrics or dict(self.lit_problem.trainer.callback_metrics)
+        return self._last.logged or self.lit_problem.last_metrics or dict(self.lit_problem.trainer.callback_metrics)
 
     @property
     def current_epoch(self) -> int:
         """How many epochs the last fit has trained; while it runs, the epoch's number from 0."""
-        return 0 if self._fit is None or self._fit.module is None else int(self._fit.module.current_epoch)
+        if self._fit is None:
+            return 0
+        if (module := self._fit.module) is not None:
+            return int(module.current_epoch)
+        return self._fit.run.epochs if self._fit.done else self._fit.control.progress.epoch
 
     @property
     def _last(self) -> Fit:
@@ -418,6 +430,7 @@ class LitTrainer:
             "profiler": self.profiler,
             "loggers": _loggers(self.logger),
             "seed": self.seed,
+            "launch": self.launch,
         }
         unset = {name for name in ("lr", "optimizer", "patience", "profiler", "seed", "monitor") if given[name] is None}
         try:

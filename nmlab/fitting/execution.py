@@ -15,6 +15,7 @@ import traceback
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,19 @@ GIVEN_UP = (
 )
 
 
+@dataclass(frozen=True)
+class Handed:
+    """A run that was opened in one process for a fit in another.
+
+    Parameters: `folder`, of the run; `remarks`, which its log says first; `changed` and `extended`, as for `Training`.
+    """
+
+    folder: Path
+    remarks: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    extended: tuple[tuple[int, int, int], ...] = ()
+
+
 class Execution:
     """The work of one fit.
 
@@ -89,6 +103,8 @@ class Execution:
         """What the data function returned, once it has."""
         self.remarks: list[str] = []
         """What the run's log says first."""
+        self.last_remark = ""
+        """What the record is to say beside all else, once the run is closed."""
         self._writer: RunWriter | None = None
         self._events: EventWriter | None = None
         self._changed: tuple[str, ...] = ()
@@ -142,6 +158,21 @@ class Execution:
             leg = {key: resumed.settings.get(key) for key in ("options", "data_kwargs", "threads")}
             more["legs"] = [*(resumed.settings.get("legs") or []), {**leg, "epochs": epochs_done(resumed)}]
             self._writer.describe(**{key: settings[key] for key in (*kept, "threads")}, **more)
+
+    def hand_over(self) -> None:
+        """Let go of the run, which goes on: another process carries this fit out, by `take_over` of `handed`."""
+        self._opened.hand_over()
+
+    @property
+    def handed(self) -> Handed:
+        """The opened run, for another process."""
+        return Handed(self.run.folder, tuple(self.remarks), self._changed, self._extended)
+
+    def take_over(self, handed: Handed) -> None:
+        """Write the run that another process has opened and let go of."""
+        self._writer = RunWriter(handed.folder, None)
+        self.remarks += handed.remarks
+        self._changed, self._extended = handed.changed, handed.extended
 
     def _write_start(self, folder: Path) -> None:
         """Write the weights that the run starts from, where they are known already: it may be killed at any moment."""
@@ -239,6 +270,8 @@ class Execution:
             self._start.end_fit(self.problem, self.run.id)
             self._start = None
         self.control.phase = state
+        if self.last_remark:
+            self._opened.update(remark=" ".join(filter(None, [self.run.remark, self.last_remark])))
         if self._events is not None:
             self._events.close(state == "failed", self.run.test_metrics.get("test_loss", math.nan))
         self._opened.close(state, told)

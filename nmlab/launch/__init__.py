@@ -1,4 +1,8 @@
-"""Where fits and other tasks are carried out: in a thread of this process.
+"""Where fits and other tasks are carried out: in a thread of this process, or in a process of its own.
 
-Imports `errors`, `runtime`, `options`, `data`, `runs`, `training`, `fitting`.
+A fit in a process of its own: the kernel asks a warm *server* (`server.py`) for a fork of itself. That becomes a
+*guard* (`guard.py`), which forks the process of the fit (`carrying_out.py`) and watches over it. What the fit is made
+of travels over a private connection, and so do its output and result; everything else goes through the run's folder.
+
+Imports `errors`, `runtime`, `options`, `problem`, `identity`, `data`, `runs`, `training`, `fitting`.
 """

@@ -1,24 +1,39 @@
-"""`fit()`: a Problem, data and options become a `Run`."""
+"""`fit()`: a Problem, data and options become a `Run`; `make_fit()`: a request becomes a fit."""
 
 from __future__ import annotations
 
 import os
-import traceback
 from collections.abc import Mapping
 from typing import Any
 
 from neuromancer.problem import Problem
 
-from nmlab.data.splits import Splits
-from nmlab.fitting.execution import Execution
 from nmlab.fitting.request import Builder, DataFunction, FitRequest, all_data_kwargs
-from nmlab.launch.task import Task
+from nmlab.launch.base import Fit
+from nmlab.launch.process import ProcessFit
+from nmlab.launch.thread import ThreadFit
 from nmlab.options import TrainerOptions
 from nmlab.runs import Run
-from nmlab.runtime import one_fit
-from nmlab.runtime.worker import stays_behind
-from nmlab.training.user_hooks import HookedModule
-from nmlab.training.view import View
+
+_KINDS: dict[str, type[Fit]] = {"thread": ThreadFit, "process": ProcessFit}
+"""Where a fit is carried out, by the option `launch`."""
+
+
+def make_fit(request: FitRequest) -> Fit:
+    """Return the fit that carries out a request, which begins with its `start`.
+
+    Parameters
+    ----------
+    request : FitRequest
+        What to fit, and in its options where.
+
+    Raises
+    ------
+    FieldError
+        Where the request is wrong, with all faults at once.
+    """
+    checked = request.checked()
+    return _KINDS[checked.options.launch](checked)
 
 
 def fit(
@@ -106,88 +121,4 @@ def fit(
         name=name,
         resume=resume,
     )
-    return Fit(request).run_to_end()
-
-
-class Fit(Task[Run]):
-    """One fit in a thread of this process, from its request to its record.
-
-    Parameters
-    ----------
-    request : FitRequest
-        What to fit; it is checked at once.
-
-    Raises
-    ------
-    FieldError
-        Where the request is wrong, with all faults at once.
-    """
-
-    def __init__(self, request: FitRequest) -> None:
-        self.request = request.checked()
-        """What is fitted, with defaults filled in and a seed."""
-        super().__init__(f"run {self.request.run_name!r}")
-        self._execution = Execution(self.request, self.control)
-        self.said_first = ""
-        """All that `say_first` was given."""
-
-    @property
-    def run(self) -> Run:
-        """The run's record; there from `start` on."""
-        return self._execution.run
-
-    @property
-    def problem(self) -> Problem | None:
-        """The Problem, once it is built."""
-        return self._execution.problem
-
-    @property
-    def splits(self) -> Splits | None:
-        """What the data function returned, once it has."""
-        return self._execution.splits
-
-    @property
-    def view(self) -> View | None:
-        """The user's own picture."""
-        return self._execution.view
-
-    @property
-    def module(self) -> HookedModule | None:
-        """What Lightning trains, from the training on, where there are user hooks."""
-        return self._execution.module
-
-    def say_first(self, remark: str | None) -> None:
-        """Let the run's log, and what shows its output, begin with a remark; None for none."""
-        if remark:
-            self.said_first = " ".join(filter(None, [self.said_first, remark]))
-            self._execution.remarks.append(remark)
-
-    def let_go(self) -> None:
-        """Let go of the data, also of those that the frames of an error hold."""
-        self._execution.splits = None
-        if self.error is not None:
-            traceback.clear_frames(self.error.__traceback__)
-
-    def _begin(self) -> None:
-        if not self.control.blocking and (behind := stays_behind()):
-            self._execution.remarks.append(f"In the thread of this fit does not hold: {', '.join(behind)}.")
-        self._execution.open()
-        one_fit.rename(self.control, f"run {self.run.id}")
-
-    def _abandon(self, error: BaseException) -> None:
-        if self._execution.opened:
-            self._execution.close("failed", error)
-
-    def _given_up(self) -> Run:
-        return self._execution.give_up()
-
-    def _perform(self) -> Run:
-        return self._execution.perform()
-
-    def _interrupted_message(self) -> str:
-        run, owner = self.run, self.control.owner
-        kept = "current" if run.best_epoch is None else "best"
-        after = f"after {run.epochs} epoch{'' if run.epochs == 1 else 's'}" if run.epochs else "before its first epoch"
-        variable = owner.called() if owner is not None else ""
-        where = f"{variable}.run holds it" if variable else f"its folder is {run.folder}"
-        return f"■ stopped run {run.id} {after}. The Problem holds its {kept} weights; {where}."
+    return make_fit(request).run_to_end()

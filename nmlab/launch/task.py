@@ -36,13 +36,16 @@ class Task(ABC, Generic[T]):
     ----------
     name : str
         What it is called in messages, such as "the search for a learning rate".
+    control : Control, optional
+        Connection to what carries it out; default one within this process.
     """
 
     unfinished = "was stopped"
     """What is said of one that was stopped, after its name."""
 
-    def __init__(self, name: str) -> None:
-        self.control = Control(name=name)
+    def __init__(self, name: str, control: Control | None = None) -> None:
+        self.control = control or Control()
+        self.control.name = name
         self._worker: Worker[T] | None = None
 
     # --- the caller's side ---
@@ -61,7 +64,7 @@ class Task(ABC, Generic[T]):
             Where another task runs in this process.
         """
         try:
-            one_fit.claim(self.control)
+            self._claim()
             if instead_of is not None:
                 instead_of.let_go()
             self._begin()
@@ -76,7 +79,7 @@ class Task(ABC, Generic[T]):
                 raise self.interrupted() from None
             self._worker = None
             self._abandon(error)
-            one_fit.release(self.control)
+            self._release()
             raise
         return self
 
@@ -162,13 +165,21 @@ class Task(ABC, Generic[T]):
             ended = worker.ends_within(1.0)
         if not ended and interrupts.give_up(self.control.thread or 0):
             worker.give_up(self._given_up)
-            one_fit.release(self.control)
+            self._release()
 
     def _given_up(self) -> T:
         """Put in order what can be, where the thread does not end, and return the result."""
         raise StopRequested
 
     # --- what a kind of task does ---
+
+    def _claim(self) -> None:
+        """Reserve what the task needs alone, which is this process; raises `BusyError` where another task has it."""
+        one_fit.claim(self.control)
+
+    def _release(self) -> None:
+        """Free what `_claim` has reserved."""
+        one_fit.release(self.control)
 
     def _begin(self) -> None:
         """Do what must be done in the caller's thread before the worker starts."""
@@ -181,8 +192,10 @@ class Task(ABC, Generic[T]):
 
     def _held(self) -> T:
         self.control.thread = threading.get_ident()
-        with one_fit.held(self.control):
+        try:
             return self._perform()
+        finally:
+            self._release()
 
     @abstractmethod
     def _perform(self) -> T:

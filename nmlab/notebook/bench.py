@@ -10,7 +10,7 @@ from typing import Any
 
 from nmlab.analysis.guess import decades, guess_text
 from nmlab.data.files import SUFFIXES
-from nmlab.launch.fit import Fit
+from nmlab.launch.base import Fit
 from nmlab.launch.task import Task
 from nmlab.notebook.lr_search import LRSearchView
 from nmlab.notebook.memory_line import MemoryLine
@@ -102,8 +102,11 @@ class Bench:
             session, faults = self._session, self._session.faults
             fit = session.fit
             running = one_fit.current()
-            other = running if running is not None and running.owner is not session else None
-            busy = self.searching.going or (fit is not None and self._ended is not fit) or other is not None
+            own = fit is not None and self._ended is not fit
+            other = running if running is not None and running.owner is not session and not own else None
+            if session.in_process and not self.searching.going:
+                other = None  # beside which a process runs
+            busy = self.searching.going or own or other is not None
             before = self.panel.controls
             enabled: list[str] = []
             hint = ""
@@ -124,7 +127,7 @@ class Bench:
             elif session.guess_due:
                 enabled, hint = ["find lr"], GUESS_FIRST
             else:
-                enabled = ["run", "step", "find lr"]
+                enabled = ["run", "step", *(["find lr"] if running is None else [])]
             self.panel.change(
                 guess=self._guess(open=not busy and not faults),
                 controls={

@@ -16,7 +16,7 @@ from IPython.display import display
 from ipywidgets import Output
 from ipywidgets.widgets.widget import _instances
 
-from nmlab.launch.fit import Fit
+from nmlab.launch.base import Fit
 from nmlab.notebook.saved_output import kept_bundle
 from nmlab.notebook.status_line import Pace, progress_html
 from nmlab.plots import Picture, alt_text, draw_losses, panel, picture_html

@@ -24,7 +24,7 @@ from nmlab.data.splits import Splits
 from nmlab.errors import FieldError, Interrupted, RunError
 from nmlab.fitting.request import FitRequest
 from nmlab.gallery import Example, get
-from nmlab.launch.fit import Fit
+from nmlab.launch.base import Fit
 from nmlab.launch.task import Task
 from nmlab.notebook import labs, tensorboard_view
 from nmlab.notebook.actions import Actions
@@ -65,6 +65,8 @@ class Lab:
     something else than a fit changed them since, as `load_state_dict` or `run.restore(problem)` does, the changed
     weights are the new start, and the Lab says so. After a run the Problem holds that run's best weights.
     If a Lab is made again over the same Problem during a run, the new Lab takes the run over and the old panel says so.
+    A run in a process of its own (``launch='process'``) goes on when the kernel is restarted, and a Lab of the same
+    name takes it over: shows it, and can stop it.
 
     Parameters
     ----------
@@ -153,6 +155,9 @@ class Lab:
                 self._session.take_over(old._session)
                 if old._bench is not None:
                     old._bench.retire()
+        if not self._session.running:
+            fits = [lab._session.fit for lab in labs.known()]
+            self._session.take_up({fit.run.uid for fit in fits if fit is not None and not fit.done})
         self._use()
 
     @classmethod
@@ -228,7 +233,10 @@ class Lab:
 
     @property
     def splits(self) -> Splits | None:
-        """The data of the newest run, once they are made; one set is held at a time."""
+        """The data of the newest run, once they are made; one set is held at a time.
+
+        None for a run in a process of its own, which has its data there.
+        """
         return self._session.fit.splits if self._session.fit is not None else None
 
     def fit(self, **kwargs: Any) -> Run:
@@ -462,7 +470,9 @@ class Lab:
         A fit of another Lab continues; a line is printed that says whose it is and what stops it.
         """
         running = one_fit.current()
-        if running is not None and running.owner is self._session:
+        if self._session.running and self._session.fit is not None:
+            self._session.fit.control.stop()
+        elif running is not None and running.owner is self._session:
             running.stop()
         elif running is not None:
             print(f"Lab {self.name!r} is not running. {running.busy()}")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nmlab.errors import FieldError, RunError
-from nmlab.launch.fit import Fit
+from nmlab.launch.base import Fit
 from nmlab.options import TrainerOptions
 from nmlab.options.schedules import schedule_named
 from nmlab.runs import Run

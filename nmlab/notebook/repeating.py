@@ -12,7 +12,7 @@ from neuromancer.problem import Problem
 from nmlab.errors import BusyError, FieldError
 from nmlab.fitting.request import FitRequest
 from nmlab.identity.problem import identity_of_problem
-from nmlab.launch.fit import Fit
+from nmlab.launch.base import Fit
 from nmlab.notebook.session import Session
 from nmlab.options import TrainerOptions
 from nmlab.problem.start import start_of

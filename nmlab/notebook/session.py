@@ -5,7 +5,7 @@ Form, code and magics all choose values here and begin fits here, so that they m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
@@ -15,14 +15,16 @@ from neuromancer.problem import Problem
 from nmlab.analysis.cross import CrossScoring, DataRecipe
 from nmlab.analysis.guess import Points, read_guess
 from nmlab.data.splits import place_of
-from nmlab.errors import FieldError, NmlabError, RunError
+from nmlab.errors import BusyError, FieldError, NmlabError, RunError
 from nmlab.fields import Field, check, fields_of, takes_any_keyword
 from nmlab.fields.field import unknown_name
 from nmlab.fitting.prepare import build_problem, splits_of
 from nmlab.fitting.request import DataFunction, FitRequest
 from nmlab.form import Form, refuse_locked
 from nmlab.identity.functions import is_same, known_functions
-from nmlab.launch.fit import Fit
+from nmlab.launch.base import Fit
+from nmlab.launch.fit import make_fit
+from nmlab.launch.process import take_up
 from nmlab.launch.task import Task
 from nmlab.notebook.longer import change_running, options_for_more
 from nmlab.notebook.recipes import Recipes
@@ -35,6 +37,7 @@ from nmlab.problem.terms import terms_of
 from nmlab.problem.weights import fingerprint
 from nmlab.provenance.settings import describe_values, rebuild_values
 from nmlab.runs import Run, Runs
+from nmlab.runs.live import any_live
 from nmlab.runs.presets import Presets
 from nmlab.runtime.rng import RandomStreams
 from nmlab.training.view import view_fault
@@ -306,6 +309,16 @@ class Session:
         """Whether this session's fit goes on."""
         return self.fit is not None and not self.fit.done
 
+    @property
+    def in_process(self) -> bool:
+        """Whether the next run is to have a process of its own, as it is chosen now."""
+        return bool(self.options_form.values.get("launch", self.options.launch) == "process")
+
+    def _check_free(self) -> None:
+        """Raise `BusyError` if a run of this session goes on in a process; of others the kernel's own lock knows."""
+        if self.fit is not None and not self.fit.done:
+            raise BusyError(f"A Lab has one run at a time. {self.fit.control.busy()}")
+
     def start(
         self,
         data_kwargs: Mapping[str, Any] | None = None,
@@ -325,7 +338,8 @@ class Session:
         self._known_shape()
         self.store.check_there()
         news = self.notice()
-        fit = Fit(self.request(data_kwargs, options).replace(echo=echo, **parts))
+        self._check_free()
+        fit = make_fit(self.request(data_kwargs, options).replace(echo=echo, **parts))
         for remark in (*news, self.start_weights.news()):
             fit.say_first(remark)
         if step:
@@ -371,7 +385,8 @@ class Session:
             resume=run,
             echo=echo,
         )
-        return self._go(Fit(request), blocking)
+        self._check_free()
+        return self._go(make_fit(request), blocking)
 
     def change(self, wanted: Mapping[str, Any]) -> None:
         """Change `max_epochs` or `patience` of the running fit from its next epoch on."""
@@ -446,6 +461,23 @@ class Session:
             start_weights=self.start_weights.weights,
             starts_from=self.start_weights.name,
         )
+
+    def take_up(self, held: Container[str]) -> None:
+        """Go on with a run of this Lab in a process whose kernel has ended, the newest of them.
+
+        Parameters: `held`, unique ids of the runs that other Labs of this kernel go on with.
+        """
+        builder = None if isinstance(self.problem, Problem) else getattr(self.problem, "__name__", None)
+        for run in reversed(self.runs) if any_live(self.store.folder) else ():
+            source = {} if run.damage is not None else run.settings.get("problem_source") or {}
+            if run.damage is not None or run.uid in held or (self.name == UNNAMED and source.get("name") != builder):
+                continue
+            options, _ = TrainerOptions.from_json(run.settings.get("options") or {})
+            request = self._request.replace(options=options, runs_dir=self.store.folder)
+            if (fit := take_up(run, request)) is not None:
+                fit.control.owner = self
+                self.fit = fit
+                return
 
     def take_over(self, other: Session) -> None:
         """Go on with the fit and the start weights of a session over the same Problem."""

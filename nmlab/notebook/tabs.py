@@ -15,7 +15,7 @@ from neuromancer.problem import Problem
 from nmlab.analysis.guess import guess_outcome
 from nmlab.analysis.look import look
 from nmlab.identity.differences import reasons_text
-from nmlab.launch.fit import Fit
+from nmlab.launch.base import Fit
 from nmlab.notebook.profile_page import profile_html
 from nmlab.notebook.status_line import Pace, error_html
 from nmlab.plots import Picture, Theme, alt_text, draw_losses, draw_overlay, draw_rate, draw_terms, panel, png_size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
@@ -198,6 +199,14 @@ def _strategy_fault(value: Any) -> str | None:
     return None if value == "auto" else f"{value!r}: only one device is supported, without a strategy; give 'auto'"
 
 
+def _launch_fault(value: Any) -> str | None:
+    if value not in ("thread", "process"):
+        return f"{value!r}: a fit runs in a 'thread' of this process or in a 'process' of its own; give one of these"
+    if value == "process" and not hasattr(os, "fork"):
+        return "'process' needs a system that can fork, such as Linux or macOS; give 'thread'"
+    return None
+
+
 def _profiler_fault(value: Any) -> str | None:
     names = list(OFFERED["profiler"])
     if value is None or (isinstance(value, str) and value in names):
@@ -260,6 +269,7 @@ _CHECKS: dict[str, Callable[[Any], str | None]] = {
     "devices": _devices_fault,
     "num_nodes": _num_nodes_fault,
     "strategy": _strategy_fault,
+    "launch": _launch_fault,
     "profiler": _profiler_fault,
     "callbacks": _callbacks_fault,
     "loggers": _loggers_fault,

@@ -93,6 +93,13 @@ class TrainerOptions(BaseModel):
         Whether to write TensorBoard events to the run's folder.
     num_workers : int, default 0
         Number of subprocesses that load data.
+    launch : {'thread', 'process'}, default 'thread'
+        Where the fit runs. 'thread': in the kernel, one fit at a time. 'process': in a process of its own, beside other
+        fits, which survives a restart of the kernel and leaves the kernel alone if it crashes. The numbers are the
+        same.
+    keep_running : bool, default False
+        Whether a process goes on without limit once its kernel has ended. Otherwise it stops after ten minutes, unless
+        a Lab of the same name has taken the run over by then. A thread always ends with its kernel.
     trainer_kwargs : dict, optional
         Further arguments of Lightning's Trainer.
     callbacks : sequence of lightning.pytorch.Callback, optional
@@ -144,6 +151,8 @@ class TrainerOptions(BaseModel):
     checkpoint: bool = True
     tensorboard: bool = True
     num_workers: Annotated[int, Ge(0)] = 0
+    launch: Literal["thread", "process"] = "thread"
+    keep_running: bool = False
     trainer_kwargs: dict[str, Any] = {}
     callbacks: Sequence[Any] = ()
     loggers: Sequence[Any] = ()

@@ -43,6 +43,11 @@ class Start:
         self.fingerprint = self._held
         """Of the weights; None as long as lazy modules have none."""
 
+    @property
+    def is_fitted(self) -> bool:
+        """Whether a fit of this process changes the weights now."""
+        return self._fits > 0
+
     def begin_fit(self) -> None:
         """Note that a fit changes the weights from now on."""
         self._fits += 1

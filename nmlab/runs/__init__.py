@@ -15,6 +15,9 @@
             log.txt           output, Lightning's messages, warnings, tracebacks
             alive.lock        held by the process that fits
             alive.beat        touched by it every ten seconds, where a lock cannot be had or seen
+            guard.lock        held by what watches over a fit in a process of its own; guard.beat likewise
+            live.json         what such a fit says of itself while it goes on
+            asked.json        what it is asked to do meanwhile
             events.out.…      TensorBoard's events
 
 A run is `running` as long as its lock is held, or its heartbeat goes on where that cannot be seen. If its status says

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from nmlab.errors import RunError
 from nmlab.runs import Run, Runs, RunStore
-from nmlab.runs.layout import LOCK
+from nmlab.runs.layout import ASKED, GUARD, LIVE, LOCK
 from nmlab.runs.lock import BEAT
 from nmlab.runs.place import absolute
 from nmlab.runtime.files import atomic_write
@@ -179,7 +179,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 def _is_temporary(name: str) -> bool:
     """Return whether a file is needed only while its run is running."""
-    return name == LOCK or name.endswith((".tmp", BEAT))
+    return name in (LOCK, GUARD, LIVE, ASKED) or name.endswith((".tmp", BEAT))
 
 
 # --- reading ---

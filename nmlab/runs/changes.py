@@ -15,6 +15,9 @@ PROBLEM, BUILDER_SOURCE = "Problem", "builder's source"
 STARTS_FROM, BATCH_SIZE, THREADS, GLOBAL = "starts from", "batch size", "threads", "global"
 START = "start weights"
 RESUMED = "resumed with"
+PLACE = ("launch", "keep_running")
+"""Options that say where a fit runs, which changes no number."""
+
 SHOWN = 5
 """Maximum number of changes that a table's cell lists."""
 
@@ -115,7 +118,7 @@ def _changes(new: Mapping[str, Any], old: Mapping[str, Any], full: bool) -> dict
             continue
         note(f"data_kwargs.{name}" if name in options else name, "data_kwargs", name)
     for name in options:
-        if name != "seed":
+        if name != "seed" and (full or name not in PLACE):
             note(f"options.{name}" if name in kwargs else name, "options", name)
     if any(within(settings, "options", "seed") is not None for settings in (old, new)):
         note("options.seed" if "seed" in kwargs else "seed", "seed")

@@ -3,6 +3,15 @@
 LOCK = "alive.lock"
 """The lock file of a run's folder."""
 
+GUARD = "guard.lock"
+"""The lock file of what watches over a fit in a process of its own."""
+
+LIVE, ASKED = "live.json", "asked.json"
+"""The files of such a fit while it goes on: what it says of itself, and what it is asked to do."""
+
+LIVE_VIEW = "live.png"
+"""The newest picture of the user's view in such a fit, among the run's figures."""
+
 LABEL = "label.json"
 """The file with the user's name, note and guess."""
 

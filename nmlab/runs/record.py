@@ -14,7 +14,7 @@ from nmlab.errors import RunError
 from nmlab.identity.differences import Identity
 from nmlab.runs.json_files import read_object
 from nmlab.runs.keeper import Gap
-from nmlab.runs.layout import FIGURES, LABEL, LAYOUT, LOCK, PROFILE_DETAILS, PROFILE_REPORT, STATES
+from nmlab.runs.layout import FIGURES, GUARD, LABEL, LAYOUT, LOCK, PROFILE_DETAILS, PROFILE_REPORT, STATES
 from nmlab.runs.lock import is_alive
 from nmlab.runs.metrics import MetricsFile, Table
 from nmlab.runs.place import RunFolder, absolute
@@ -198,7 +198,7 @@ class Run(Uses):
         if self.damage:
             return "damaged"
         state = self._state()
-        if state == "running" and not is_alive(self.folder / LOCK):
+        if state == "running" and not any(is_alive(self.folder / lock) for lock in (LOCK, GUARD)):
             state = self._state()  # it may have ended between the two reads
             return "interrupted" if state == "running" else state
         return state if state in STATES else "damaged"

@@ -169,6 +169,17 @@ class RunWriter:
         self._log.add(text if text.endswith("\n") else text + "\n", "backslashreplace")
         self._keeper.keep("log.txt", self._log.write)
 
+    def hand_over(self) -> None:
+        """Let go of the run, which goes on, so that another process can write it."""
+        self._keeper.flush()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        self._rows.close()
+        self._log.close()
+        self.run.is_written = False
+        self._lock.release()
+
     def close(self, state: str, error: Mapping[str, str] | None = None) -> None:
         """Write how the run ended and release its lock.
 
@@ -187,10 +198,7 @@ class RunWriter:
             if self._keeper.gap is not None:
                 self.run.held.update(self._json)  # the folder may be gone
         finally:
-            self._rows.close()
-            self._log.close()
-            self.run.is_written = False
-            self._lock.release()
+            self._let_go()
 
 
 def checkpoint_path(folder: Path, name: str) -> Path:

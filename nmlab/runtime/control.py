@@ -53,6 +53,8 @@ class Control:
         self.thread: int | None = None
         """Identifier of the thread that the fit runs in, once it does."""
         self.progress = Progress()
+        self.on_phase: Callable[[], None] = _nothing
+        """Function that is called in the fit's thread after each change of `phase`."""
         self.phase = "starting"
         self.on_pause: Callable[[], None] = _nothing
         """Function that is called in the fit's thread before it pauses."""
@@ -61,7 +63,7 @@ class Control:
         self.on_stop: Callable[[], None] = _nothing
         """Function that is called by each request to stop, in the thread of who asks."""
         self._news = threading.Condition()
-        self._stopping = self._pausing = self._stepping = self._paused = self._over = False
+        self._stopping = self._pausing = self._stepping = self._paused = self._over = self._heeded = False
         self._calls: deque[Callable[[], object]] = deque()
 
     @property
@@ -81,6 +83,7 @@ class Control:
     @phase.setter
     def phase(self, text: str) -> None:
         self._phase = (text, self.progress.clock())
+        self.on_phase()
 
     @property
     def phase_seconds(self) -> float:
@@ -176,6 +179,16 @@ class Control:
         """Whether the fit is paused."""
         return self._paused
 
+    @property
+    def heeded(self) -> bool:
+        """Whether the fit has carried out a request to stop, and puts everything in order."""
+        return self._heeded
+
+    @property
+    def over(self) -> bool:
+        """Whether the training has ended."""
+        return self._over
+
     # --- for the fit ---
 
     def check(self) -> None:
@@ -199,6 +212,7 @@ class Control:
         while True:
             with self._news:
                 if self._stopping:
+                    self._heeded = True
                     raise StopRequested
                 call = self._calls.popleft() if self._calls else None
                 if call is None and self._paused:
@@ -236,6 +250,7 @@ class Control:
         """Report that the training has ended, so that there are no more pauses and calls."""
         with self._news:
             self._over = True
+            self._heeded = self._heeded or self._stopping
             self._pausing = self._stepping = False
             self._calls.clear()
 

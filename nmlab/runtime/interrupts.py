@@ -82,6 +82,12 @@ def raise_in(thread: int) -> bool:
         return True
 
 
+def raise_here(*_signal: object) -> None:
+    """Raise `KeyboardInterrupt` if this thread is in a function of the user; also as a handler of a signal."""
+    if threading.get_ident() in _in_users_code:
+        raise KeyboardInterrupt
+
+
 @contextmanager
 def undone(undo: Callable[[], object]) -> Iterator[None]:
     """Call `undo` after the block, or as soon as its thread is given up."""

@@ -13,7 +13,8 @@ from neuromancer.problem import Problem
 
 from nmlab.errors import BusyError, FieldError, RunError
 from nmlab.fitting.request import Builder, DataFunction, FitRequest
-from nmlab.launch.fit import Fit
+from nmlab.launch.base import Fit
+from nmlab.launch.fit import make_fit
 from nmlab.options import TrainerOptions
 from nmlab.problem.lazy import has_lazy
 from nmlab.problem.start import start_of
@@ -124,7 +125,7 @@ def sweep_over(
     *,
     seed: int | None = None,
     on_trial: Callable[[Sweep], object] | None = None,
-    make_fit: Callable[[FitRequest], Fit] = Fit,
+    make_fit: Callable[[FitRequest], Fit] = make_fit,
 ) -> Sweep:
     """Carry out a request again and again, each time with other values; see `sweep`.
 
@@ -134,7 +135,7 @@ def sweep_over(
         What all trials share; its name is the sweep's, and with ``echo=False`` nothing is printed.
     sweep_config, count, seed, on_trial
         As for `sweep`.
-    make_fit : callable, default Fit
+    make_fit : callable, default `nmlab.launch.fit.make_fit`
         Makes the `Fit` of a trial from its request.
     """
     config, faults = read_config(sweep_config)

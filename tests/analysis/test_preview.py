@@ -19,7 +19,7 @@ from PIL import Image
 from nmlab import DataError, FieldError, Lab, TrainerOptions, preview
 from nmlab.data.splits import make_splits
 from nmlab.fitting.request import FitRequest
-from nmlab.launch.fit import Fit
+from nmlab.launch.fit import make_fit
 from nmlab.plots import Picture, SampleColumn, Theme, draw_samples
 from tests.helpers.problems import rosenbrock, rosenbrock_data
 from tests.helpers.randomness import users_states
@@ -138,7 +138,7 @@ def test_random_states_stay_and_the_data_are_those_of_a_fit_with_the_seed(tmp_pa
     assert users_states() == before
     assert one.table.equals(again.table)
     assert not one.table.equals(other.table)
-    fit = Fit(
+    fit = make_fit(
         FitRequest(rosenbrock(), rosenbrock_data, TrainerOptions(seed=7, max_epochs=1), {"nsim": 40}, runs_dir=tmp_path)
     )
     fit.start().wait()

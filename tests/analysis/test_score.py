@@ -114,7 +114,7 @@ def test_it_waits_for_no_fit_but_a_view_may_score(tmp_path: Path) -> None:
 
     torch.manual_seed(0)
     problem = rosenbrock()
-    fit = nmlab.launch.fit.Fit(
+    fit = nmlab.launch.fit.make_fit(
         FitRequest(problem, rosenbrock_data, TrainerOptions(max_epochs=100000, seed=1), runs_dir=tmp_path, view=view)
     ).start()
     try:

@@ -29,6 +29,7 @@ PARTS = (
     "cold",
     "memory",
     "kernel",
+    "processes",
 )
 RESULTS = Path(__file__).parent / "results"
 

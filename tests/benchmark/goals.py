@@ -40,6 +40,8 @@ CHOICE = "a choice among 3000, taken"
 PRINTS = "10 000 lines printed into a run's log"
 RUNS = "the table of 50 runs of 200 epochs, read"
 LOADER = "an epoch of 79 batches from the loader, {}"
+PROCESS_START = "a warm process: from the call to the first epoch"
+PROCESS_EPOCH = "{}: an epoch in a process / in a thread"
 
 GOALS = {
     **{
@@ -64,4 +66,6 @@ GOALS = {
     RUNS: Goal(250.0, unit="ms"),
     LOADER.format("plain"): Goal(0.5, unit="ms"),
     LOADER.format("shuffled"): Goal(0.5, unit="ms"),
+    PROCESS_START: Goal(2.0, unit="s"),
+    **{PROCESS_EPOCH.format(problem): Goal(1.05) for problem in ("Rosenbrock", "double integrator")},
 }

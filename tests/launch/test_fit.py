@@ -32,7 +32,7 @@ from neuromancer.utils import load_state_dict_lightning
 import nmlab
 from nmlab import BusyError, DataError, FieldError, NonFiniteLossError, RunError, RunStore, TrainerOptions
 from nmlab.fitting.request import FitRequest
-from nmlab.launch.fit import Fit
+from nmlab.launch.fit import make_fit
 from nmlab.problem.weights import copy_weights
 from nmlab.runtime import one_fit
 from nmlab.runtime.worker import WorkerThread
@@ -302,7 +302,7 @@ def stopped_at(epoch: int, problem: Any, data: Any, options: TrainerOptions, run
             if trainer.current_epoch == epoch:
                 fit.control.stop()
 
-    fit = Fit(FitRequest(problem, data, options.replace(callbacks=[Stop()]), runs_dir=runs_dir))
+    fit = make_fit(FitRequest(problem, data, options.replace(callbacks=[Stop()]), runs_dir=runs_dir))
     return fit.start().wait()
 
 
@@ -334,7 +334,7 @@ def test_stop_while_the_data_are_made_trains_nothing(runs_dir: Path) -> None:
 
     problem = built(rosenbrock)
     start = copy_weights(problem)
-    fit = Fit(FitRequest(problem, slow, runs_dir=runs_dir)).start()
+    fit = make_fit(FitRequest(problem, slow, runs_dir=runs_dir)).start()
     assert begun.wait(10)
     fit.control.stop()
     go_on.set()
@@ -472,7 +472,7 @@ def test_a_run_in_double_precision_leaves_no_trace_in_the_problem(runs_dir: Path
 def test_an_interrupt_while_a_fit_begins_leaves_the_process_free(
     runs_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fit = Fit(FitRequest(built(rosenbrock), rosenbrock_data, TrainerOptions(max_epochs=1), runs_dir=runs_dir))
+    fit = make_fit(FitRequest(built(rosenbrock), rosenbrock_data, TrainerOptions(max_epochs=1), runs_dir=runs_dir))
 
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt
@@ -486,7 +486,7 @@ def test_an_interrupt_while_a_fit_begins_leaves_the_process_free(
 
 
 def test_where_no_thread_can_be_had_the_process_is_free_again(runs_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fit = Fit(FitRequest(built(rosenbrock), rosenbrock_data, TrainerOptions(max_epochs=1), runs_dir=runs_dir))
+    fit = make_fit(FitRequest(built(rosenbrock), rosenbrock_data, TrainerOptions(max_epochs=1), runs_dir=runs_dir))
 
     def refused(*_: Any) -> None:
         raise RuntimeError("can't start new thread")
@@ -511,7 +511,7 @@ def test_an_interrupt_of_a_fit_that_has_just_begun_waits_until_it_is_closed(
     with pytest.raises(
         KeyboardInterrupt, match=r"■ stopped run .*The Problem holds its (best|current) weights; its folder is "
     ):
-        Fit(request).start()
+        make_fit(request).start()
     [run] = RunStore(runs_dir).runs()
     assert run.status == "stopped"
     assert one_fit.current() is None
@@ -596,7 +596,7 @@ def test_an_interrupt_stops_the_fit_and_is_raised_again(runs_dir: Path) -> None:
 
 
 def test_a_second_fit_is_refused_with_the_first_ones_name(runs_dir: Path) -> None:
-    first = Fit(
+    first = make_fit(
         FitRequest(built(rosenbrock), rosenbrock_data, TrainerOptions(max_epochs=100_000), runs_dir=runs_dir)
     ).start()
     try:
@@ -652,7 +652,7 @@ def test_modes_default_dtype_and_gradients_of_the_caller(runs_dir: Path) -> None
 
 
 def test_progress_is_there_to_be_watched(runs_dir: Path) -> None:
-    fit = Fit(FitRequest(built(rosenbrock), rosenbrock_data, TrainerOptions(max_epochs=5), runs_dir=runs_dir))
+    fit = make_fit(FitRequest(built(rosenbrock), rosenbrock_data, TrainerOptions(max_epochs=5), runs_dir=runs_dir))
     assert fit.control.progress.fraction == 0
     fit.start().wait()
     progress = fit.control.progress
@@ -690,7 +690,7 @@ def test_all_that_a_fit_says_is_in_its_log_in_order(
         return Figure()
 
     options = TrainerOptions(max_epochs=2, callbacks=[Says()])
-    fit = Fit(FitRequest(builder, talkative, options, runs_dir=runs_dir, view=view, echo=echo))
+    fit = make_fit(FitRequest(builder, talkative, options, runs_dir=runs_dir, view=view, echo=echo))
     with warnings.catch_warnings(record=True) as shown:
         warnings.simplefilter("always")
         fit.start().wait()
@@ -713,7 +713,7 @@ def test_all_that_a_fit_says_is_in_its_log_in_order(
 
 def test_where_the_weights_come_from_is_recorded(runs_dir: Path) -> None:
     for starts_from in (None, "0007-rosenbrock"):
-        fit = Fit(
+        fit = make_fit(
             FitRequest(
                 built(rosenbrock),
                 rosenbrock_data,

@@ -28,7 +28,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import nmlab
 from nmlab import Lab, LitTrainer, NmlabError, RunStore, TrainerOptions
 from nmlab.fitting.request import FitRequest
-from nmlab.launch.fit import Fit
+from nmlab.launch.fit import make_fit
 from nmlab.runtime import one_fit
 from tests.helpers.fits import built
 from tests.helpers.problems import rosenbrock, rosenbrock_data
@@ -129,7 +129,7 @@ def test_what_fails_for_its_thread_says_what_calls_it_in_a_cells(runs_dir: Path)
     def from_the_cell() -> Any:
         return rosenbrock_data(database.execute("select 40").fetchone()[0])
 
-    fit = Fit(FitRequest(built(rosenbrock), from_the_cell, QUICK, runs_dir=runs_dir)).start()
+    fit = make_fit(FitRequest(built(rosenbrock), from_the_cell, QUICK, runs_dir=runs_dir)).start()
     with pytest.raises(sqlite3.ProgrammingError) as caught:
         fit.wait()
     assert any("lab.fit() calls your functions in the thread of its cell" in note for note in caught.value.__notes__)
@@ -137,13 +137,13 @@ def test_what_fails_for_its_thread_says_what_calls_it_in_a_cells(runs_dir: Path)
 
 def test_a_fit_in_a_thread_has_the_callers_autocast_and_says_what_it_cannot_have(runs_dir: Path) -> None:
     request = FitRequest(rosenbrock, rosenbrock_data, QUICK, runs_dir=runs_dir)
-    plain = Fit(request).start().wait()
+    plain = make_fit(request).start().wait()
     with torch.autocast("cpu", torch.bfloat16):
-        cast = Fit(request).start().wait()
+        cast = make_fit(request).start().wait()
     assert cast.column("train_loss") != plain.column("train_loss")
     assert "In the thread of this fit does not hold" not in cast.log_path.read_text("utf-8")
     with Calls(), saved_tensors_hooks(lambda value: value, lambda value: value):
-        watched = Fit(request).start().wait()
+        watched = make_fit(request).start().wait()
     said = "In the thread of this fit does not hold: the torch mode Calls, hooks for saved tensors."
     assert said in watched.log_path.read_text("utf-8")
 
@@ -402,7 +402,7 @@ def test_a_stop_ends_a_users_function_that_loops(runs_dir: Path, where: str) -> 
 
     given: dict[str, Any] = {"problem": rosenbrock, "data_setup_function": rosenbrock_data, "runs_dir": runs_dir}
     long = QUICK.replace(max_epochs=10**6)
-    fit = Fit(FitRequest(**{**given, "options": long, where: endless}))
+    fit = make_fit(FitRequest(**{**given, "options": long, where: endless}))
     before = random_states()
     fit.start()
     if where == "view":
@@ -432,7 +432,7 @@ def test_a_users_function_that_never_returns_is_given_up(runs_dir: Path) -> None
 
     problem = built(rosenbrock)
     before = random_states()
-    fit = Fit(FitRequest(problem, in_c, QUICK, runs_dir=runs_dir)).start()
+    fit = make_fit(FitRequest(problem, in_c, QUICK, runs_dir=runs_dir)).start()
     until(begun.is_set)
     fit.control.stop()
     run = fit.wait()
@@ -465,7 +465,7 @@ def test_a_view_that_never_returns_leaves_the_best_weights(runs_dir: Path) -> No
 
     problem = built(rosenbrock)
     long = QUICK.replace(max_epochs=10**6)
-    fit = Fit(FitRequest(problem, rosenbrock_data, long, view=view, runs_dir=runs_dir)).start()
+    fit = make_fit(FitRequest(problem, rosenbrock_data, long, view=view, runs_dir=runs_dir)).start()
     until(lambda: fit.run.epochs > 2)
     fit.view.request()  # type: ignore[union-attr]
     until(begun.is_set)

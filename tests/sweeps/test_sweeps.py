@@ -21,7 +21,8 @@ import nmlab
 from nmlab import FieldError, NonFiniteLossError, RunError, RunStore, Sweep, TrainerOptions
 from nmlab.errors import BusyError
 from nmlab.fitting.request import FitRequest
-from nmlab.launch.fit import Fit
+from nmlab.launch.base import Fit
+from nmlab.launch.fit import make_fit
 from nmlab.provenance.script import script
 from nmlab.runtime import one_fit
 from nmlab.sweeps.config import read_config
@@ -295,7 +296,7 @@ def test_a_batch_size_takes_the_place_of_that_which_the_function_returns(
     sizes = []
 
     def seen(request: FitRequest) -> Fit:
-        fit = Fit(request)
+        fit = make_fit(request)
         fit.control.between_steps(lambda: sizes.append(fit.splits.batch_size if fit.splits else None))
         return fit
 
@@ -494,7 +495,7 @@ def test_an_interrupted_first_trial_keeps_its_weights(swept: Any, tmp_path: Path
 
 def test_a_trial_that_is_stopped_from_elsewhere_ends_the_sweep(tmp_path: Path) -> None:
     def stopped(request: FitRequest) -> Fit:
-        fit = Fit(request)
+        fit = make_fit(request)
         fit.control.stop()
         return fit
 
@@ -506,7 +507,7 @@ def test_a_trial_that_is_stopped_from_elsewhere_ends_the_sweep(tmp_path: Path) -
 
 
 def test_another_fit_that_runs_is_no_fault_of_a_trial(swept: Any, tmp_path: Path) -> None:
-    other = Fit(
+    other = make_fit(
         FitRequest(rosenbrock, rosenbrock_data, QUICK.replace(max_epochs=10**6), runs_dir=tmp_path / "other")
     ).start()
     try:

@@ -28,7 +28,7 @@ import nmlab
 from nmlab import TrainerOptions
 from nmlab.errors import NonFiniteLossError
 from nmlab.fitting.request import FitRequest
-from nmlab.launch.fit import Fit
+from nmlab.launch.fit import make_fit
 from nmlab.options import as_json
 from nmlab.runs import Run, RunStore
 from nmlab.training.events import EventWriter, hyperparameters
@@ -149,7 +149,7 @@ def test_a_fit_writes_scalars_its_problem_and_its_views(runs_dir: Path) -> None:
             fit.view.request()
 
     options = TrainerOptions(max_epochs=3, callbacks=[Asks()])
-    fit = Fit(FitRequest(rosenbrock(), rosenbrock_data, options, runs_dir=runs_dir, view=view))
+    fit = make_fit(FitRequest(rosenbrock(), rosenbrock_data, options, runs_dir=runs_dir, view=view))
     run = fit.start().wait()
     found = read(run.folder)
     for name in ("loss", "obj", "order", "order_violation", "circle_violation_max"):
@@ -406,7 +406,9 @@ def test_a_failed_fit_keeps_what_was_measured(runs_dir: Path) -> None:
 
 
 def test_a_paused_fit_holds_nothing_back(runs_dir: Path) -> None:
-    fit = Fit(FitRequest(rosenbrock(), rosenbrock_data, TrainerOptions(max_epochs=10**6), runs_dir=runs_dir)).start()
+    fit = make_fit(
+        FitRequest(rosenbrock(), rosenbrock_data, TrainerOptions(max_epochs=10**6), runs_dir=runs_dir)
+    ).start()
     until(lambda: fit.run.epochs >= 3)
     fit.control.pause()
     until(lambda: fit.control.paused)

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 import nmlab
 from nmlab import Run, TrainerOptions
 from nmlab.fitting.request import FitRequest
-from nmlab.launch.fit import Fit
+from nmlab.launch.fit import make_fit
 from nmlab.problem.metrics import MetricAccumulator
 from nmlab.runs import RunStore, RunWriter
 from nmlab.training import profile as profiles
@@ -129,14 +129,14 @@ def test_a_stopped_run_and_a_failed_one_keep_the_profile_of_what_was_done(kind: 
 
     options: dict[str, Any] = {"max_epochs": 50, "profiler": kind}
     stop = After(lambda: fit.control.stop())
-    fit = Fit(
+    fit = make_fit(
         FitRequest(built(rosenbrock), rosenbrock_data, TrainerOptions(**options, callbacks=[stop]), runs_dir=runs_dir)
     )
     stopped = fit.start().wait()
     assert stopped.status == "stopped"
 
     fail = After(lambda: 1 / 0)
-    broken = Fit(
+    broken = make_fit(
         FitRequest(built(rosenbrock), rosenbrock_data, TrainerOptions(**options, callbacks=[fail]), runs_dir=runs_dir)
     )
     with pytest.raises(ZeroDivisionError):
@@ -309,7 +309,7 @@ def test_the_users_picture_is_the_live_plot_and_a_pause_is_nothing(runs_dir: Pat
                 fit.control.pause()
 
     options = TrainerOptions(max_epochs=2, profiler="simple", callbacks=[Ask()])
-    fit = Fit(FitRequest(built(rosenbrock), rosenbrock_data, options, runs_dir=runs_dir, view=view))
+    fit = make_fit(FitRequest(built(rosenbrock), rosenbrock_data, options, runs_dir=runs_dir, view=view))
     fit.start()
     until(lambda: fit.control.paused)
     clock.sleep(100.0)

@@ -14,7 +14,8 @@ from lightning.pytorch import Callback
 import nmlab
 from nmlab import TrainerOptions
 from nmlab.fitting.request import FitRequest
-from nmlab.launch.fit import Fit
+from nmlab.launch.base import Fit
+from nmlab.launch.fit import make_fit
 from nmlab.runtime import one_fit
 from tests.helpers.clock import Clock
 from tests.helpers.fits import built, rows, same
@@ -37,7 +38,7 @@ def waits_after(fit: Fit, epochs: int) -> None:
 def test_a_run_that_is_paused_and_stepped_is_the_undisturbed_run(runs_dir: Path) -> None:
     """With dropout, BatchNorm and shuffling, whose random numbers and statistics go on where they were."""
     options = TrainerOptions(max_epochs=5, seed=2, shuffle=True)
-    fit = Fit(FitRequest(built(noisy), noisy_data, options, runs_dir=runs_dir))
+    fit = make_fit(FitRequest(built(noisy), noisy_data, options, runs_dir=runs_dir))
     fit.control.step()
     fit.start()
     for epochs in (1, 2, 3):
@@ -60,7 +61,7 @@ def test_a_pause_within_an_epoch_and_a_stop_out_of_it(runs_dir: Path) -> None:
             if (trainer.current_epoch, trainer.global_step) == (2, 9):
                 fit.control.pause()
 
-    fit = Fit(
+    fit = make_fit(
         FitRequest(
             built(rosenbrock), rosenbrock_data, TrainerOptions(max_epochs=9, callbacks=[Pause()]), runs_dir=runs_dir
         )
@@ -79,7 +80,7 @@ def test_a_pause_within_an_epoch_and_a_stop_out_of_it(runs_dir: Path) -> None:
 
 def test_a_pause_at_an_epochs_end_leaves_all_of_it_on_disk(runs_dir: Path) -> None:
     options = TrainerOptions(max_epochs=4, seed=5)
-    fit = Fit(FitRequest(built(noisy), noisy_data, options, runs_dir=runs_dir))
+    fit = make_fit(FitRequest(built(noisy), noisy_data, options, runs_dir=runs_dir))
     fit.control.step()
     fit.start()
     for epochs in (1, 2, 3):
@@ -91,7 +92,7 @@ def test_a_pause_at_an_epochs_end_leaves_all_of_it_on_disk(runs_dir: Path) -> No
 
 def test_a_pause_counts_in_no_time(runs_dir: Path, clock: Clock) -> None:
     clock.tick = 1e-3
-    fit = Fit(FitRequest(built(rosenbrock), rosenbrock_data, TrainerOptions(max_epochs=3), runs_dir=runs_dir))
+    fit = make_fit(FitRequest(built(rosenbrock), rosenbrock_data, TrainerOptions(max_epochs=3), runs_dir=runs_dir))
     fit.control.pause()
     began = clock()
     fit.start()
@@ -120,7 +121,7 @@ def test_pause_and_stop_act_within_a_long_dev_pass_that_is_seen_to_move(runs_dir
         train, *_ = rosenbrock_data(4)
         return train, *rosenbrock_data(nsim)[1:3], 4
 
-    fit = Fit(FitRequest(problem, much_dev, TrainerOptions(max_epochs=2), runs_dir=runs_dir)).start()
+    fit = make_fit(FitRequest(problem, much_dev, TrainerOptions(max_epochs=2), runs_dir=runs_dir)).start()
     until(lambda: fit.control.phase == "dev pass" and fit.control.progress.batch > 1)
     assert fit.control.progress.batches == 100
     moved = [fit.control.progress.fraction]
@@ -151,7 +152,7 @@ def test_progress_only_grows_through_epochs_with_and_without_a_dev_pass(runs_dir
     for more in ({}, {"check_val_every_n_epoch": 2}, {"val_check_interval": 2}, {"limit_val_batches": 1}):
         seen.clear()
         options = TrainerOptions(max_epochs=4, callbacks=[Look()], trainer_kwargs=more)
-        fit = Fit(FitRequest(built(rosenbrock), rosenbrock_data, options, runs_dir=runs_dir))
+        fit = make_fit(FitRequest(built(rosenbrock), rosenbrock_data, options, runs_dir=runs_dir))
         fit.start().wait()
         assert seen == sorted(seen), more
         assert seen[-1] == 1.0

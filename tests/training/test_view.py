@@ -25,7 +25,8 @@ from PIL import Image
 from nmlab import FieldError, Run, TrainerOptions
 from nmlab.data.splits import make_splits
 from nmlab.fitting.request import FitRequest
-from nmlab.launch.fit import Fit
+from nmlab.launch.base import Fit
+from nmlab.launch.fit import make_fit
 from nmlab.runtime.control import Control
 from nmlab.runtime.pyplot import own_pyplot
 from nmlab.training.view import View
@@ -66,7 +67,7 @@ def fitted(
 ) -> tuple[Fit, Run]:
     ask = Ask()
     given = TrainerOptions(**{"max_epochs": 3, "seed": 3, "shuffle": True, "callbacks": [ask], **options})
-    fit = ask.fit = Fit(FitRequest(built(builder), data, given, runs_dir=runs_dir, view=view, echo=False))
+    fit = ask.fit = make_fit(FitRequest(built(builder), data, given, runs_dir=runs_dir, view=view, echo=False))
     return fit, fit.start().wait()
 
 
@@ -382,7 +383,7 @@ def test_runs_that_are_stopped_or_fail_have_a_picture_too(runs_dir: Path) -> Non
 
     for callback, status in ((Stop(), "stopped"), (Break(), "failed")):
         options = TrainerOptions(max_epochs=50, callbacks=[callback])
-        callback.fit = Fit(
+        callback.fit = make_fit(
             FitRequest(built(rosenbrock), rosenbrock_data, options, runs_dir=runs_dir, view=line)
         ).start()
         try:
@@ -398,7 +399,7 @@ def test_a_run_without_data_has_no_picture(runs_dir: Path) -> None:
     def broken() -> Any:
         raise ZeroDivisionError
 
-    fit = Fit(FitRequest(built(rosenbrock), broken, runs_dir=runs_dir, view=line)).start()
+    fit = make_fit(FitRequest(built(rosenbrock), broken, runs_dir=runs_dir, view=line)).start()
     with pytest.raises(ZeroDivisionError):
         fit.wait()
     assert fit.view is not None
@@ -406,7 +407,7 @@ def test_a_run_without_data_has_no_picture(runs_dir: Path) -> None:
 
 
 def test_a_paused_fit_draws_when_asked(runs_dir: Path) -> None:
-    fit = Fit(
+    fit = make_fit(
         FitRequest(built(rosenbrock), rosenbrock_data, TrainerOptions(max_epochs=3), runs_dir=runs_dir, view=line)
     )
     fit.control.step()
@@ -558,4 +559,4 @@ def test_an_error_that_is_mended_is_forgotten() -> None:
 
 def test_a_view_that_cannot_be_called_is_refused_at_once(runs_dir: Path) -> None:
     with pytest.raises(FieldError, match="view: a Figure; give a function of the Problem and the splits"):
-        Fit(FitRequest(built(noisy), noisy_data, runs_dir=runs_dir, view=Figure()))  # type: ignore[arg-type]
+        make_fit(FitRequest(built(noisy), noisy_data, runs_dir=runs_dir, view=Figure()))  # type: ignore[arg-type]

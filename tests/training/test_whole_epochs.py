@@ -13,7 +13,7 @@ from lightning.pytorch.profilers import SimpleProfiler
 import nmlab
 from nmlab import NonFiniteLossError, Run, TrainerOptions
 from nmlab.fitting.request import FitRequest
-from nmlab.launch.fit import Fit
+from nmlab.launch.fit import make_fit
 from nmlab.problem.weights import read_weights
 from nmlab.training.whole_epochs import supports_whole_epochs
 from tests.benchmark.contestants import Bare
@@ -119,7 +119,7 @@ def test_a_stopped_run_goes_on_either_way(first: bool, then: bool, epoch: int, r
     undisturbed = nmlab.fit(built(noisy), noisy_data, options, runs_dir=runs_dir)
     problem = built(noisy)
     begun = options if first else options.replace(callbacks=[Watcher()])
-    fit = Fit(FitRequest(problem, noisy_data, begun, runs_dir=runs_dir))
+    fit = make_fit(FitRequest(problem, noisy_data, begun, runs_dir=runs_dir))
 
     def stop(*_: Any) -> None:
         if problem.training and fit.control.phase == "training" and fit.control.progress.epoch == epoch:
@@ -136,7 +136,7 @@ def test_a_stopped_run_goes_on_either_way(first: bool, then: bool, epoch: int, r
 def test_a_stop_and_a_pause_are_heeded_between_batches(phase: str, runs_dir: Path) -> None:
     builder, data = PROBLEMS["rosenbrock"]
     problem = built(builder)
-    fit = Fit(
+    fit = make_fit(
         FitRequest(
             problem, data, TrainerOptions(max_epochs=50, seed=1), {"nsim": 100, "batch_size": 10}, runs_dir=runs_dir
         )
@@ -165,7 +165,7 @@ def test_a_stop_and_a_pause_are_heeded_between_batches(phase: str, runs_dir: Pat
 
 def test_a_loss_that_is_not_finite_is_told_with_its_step(runs_dir: Path) -> None:
     problem = built(rosenbrock)
-    fit = Fit(FitRequest(problem, rosenbrock_data, TrainerOptions(max_epochs=5, seed=1), runs_dir=runs_dir))
+    fit = make_fit(FitRequest(problem, rosenbrock_data, TrainerOptions(max_epochs=5, seed=1), runs_dir=runs_dir))
 
     def spoil(_module: Any, _arguments: Any, output: Any) -> Any:
         now = fit.control.progress.epoch, fit.control.progress.batch
