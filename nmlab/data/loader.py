@@ -93,7 +93,8 @@ class Loader:
             stop = min(start + block, samples)
             index = torch.arange(start, stop, device="cpu") if order is None else order[start:stop]
             parts = {
-                key: _split(_rows(value.detach(), start, stop, index, order is not None), size)
+                # contiguous, as collated batches are: sums over other strides may differ in their last bit
+                key: _split(_rows(value.detach(), start, stop, index, order is not None).contiguous(), size)
                 for key, value in tensors.items()
             }
             for number, numbers in enumerate(_split(index, size)):
@@ -278,6 +279,13 @@ class SplitsDataModule(LightningDataModule):
     def test_dataloader(self) -> Loader:
         """Return the batches of the test split."""
         return self.loader("test")
+
+
+def trial_batches(dataset: Any, batch_size: int) -> Iterator[Batch]:
+    """Yield a batch of two samples, and the first real one for what two samples do not fit, such as ``y[-20:]``."""
+    yield first_batch(dataset)
+    if batch_size > 2 and len(dataset) > 2:
+        yield first_batch(dataset, batch_size)
 
 
 def first_batch(dataset: Any, samples: int = 2) -> Batch:

@@ -20,7 +20,7 @@ from nmlab.errors import FieldError
 from nmlab.options import TrainerOptions
 from nmlab.problem.weights import PREFIX, copy_weights, forget_values, load_weights, read_weights
 from nmlab.runs import RunWriter
-from nmlab.runtime.control import Control
+from nmlab.runtime.control import Control, StopRequested
 from nmlab.runtime.rng import RandomStreams
 from nmlab.training.callbacks import put_back, remove_masks
 from nmlab.training.checkpoints import CheckpointWriter, epochs_done, save_weights
@@ -119,7 +119,11 @@ def train(
             f"metric ({options.mode} of {monitor} in place of {writer.run.mode} of {writer.run.monitor})",
         )
     remark = (writer.run.remark or "") if training.resume else ""
-    for text in (_remark(monitor, options, dev), *(_extended(*change) for change in training.extended)):
+    for text in (
+        _remark(monitor, options, dev),
+        f"The test split is not scored: {splits.unscored}." if splits.unscored else "",
+        *(_extended(*change) for change in training.extended),
+    ):
         remark = remark if text in remark else f"{remark} {text}".strip()
     module.extended = list(training.extended)
     before = writer.run.monitor
@@ -165,9 +169,8 @@ def train(
                     if profiler is not None:
                         profiler.finish()
                 _put_best_back(problem, recorder, start)
-                if splits.test is not None:
-                    trainer.test(module, datamodule=data, verbose=False)
-                    writer.update(test_metrics=module.test_metrics())
+                if splits.test is not None and not splits.unscored:
+                    _score_test(trainer, module, data, splits, writer)
     finally:
         data.close()
         _put_best_back(problem, recorder, start)
@@ -176,6 +179,22 @@ def train(
         best = writer.checkpoint("best")
         if files is not None and not best.exists() and not writer.waits(best):
             writer.keep(best, partial(save_weights, copy_weights(problem), best, PREFIX))
+
+
+def _score_test(
+    trainer: Trainer, module: ProblemModule, data: SplitsDataModule, splits: Splits, writer: RunWriter
+) -> None:
+    """Score the test split; where it cannot be, the training is none the worse, and the record says why."""
+    try:
+        trainer.test(module, datamodule=data, verbose=False)
+    except (StopRequested, FieldError):
+        raise
+    except Exception as error:
+        splits.leave_out_test(f"{type(error).__name__}: {error}")
+        told = f"The test split is not scored: {splits.unscored}."
+        writer.update(remark=" ".join(text for text in (writer.run.remark, told) if text))
+    else:
+        writer.update(test_metrics=module.test_metrics())
 
 
 def _remark(monitor: str, options: TrainerOptions, dev: bool) -> str:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, SupportsIndex
 
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from neuromancer.problem import Problem
 
-from nmlab.data.loader import first_batch
+from nmlab.data.loader import first_batch, trial_batches
 from nmlab.data.splits import Batch
 from nmlab.errors import FieldError, NonFiniteLossError
 from nmlab.options import TrainerOptions
@@ -268,8 +268,7 @@ class HookedModule(ProblemModule):
         faults = {}
         splits = self.trainer.datamodule.splits  # type: ignore[attr-defined]  # nmlab's own
         for split, dataset in splits.items():
-            batch = self.trainer.strategy.batch_to_device(first_batch(dataset), self.device)
-            name, metric = batch["name"], self._metric(split)
+            name, metric = first_batch(dataset)["name"], self._metric(split)
             rest = metric.removeprefix(f"{name}_").removeprefix("nstep_").removeprefix(f"{split}_")
             if rest == "loss":
                 setattr(self, f"{split}_metric", f"{name}_loss")
@@ -278,18 +277,30 @@ class HookedModule(ProblemModule):
             if split in self._untried:
                 setattr(self, f"{split}_metric", keys.get(rest, f"{name}_{rest}"))
                 continue
-            gradients = split == "train" or bool(self.problem.grad_inference)
-            with preserving_state(self.problem), torch.set_grad_enabled(gradients):
-                output = self.problem(batch)
+            output = self._trial_output(split, dataset)
             keys |= {k: f"{name}_{k}" for k in ("loss", "objective_loss", "penalty_loss") if f"{name}_{k}" in output}
             key = next((key for key in (keys.get(rest), metric, f"{name}_{rest}") if key in output), None)
             if key is None:
                 there = ", ".join(f"{split}_{known}" for known in keys)
-                faults[f"{split}_metric"] = f"{metric!r} is not an output of the Problem; the outputs are: {there}"
+                fault = f"{metric!r} is not an output of the Problem; the outputs are: {there}"
+                if split == "test":  # which stops no training
+                    splits.leave_out_test(f"test_metric: {fault}")
+                else:
+                    faults[f"{split}_metric"] = fault
             else:
                 setattr(self, f"{split}_metric", key)
         if faults:
             raise FieldError(faults)
+
+    def _trial_output(self, split: str, dataset: Any) -> dict[str, Any]:
+        """Return what the Problem gives for a few samples of a split, or where these do not fit for a real batch."""
+        gradients = split == "train" or bool(self.problem.grad_inference)
+        *few, last = trial_batches(dataset, self.trainer.datamodule.batch_size)  # type: ignore[attr-defined]
+        with preserving_state(self.problem), torch.set_grad_enabled(gradients):
+            for batch in few:
+                with suppress(Exception):  # whatever a user's node raises; the real batch has been tried out
+                    return self.problem(self.trainer.strategy.batch_to_device(batch, self.device))  # type: ignore[no-any-return]
+            return self.problem(self.trainer.strategy.batch_to_device(last, self.device))  # type: ignore[no-any-return]
 
     def on_train_epoch_start(self) -> None:
         super().on_train_epoch_start()
