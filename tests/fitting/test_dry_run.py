@@ -173,8 +173,7 @@ def test_a_moving_horizons_history_is_not_lengthened() -> None:
 def test_a_missing_key_is_named_with_the_node_that_needs_it() -> None:
     faults = refused(problems.rosenbrock(), splits_of(problems.noisy_data))
     assert faults == [
-        f"{name}: node 'map' needs a, which the data do not have; they have seen, x"
-        for name in ("train", "dev")
+        f"{name}: node 'map' needs a, which the data do not have; they have seen, x" for name in ("train", "dev")
     ]
 
 

@@ -30,6 +30,11 @@ _KNOWN_AT = {"on_validation_epoch_end": ("dev",), "on_train_epoch_end": ("train"
 """Splits whose losses Lightning's callback metrics have in a hook."""
 
 
+LAST_LOSS = "train_loss_step"
+TRAIN_MEANS = ("train_loss_epoch", "training_epoch_average")
+"""Names under which NeuroMANCER's module logs the last batch's train loss, and the mean of all."""
+
+
 class StepOutputs(list[Any]):
     """Outputs of an epoch's steps, without the graphs behind them."""
 
@@ -73,6 +78,7 @@ class HookedModule(ProblemModule):
         """What the training steps of this epoch gave, detached."""
         self.validation_step_outputs = StepOutputs()
         """What the dev steps of this epoch gave, detached."""
+        self._last_loss: torch.Tensor | None = None
         self.last_metrics: dict[str, torch.Tensor] = {}
         """All that was logged, as it stood when the training ended."""
         self._events: TensorBoardLogger | None = None
@@ -171,6 +177,7 @@ class HookedModule(ProblemModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Any:
         loss = super().training_step(batch, batch_idx)
+        self._last_loss = loss.detach()
         self._repeated = False
         returned, self._returned = self._returned, None
         return {**_detached(dict(returned)), "loss": loss} if isinstance(returned, Mapping) else loss
@@ -270,6 +277,8 @@ class HookedModule(ProblemModule):
         for split, dataset in splits.items():
             name, metric = first_batch(dataset)["name"], self._metric(split)
             rest = metric.removeprefix(f"{name}_").removeprefix("nstep_").removeprefix(f"{split}_")
+            if split == "test":  # often called as the other splits' are
+                rest = rest.removeprefix("train_").removeprefix("dev_")
             if rest == "loss":
                 setattr(self, f"{split}_metric", f"{name}_loss")
                 continue
@@ -321,8 +330,11 @@ class HookedModule(ProblemModule):
         if self.extra:  # of which Lightning makes means, where they are to be
             known = self.trainer.callback_metrics
             self.extra = {name: float(known[name]) for name in self.extra if name in known}
+        known = self.trainer.callback_metrics
+        if self._last_loss is not None:  # by the names under which NeuroMANCER's module logs them
+            known[LAST_LOSS] = self._last_loss
+            known |= {name: torch.tensor(self.row["train_loss"]) for name in TRAIN_MEANS}
         if self._monitor not in super().metric_names(dev=True):  # one that the user's functions are to log
-            known = self.trainer.callback_metrics
             if self._monitor not in known:
                 there = ", ".join(sorted({*self.row, *known}))
                 raise FieldError({"monitor": f"{self._monitor!r} is no metric of this fit; there are: {there}"})
@@ -331,7 +343,7 @@ class HookedModule(ProblemModule):
     def metric_names(self, dev: bool) -> list[str]:
         names = super().metric_names(dev)
         # whether the user's functions log what is monitored shows in the first epoch
-        own = self._hooks and self._monitor not in {*names, *self._columns}
+        own = (self._hooks or self._monitor == LAST_LOSS) and self._monitor not in {*names, *self._columns}
         return [*names, self._monitor] if own else names
 
     def metrics(self) -> dict[str, float]:
