@@ -16,7 +16,7 @@ from nmlab.notebook.column_use import column_table, from_uses
 from nmlab.notebook.session import Session
 from nmlab.notebook.status_line import error_html
 from nmlab.plots import Theme, picture_html
-from nmlab.runs.store import slug
+from nmlab.runs.names import slug
 from nmlab.runtime import one_fit
 from nmlab.runtime.files import atomic_write
 from nmlab.runtime.text import size_text

@@ -29,6 +29,7 @@ from nmlab.notebook import labs, tensorboard_view
 from nmlab.notebook.actions import Actions
 from nmlab.notebook.bench import Bench
 from nmlab.notebook.cell_view import CellView
+from nmlab.notebook.exporting import export_with_code
 from nmlab.notebook.keywords import sort_out
 from nmlab.notebook.repeating import Repeats
 from nmlab.notebook.session import UNNAMED, Session
@@ -36,8 +37,6 @@ from nmlab.options import TrainerOptions
 from nmlab.plots import paper_figure
 from nmlab.provenance.script import script
 from nmlab.runs import Comparison, Run, Runs
-from nmlab.runs.archive import export_runs, path_for
-from nmlab.runs.store import slug
 from nmlab.runtime import one_fit
 from nmlab.tuning import FoundLR
 
@@ -754,19 +753,7 @@ class Lab:
         pathlib.Path
             The file.
         """
-        runs = [run for run in self.runs if run.damage is None]
-        if not runs:
-            raise RunError("There is no run to export yet.")
-        extra: dict[str, str | bytes] = {}
-        for run in runs:
-            try:
-                extra[f"code/{run.id}.py"] = script(run, folder=f"../runs/{run.id}")
-                if run.epochs:
-                    extra[f"figures/{run.id}.pdf"] = _pdf(paper_figure([run], run.monitor))
-            except Exception as error:  # what is odd about one run keeps none from being taken along
-                extra[f"code/{run.id}.txt"] = f"Code and figure could not be made: {type(error).__name__}: {error}\n"
-        owner = f"{self.name} in {self._session.store.folder}"
-        return export_runs(runs, path or path_for(Path(f"{slug(self.name)}-runs.zip"), owner), extra, owner)
+        return export_with_code(self.runs, self.name, self._session.store.folder, path)
 
     def tensorboard(self, *runs: Run | str) -> None:
         """Show TensorBoard below the cell.
@@ -822,11 +809,3 @@ class Lab:
     @property
     def _called(self) -> str:
         return f"Lab {self.name!r} on {getattr(self._session.data_setup_function, '__name__', 'data')}"
-
-
-def _pdf(figure: Figure) -> bytes:
-    from io import BytesIO
-
-    file = BytesIO()
-    figure.savefig(file, format="pdf")
-    return file.getvalue()

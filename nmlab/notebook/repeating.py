@@ -17,8 +17,8 @@ from nmlab.notebook.session import Session
 from nmlab.options import TrainerOptions
 from nmlab.problem.start import start_of
 from nmlab.runs import Run, same_but_seed
+from nmlab.runs.names import unique
 from nmlab.runs.repeats import group_key
-from nmlab.runs.store import unique
 from nmlab.runtime.rng import fresh_seed
 from nmlab.runtime.worker import WorkerThread
 

@@ -20,23 +20,22 @@ from nmlab.fields.field import unknown_name
 from nmlab.fitting.prepare import build_problem
 from nmlab.fitting.request import DataFunction, FitRequest
 from nmlab.form import Form, refuse_locked
-from nmlab.identity.functions import held, is_same, known_functions
+from nmlab.identity.functions import is_same, known_functions
 from nmlab.launch.fit import Fit
 from nmlab.launch.task import Task
+from nmlab.notebook.longer import change_running, options_for_more
+from nmlab.notebook.recipes import Recipes
 from nmlab.notebook.redefined import Redefined, redefined
 from nmlab.notebook.start_weights import StartWeights
 from nmlab.options import TrainerOptions
-from nmlab.options.schedules import schedule_named
 from nmlab.problem.graph import keys_from_data
 from nmlab.problem.lazy import has_lazy
 from nmlab.problem.terms import terms_of
 from nmlab.problem.weights import fingerprint
-from nmlab.provenance.again import Known, function_of, values_of
 from nmlab.provenance.settings import describe_values, rebuild_values
 from nmlab.runs import Run, Runs
 from nmlab.runs.presets import Presets
 from nmlab.runtime.rng import RandomStreams
-from nmlab.training.checkpoints import epochs_done
 from nmlab.training.view import view_fault
 from nmlab.tuning import BatchSizeSearch, LRSearch
 
@@ -100,8 +99,7 @@ class Session:
         self._news: list[str] = []
         self.forms_changed = False
         """Whether `notice` made a form anew, which a screen has not shown yet."""
-        self._made: dict[str | None, tuple[Callable[[], DataFunction | None], Mapping[str, Any]]] = {}
-        """With what the runs of this session were made, by unique id: the data function, held weakly, and values."""
+        self._recipes = Recipes()
         self._check(request.fields)
         self._take_data(request.data_setup_function, request.data_kwargs, request.choices)
         lock = self.locked(TrainerOptions.model_fields)
@@ -341,7 +339,7 @@ class Session:
         fit.control.owner, fit.control.blocking = self, blocking
         self.fit = fit.start(instead_of=self.fit)
         self.store.check_there()
-        self._made[fit.run.uid] = held(fit.request.data_setup_function), fit.request.data_kwargs
+        self._recipes.note(fit.run, fit.request)
         return fit
 
     def longer(
@@ -358,22 +356,11 @@ class Session:
         Parameters: `epochs`, how many more; `given`, options that are to be other than before; the rest as for `start`.
         Raises `RunError` and `FieldError` where it cannot go on, or not without being told more.
         """
-        if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
-            raise FieldError({"epochs": f"{epochs!r}; give an integer of at least 1"})
-        if (recipe := self.known(run)).lost:
+        options = options_for_more(run, epochs, given or {}, self.options)
+        recipe = self.known(run)
+        if recipe.lost:
             missing = ", ".join(recipe.lost)
             raise RunError(f"Run {run.id} cannot be trained longer: this kernel does not have its {missing}.")
-        stored, given = run.settings.get("options") or {}, dict(given or {})
-        before, lost = TrainerOptions.from_json(stored)
-        by_patience = run.status == "finished" and run.epochs < before.max_epochs and before.patience is not None
-        if by_patience and int(given.get("patience") or 0) <= before.patience:  # type: ignore[operator]
-            told = f"{before.patience} ended run {run.id} after {run.epochs} epochs; give a larger patience too"
-            raise FieldError({"patience": told})
-        here = self.options.to_json()
-        for name in lost:  # what code gives this Lab, and gave that run, is there all the same
-            if name not in given and name != "lr_scheduler" and here.get(name) == stored[name]:
-                given[name] = getattr(self.options, name)
-        options = TrainerOptions(**{**given, "max_epochs": epochs_done(run) + epochs})
         request = self._request.replace(
             data_setup_function=recipe.function,
             options=options,
@@ -387,28 +374,9 @@ class Session:
 
     def change(self, wanted: Mapping[str, Any]) -> None:
         """Change `max_epochs` or `patience` of the running fit from its next epoch on."""
-        fit = self.fit
-        if fit is None or fit.done:
+        if self.fit is None or self.fit.done:
             raise RunError("No run of this Lab is going on. lab.longer(run, epochs=…) goes on with one that has ended.")
-        faults = dict.fromkeys(wanted, "only max_epochs and patience can be changed while a run goes on")
-        faults = {name: fault for name, fault in faults.items() if name not in ("max_epochs", "patience")}
-        values = TrainerOptions(**{name: value for name, value in wanted.items() if name not in faults})
-        before = fit.request.options
-        if "max_epochs" in wanted and callable(before.lr_scheduler) and schedule_named(before.lr_scheduler) is None:
-            faults["max_epochs"] = (
-                f"a function made the schedule for {before.max_epochs} epochs; let the run end, then give another one: "
-                "lab.longer(run, lr_scheduler=…)"
-            )
-        if "max_epochs" in wanted and values.max_epochs < fit.control.progress.epoch + 1:
-            faults["max_epochs"] = f"{values.max_epochs}, but epoch {fit.control.progress.epoch + 1} is going on"
-        if "patience" in wanted and (before.patience is None or values.patience is None):
-            faults["patience"] = "this run goes on without early stopping; a run that has it can be given more"
-        if faults:
-            raise FieldError(faults, subject=f"Run {fit.run.id} cannot be changed like this")
-        if not fit.control.want(**wanted):
-            raise RunError(f"Run {fit.run.id} has ended its training; lab.longer(run, epochs=…) goes on with it.")
-        if "max_epochs" in wanted:
-            fit.control.progress.max_epochs = wanted["max_epochs"]
+        change_running(self.fit, wanted)
 
     def find_lr(self, *asked: Any, echo: bool = True, blocking: bool = False, **settings: Any) -> LRSearch:
         """Begin a search for a learning rate in its thread and return it.
@@ -437,28 +405,12 @@ class Session:
             held = build_problem(self.problem, RandomStreams(0))
         return self._begin(CrossScoring(held, list(runs), known, split, metric), blocking=True)
 
-    def _function_of(self, run: Run) -> Known:
-        """Return the data function that made a run, with its choices; `RunError` where this kernel does not have it."""
-        made_by = self._made[run.uid][0]() if run.uid in self._made else None
-        return function_of(run, (self.data_setup_function, self.choices), made_by)
-
-    def _values_of(self, run: Run, made_with: Known) -> tuple[dict[str, Any], list[str]]:
-        """Return the values of a run's data keywords, and the names of those that are lost."""
-        if run.uid in self._made:
-            here: Mapping[str, Any] = self._made[run.uid][1]
-        else:
-            here = self.data_kwargs
-        values, lost = values_of(run, made_with, here)
-        if "data_kwargs" not in run.identities:  # a run of an earlier version
-            told, stored = describe_values(self.data_fields, here), run.settings.get("data_kwargs") or {}
-            # what code gives this Lab, and gave that run, is there all the same
-            values |= {name: here[name] for name in lost if told.get(name, told) == stored[name]}
-        return values, [name for name in lost if name not in values]
-
     def known(self, run: Run) -> DataRecipe:
         """Return how a run's data were made, also of an earlier kernel's; `RunError` where the function is not here."""
-        function, choices = self._function_of(run)
-        return DataRecipe(function, *self._values_of(run, (function, choices)))
+        return self._recipe(run)[0]
+
+    def _recipe(self, run: Run) -> tuple[DataRecipe, Mapping[str, Any] | None]:
+        return self._recipes.of(run, (self.data_setup_function, self.choices), self.data_kwargs)
 
     def request(
         self, data_kwargs: Mapping[str, Any] | None = None, options: TrainerOptions | None = None
@@ -481,7 +433,7 @@ class Session:
         self.fit, self.start_weights = other.fit, other.start_weights
         if self.fit is not None:
             self.fit.control.owner = self
-        self._made |= other._made
+        self._recipes.take_over(other._recipes)
 
     def let_go(self, but: Fit | None) -> None:
         """Let go of the data of the newest fit, unless it is running or is `but`, which another session has."""
@@ -493,8 +445,7 @@ class Session:
 
         Raises `RunError` where this kernel does not have the data function that made the run.
         """
-        function, choices = self._function_of(run)
-        values, gone = self._values_of(run, (function, choices))
+        (function, values, gone), choices = self._recipe(run)
         if not is_same(function, self.data_setup_function):
             self._take_data(function, {}, choices)
         stored_options = run.settings.get("options") or {}
@@ -507,7 +458,7 @@ class Session:
         self.options_form.clear()
         shown = {name: getattr(options, name) for name in options.model_fields_set if name not in self._lock}
         self.options_form.set({name: value for name, value in shown.items() if name not in lost_options})
-        return gone + [name for name in lost_options if here_options.get(name) != stored_options[name]]
+        return [*gone, *(name for name in lost_options if here_options.get(name) != stored_options[name])]
 
     # --- presets ---
 

@@ -23,9 +23,14 @@ so while there is neither, it was `interrupted`. Readers never write.
 Imports `errors`, `runtime`, `problem`, `identity`.
 """
 
-from nmlab.runs.compare import Comparison, best_of, changed_text, changes, comparable, same_but_seed, withheld
-from nmlab.runs.record import LAYOUT, Run
-from nmlab.runs.store import Runs, RunStore
+from nmlab.runs.best import best_of, withheld
+from nmlab.runs.changes import changed_text, changes, same_but_seed
+from nmlab.runs.compare import Comparison
+from nmlab.runs.layout import LAYOUT
+from nmlab.runs.listing import Runs
+from nmlab.runs.meaning import comparable
+from nmlab.runs.record import Run
+from nmlab.runs.store import RunStore
 from nmlab.runs.table import rows
 from nmlab.runs.writer import RunWriter
 

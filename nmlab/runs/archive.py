@@ -15,8 +15,9 @@ from pathlib import Path
 
 from nmlab.errors import RunError
 from nmlab.runs import Run, Runs, RunStore
+from nmlab.runs.layout import LOCK
 from nmlab.runs.lock import BEAT
-from nmlab.runs.record import LOCK, absolute
+from nmlab.runs.place import absolute
 from nmlab.runtime.files import atomic_write
 
 RUNS = "runs"

@@ -25,7 +25,7 @@ class MetricsFile:
     _looking = threading.Lock()  # the thread of a fit and its watchers share one Run
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._columns: list[str] = []
         self._table: Table = np.empty((0, 0))
         self._rows = 0
@@ -51,7 +51,7 @@ class MetricsFile:
             except FileNotFoundError:
                 pass
             except (OSError, ValueError, csv.Error) as error:
-                self.fault = f"{self._path.name} cannot be read: {error}"
+                self.fault = f"{self.path.name} cannot be read: {error}"
             return self._with_held(self._columns, self._table[:, : self._rows])
 
     def _with_held(self, columns: list[str], table: Table) -> tuple[list[str], Table]:
@@ -64,13 +64,13 @@ class MetricsFile:
         return held[0], np.concatenate([table, added], axis=1) if table.size else added
 
     def _read_added(self) -> None:
-        info = self._path.stat()
+        info = self.path.stat()
         inode, seen = self._seen
         if inode != info.st_ino or info.st_size < seen:  # the file was replaced, as when a run is resumed
             self._columns, self._table, self._rows, seen = [], np.empty((0, 0)), 0, 0
         if info.st_size == seen:
             return
-        with self._path.open("rb") as file:
+        with self.path.open("rb") as file:
             file.seek(seen)
             added = file.read()
         whole = added[: added.rfind(b"\n") + 1]  # an incomplete last row is left for later

@@ -11,7 +11,7 @@ from typing import Any
 from nmlab.errors import RunError
 from nmlab.runs import RunStore
 from nmlab.runs.json_files import read_object, write_json
-from nmlab.runs.store import slug
+from nmlab.runs.names import slug
 
 LAYOUT = 1
 """Version of a preset's file; a file with another version is not read."""

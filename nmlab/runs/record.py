@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Mapping
@@ -15,33 +14,15 @@ from nmlab.errors import RunError
 from nmlab.identity.differences import Identity
 from nmlab.runs.json_files import read_object
 from nmlab.runs.keeper import Gap
+from nmlab.runs.layout import FIGURES, LABEL, LAYOUT, LOCK, PROFILE_DETAILS, PROFILE_REPORT, STATES
 from nmlab.runs.lock import is_alive
 from nmlab.runs.metrics import MetricsFile, Table
+from nmlab.runs.place import RunFolder, absolute
 from nmlab.runtime.text import number_text
 
 if TYPE_CHECKING:
     import pandas as pd
     from neuromancer.problem import Problem
-
-LOCK = "alive.lock"
-"""The lock file of a run's folder."""
-
-LABEL = "label.json"
-"""The file with the user's name, note and guess."""
-
-FIGURES = "figures"
-"""The folder of a run's pictures."""
-
-PROFILE_DETAILS, PROFILE_REPORT = "profile.json", "report.txt"
-"""The files of a run's profile, in addition to those that the profiler itself writes."""
-
-RECORD_FILES = ("settings.json", "status.json", "metrics.csv", LABEL)
-"""The files that hold everything about a run except its weights."""
-
-LAYOUT = 1
-"""Version of the folder's layout; a folder with a newer one is listed but not read."""
-
-STATES = ("running", "finished", "stopped", "failed", "interrupted")
 
 
 class Run:
@@ -80,13 +61,11 @@ class Run:
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self._folder = absolute(folder)
+        self._place = RunFolder(absolute(folder))
         self.problem: Problem | None = None
-        self._uid: str | None = None
-        self._stamp: tuple[int, int] | None = None
         self.is_written = False
         """Whether a fit of this process writes it now, which no fault of a disk ends."""
-        self._metrics = MetricsFile(self._folder / "metrics.csv")
+        self._metrics = MetricsFile(self._place.path / "metrics.csv")
         self.held: dict[str, dict[str, Any]] = {}
         """What the fit of this process could not write yet, by the name of the file."""
         self.gaps: list[Gap] = []
@@ -99,49 +78,24 @@ class Run:
     @property
     def folder(self) -> Path:
         """Absolute path of the run's folder; if it was renamed within its folder of runs, the new one."""
-        self._locate()
-        return self._folder
+        return self._place.path
 
     @property
     def uid(self) -> str | None:
         """What identifies the run wherever its folder is; None if that cannot be read."""
-        self._locate()
-        return self._uid
+        return self._place.uid
 
     @property
     def gone(self) -> str | None:
         """Reason why the folder of this run, which was there, cannot be found any more; None if it can."""
-        if self._locate() or self.is_written or self.held:  # what waits in memory is read there
+        if self.is_written or self.held:  # what waits in memory is read there
             return None
-        trash = self._folder.parent / ".trash"
-        if any(_uid_in(path) == self._uid for path in _folders(trash)):
-            return f"it is in the trash, {trash}"
-        if self._folder.exists():
-            return f"{self._folder} belongs to another run now"
-        return f"its folder {self._folder} was deleted, or moved out of {self._folder.parent}"
-
-    def _locate(self) -> bool:
-        """Find the folder by the unique id in its settings; return False where it was there and is not any more."""
-        stamp = _stamp(self._folder)
-        if stamp is not None and stamp == self._stamp:
-            return True
-        found = None if stamp is None else _uid_in(self._folder)
-        if self._uid is None or (stamp is not None and found in (self._uid, None)):  # None: they cannot be read
-            self._uid, self._stamp = found or self._uid, stamp
-            return True
-        for path in _folders(self._folder.parent):
-            if _uid_in(path) == self._uid:
-                self._folder, self._stamp = path, _stamp(path)
-                waiting = self._metrics.held
-                self._metrics = MetricsFile(path / "metrics.csv")
-                self._metrics.held = waiting
-                return True
-        return False
+        return self._place.gone
 
     def _there(self) -> None:
         """Raise RunError if the folder is gone."""
         if (reason := self.gone) is not None:
-            raise RunError(f"Run {self._folder.name} cannot be read: {reason}.")
+            raise RunError(f"Run {self._place.name} cannot be read: {reason}.")
 
     # --- settings ---
 
@@ -217,7 +171,7 @@ class Run:
             return reason
         if (self.folder / "status.json").exists() and (reason := self._read("status.json")[1]):
             return reason
-        self._metrics.look()
+        self._table()
         return self._metrics.fault
 
     @property
@@ -507,6 +461,10 @@ class Run:
 
     def _look(self) -> tuple[list[str], Table]:
         self._there()
+        return self._table()
+
+    def _table(self) -> tuple[list[str], Table]:
+        self._metrics.path = self.folder / "metrics.csv"
         return self._metrics.look()
 
     def hold_rows(self, columns: list[str], rows: list[list[float]]) -> None:
@@ -551,44 +509,6 @@ class Run:
         epochs = f"{self.epochs} epoch{'' if self.epochs == 1 else 's'}"
         unwritten = f"; {text}" if (text := self.unwritten) else ""
         return f"Run {self.id}: {self.status}, {epochs}{best}{unwritten}\n  {self.folder}"
-
-
-def absolute(path: str | os.PathLike[str]) -> Path:
-    """Return an absolute path; raises RunError where it is relative and the working directory is gone."""
-    try:
-        return Path(path).expanduser().absolute()
-    except FileNotFoundError:
-        raise RunError(
-            f"The working directory is gone, renamed or moved, so that {os.fspath(path)!r} has no place: change into "
-            "one that exists by os.chdir(…), or give an absolute path."
-        ) from None
-
-
-def uid_of(settings: Mapping[str, Any]) -> str | None:
-    """Return what identifies a run, from its settings; of one of an earlier version id, time and seed; else None."""
-    if settings.get("uid"):
-        return str(settings["uid"])
-    return json.dumps([settings.get(key) for key in ("id", "created", "seed")]) if settings.get("created") else None
-
-
-def _uid_in(folder: Path) -> str | None:
-    return uid_of(read_object(folder / "settings.json")[0])
-
-
-def _stamp(folder: Path) -> tuple[int, int] | None:
-    """Return a pair that changes when the settings of a folder do; None where it has none."""
-    try:
-        info = (folder / "settings.json").stat()
-    except OSError:
-        return None
-    return info.st_ino, info.st_mtime_ns
-
-
-def _folders(place: Path) -> list[Path]:
-    try:
-        return sorted(path for path in place.iterdir() if not path.name.startswith("."))
-    except OSError:
-        return []
 
 
 def identities_in(settings: Mapping[str, Any]) -> dict[str, Identity]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from nmlab.runs.record import uid_of
+from nmlab.runs.place import uid_of
 from nmlab.runs.summary import Summary
 from nmlab.runtime.text import number_text
 

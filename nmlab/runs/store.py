@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import itertools
 import os
-import re
 import shutil
-import unicodedata
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from secrets import token_hex
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any
 
 from nmlab.errors import RunError
-from nmlab.runs import table
 from nmlab.runs.json_files import read_object, write_json
-from nmlab.runs.record import LABEL, LAYOUT, Run, absolute
-from nmlab.runs.repeats import group_key
+from nmlab.runs.layout import LABEL, LAYOUT
+from nmlab.runs.listing import Runs
+from nmlab.runs.names import number_of, slug, unique
+from nmlab.runs.numbers import Numbers, folders_in
+from nmlab.runs.place import absolute
+from nmlab.runs.record import Run
 from nmlab.runs.writer import RunWriter, now
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 class RunStore:
@@ -53,6 +49,7 @@ class RunStore:
 
     def __init__(self, folder: str | os.PathLike[str] = "nmlab_runs") -> None:
         self.folder = absolute(folder)
+        self._numbers = Numbers(self.folder)
         self._was_there = False
 
     def check_there(self) -> None:
@@ -88,7 +85,7 @@ class RunStore:
         """
         try:
             self.make()
-            folder = self.folder / f"{self._number():04d}-{slug(name)}"
+            folder = self.folder / f"{self._numbers.next():04d}-{slug(name)}"
             folder.mkdir()
             if first is not None:
                 first(folder)
@@ -115,7 +112,7 @@ class RunStore:
             If it cannot be written.
         """
         try:
-            if _highest.get(self.folder) and not self.folder.exists():
+            if self._numbers.given and not self.folder.exists():
                 warnings.warn(f"{_GONE.format(self.folder)} It is made anew; numbers go on.", stacklevel=3)
             self.folder.mkdir(parents=True, exist_ok=True)
             ignore = self.folder / ".gitignore"
@@ -144,41 +141,17 @@ class RunStore:
             The runs in this store, in the order of the folders.
         """
         self.make()
-        numbered = [(folder, _number_of(folder.name)) for folder in folders]
+        numbered = [(folder, number_of(folder.name)) for folder in folders]
         # before any new number is used
-        is_free = [number is not None and self._take(number) for _, number in numbered]
+        is_free = [number is not None and self._numbers.take(number) for _, number in numbered]
         runs = []
         for (folder, old_number), keeps_number in zip(numbered, is_free, strict=True):
             rest = folder.name if old_number is None else folder.name.partition("-")[2]
-            number = old_number if keeps_number else self._number()
+            number = old_number if keeps_number else self._numbers.next()
             target = self.folder / f"{number:04d}-{slug(rest)}"
             os.replace(folder, target)
             runs.append(Run(target))
         return runs
-
-    def _number(self) -> int:
-        """Reserve the next free number; two processes never get the same one, as only one `mkdir` succeeds."""
-        highest = max({*self._numbers(), _highest.get(self.folder, 0)})
-        number = next(filter(self._take, itertools.count(1 + highest)))
-        _highest[self.folder] = number
-        return number
-
-    def _numbers(self) -> set[int]:
-        """Return all used numbers, also those of runs in the trash or without an entry in `.ids`."""
-        places = (self.folder / ".ids", self.folder, self.folder / ".trash")
-        numbers = (_number_of(path.name) for place in places for path in _folders(place))
-        return {number for number in numbers if number is not None}
-
-    def _take(self, number: int) -> bool:
-        """Reserve this number if it is free, and return whether it was."""
-        if number in self._numbers():
-            return False
-        place = self.folder / ".ids" / f"{number:04d}"
-        try:
-            place.mkdir(parents=True)
-        except FileExistsError:
-            return False
-        return True
 
     def reopen(self, run: Run) -> RunWriter:
         """Return a writer that continues a run.
@@ -229,7 +202,7 @@ class RunStore:
         ...     [(run.id, run.status) for run in store.runs(lab="b")]
         [('0002-second', 'failed')]
         """
-        runs = [Run(path) for path in _folders(self.folder) if not path.name.startswith(".")]
+        runs = [Run(path) for path in folders_in(self.folder) if not path.name.startswith(".")]
 
         def mine(run: Run) -> bool:
             settings = run.settings
@@ -378,7 +351,7 @@ class RunStore:
         ...     deleted, restored
         (0, '0001-demo')
         """
-        trash = _folders(self.folder / ".trash")
+        trash = folders_in(self.folder / ".trash")
         if run is not None:
             trash = [path for path in trash if path.name == run.id]
         if not trash:
@@ -396,14 +369,11 @@ class RunStore:
         int
             Number of deleted runs.
         """
-        deleted = _folders(self.folder / ".trash")
+        deleted = folders_in(self.folder / ".trash")
         for path in deleted:
             shutil.rmtree(path)
         return len(deleted)
 
-
-_highest: dict[Path, int] = {}
-"""The highest numbers that this process gave in each folder of runs; no run gets the id of another one again."""
 
 _GONE = "The runs folder {} is gone: it was deleted, renamed or moved."
 
@@ -416,154 +386,3 @@ def _rename_events(folder: Path, old: str, new: str) -> None:
     for path in list(folder.rglob(f"*{old}*")):
         with suppress(OSError):  # TensorBoard then still shows the run, which must not prevent its deletion
             os.replace(path, path.with_name(path.name.replace(old, new)))
-
-
-def _folders(place: Path) -> list[Path]:
-    try:
-        return sorted(path for path in place.iterdir() if path.is_dir())
-    except OSError:
-        return []
-
-
-def _number_of(id: str) -> int | None:
-    """Return the number in a run's id; None if the folder was not named by a store."""
-    found = re.match(r"(\d{4,6})(-|$)", id, re.ASCII)
-    return None if found is None else int(found[1])
-
-
-def unique() -> str:
-    """Return an id that no other run or group of runs has."""
-    return token_hex(8)
-
-
-def slug(name: str) -> str:
-    """Return a file's name for a name: safe on every system, at most 41 characters; letters of any script stay."""
-    kept = "".join(c if c in "._-" or unicodedata.category(c)[0] in "LMN" else " " for c in _composed(name))
-    text = re.sub(r"[ -]*( )[ -]*", "-", kept)[:40].strip("-._ ") or "run"
-    return f"{text}_" if re.fullmatch(_DEVICES, text.partition(".")[0], re.IGNORECASE) else text
-
-
-_DEVICES = r"con|prn|aux|nul|(com|lpt)[0-9¹²³]"
-"""Names that Windows gives to devices, whatever their suffix."""
-
-
-def _composed(name: str) -> str:
-    """Return the name as every file system stores it alike: "é" as one character."""
-    return unicodedata.normalize("NFC", name)
-
-
-class Runs(Sequence[Run]):
-    """Runs of a store: a sequence that a notebook shows as a table.
-
-    An index is a position, a slice, an id, or a run's number as text: `runs[-1]`, `runs['0007']`.
-
-    Parameters
-    ----------
-    store : RunStore
-        The folder of the runs.
-    runs : iterable of Run
-        The runs.
-    before : Run, optional
-        The run before the first of these, with which the column `changed` compares it.
-    """
-
-    def __init__(self, store: RunStore, runs: Iterable[Run], before: Run | None = None) -> None:
-        self._store = store
-        self._runs = list(runs)
-        self.before = before
-
-    @overload
-    def __getitem__(self, key: int) -> Run: ...
-    @overload
-    def __getitem__(self, key: slice) -> Runs: ...
-    @overload
-    def __getitem__(self, key: str) -> Run: ...
-    def __getitem__(self, key: int | slice | str) -> Run | Runs:
-        if isinstance(key, str):
-            return self._store.get(key)
-        if not isinstance(key, slice):
-            return self._runs[key]
-        start = key.indices(len(self._runs))[0]
-        return Runs(self._store, self._runs[key], self._runs[start - 1] if 0 < start < len(self._runs) else self.before)
-
-    def __len__(self) -> int:
-        return len(self._runs)
-
-    def __iter__(self) -> Iterator[Run]:
-        return iter(self._runs)
-
-    def where(self, holds: Callable[[Run], bool]) -> Runs:
-        """Return the runs for which a condition is true.
-
-        Parameters
-        ----------
-        holds : callable
-            Function that takes a run and returns whether to include it.
-
-        Returns
-        -------
-        Runs
-            The included runs.
-        """
-        return Runs(self._store, filter(holds, self._runs))
-
-    def group(self, key: Run | str) -> Runs:
-        """Return the runs that are repeats of each other on several seeds.
-
-        Parameters
-        ----------
-        key : Run or str
-            One of them, or what they have in common.
-
-        Returns
-        -------
-        Runs
-            The runs.
-        """
-        wanted = group_key(key.settings) if isinstance(key, Run) else key
-        return self.where(lambda run: run.damage is None and group_key(run.settings) == wanted)
-
-    def all(self) -> Runs:
-        """Return all runs in the folder, of every Lab and Problem."""
-        return self._store.runs()
-
-    def rename(self, run: Run, name: str) -> None:
-        """Rename a run; see `RunStore.rename`."""
-        self._store.rename(run, name)
-
-    def annotate(self, run: Run, note: str) -> None:
-        """Set the note of a run; see `RunStore.annotate`."""
-        self._store.annotate(run, note)
-
-    def delete(self, run: Run) -> None:
-        """Move a run to the trash; see `RunStore.delete`."""
-        self._store.delete(run)
-
-    def undelete(self, run: Run | None = None) -> Run:
-        """Restore a run from the trash; see `RunStore.undelete`."""
-        return self._store.undelete(run)
-
-    def empty_trash(self) -> int:
-        """Delete the runs in the trash permanently and return their number."""
-        return self._store.empty_trash()
-
-    def to_pandas(self) -> pd.DataFrame:
-        """Return the table as a DataFrame.
-
-        Returns
-        -------
-        pandas.DataFrame
-            One row per run, with the columns name, data, changed, epochs, best_value, best_epoch, test_loss, seconds
-            and others. `best` is true for the best of the runs that can be compared with each other.
-        """
-        return table.to_pandas(self)
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Return the table as JSON, one object per run; see `nmlab.runs.table.rows`."""
-        return table.rows(self)
-
-    def _repr_html_(self) -> str:
-        return table.to_html(self)
-
-    def __repr__(self) -> str:
-        return table.to_text(self)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from nmlab.runs.helpers import helpers_of
-from nmlab.runs.record import RECORD_FILES, Run
+from nmlab.runs.layout import RECORD_FILES
+from nmlab.runs.record import Run
 
 
 @dataclass(frozen=True)

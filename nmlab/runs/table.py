@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from nmlab.runs.compare import best_of, changed_text, withheld
+from nmlab.runs.best import best_of, withheld
+from nmlab.runs.changes import changed_text
 from nmlab.runs.record import Run
 from nmlab.runs.repeats import Group, groups_of
 from nmlab.runs.shown import html_table, shorten, text_table

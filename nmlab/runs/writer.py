@@ -16,9 +16,10 @@ import filelock
 from nmlab.errors import RunError
 from nmlab.runs.json_files import write_json
 from nmlab.runs.keeper import Keeper
+from nmlab.runs.layout import FIGURES, LOCK, PROFILE_DETAILS, PROFILE_REPORT
 from nmlab.runs.lines import LinesFile
 from nmlab.runs.lock import RunLock
-from nmlab.runs.record import FIGURES, LOCK, PROFILE_DETAILS, PROFILE_REPORT, Run
+from nmlab.runs.record import Run
 from nmlab.runtime.files import atomic_write
 
 LOG_HELD = 200_000

@@ -187,8 +187,8 @@ def test_runs_of_an_earlier_kernel_are_scored_where_their_function_is_known(
     expected = lab.cross().frame
     torch.manual_seed(0)
     new = Lab(rosenbrock(), rosenbrock_data, options=QUICK, runs_dir=tmp_path / "runs")
-    new._session._made.clear()
-    lab._session._made.clear()  # as after a restart, where nothing was run yet
+    new._session._recipes.forget()
+    lab._session._recipes.forget()  # as after a restart, where nothing was run yet
     known_functions.forget()
     monkeypatch.delitem(globals(), "fixed")
     found = new.cross()

@@ -452,7 +452,7 @@ def test_run_again_takes_free_keywords_and_asks_for_what_is_lost(problem: Any, t
     again = lab.wait()
     assert again is not None
     assert again.settings["data_kwargs"] == run.settings["data_kwargs"]
-    lab._session._made.clear()  # as after a restart
+    lab._session._recipes.forget()  # as after a restart
     screen.send("again", run=odd.id)
     assert "system" in screen.message
     assert len(lab.runs) == 3

@@ -85,7 +85,7 @@ def test_settings_of_a_run_name_what_is_lost(tmp_path: Path) -> None:
     assert torch.equal(session.data_kwargs["scale"], torch.ones(3))
     assert session.take_settings(other) == []  # and what this session gave that run
     assert torch.equal(session.data_kwargs["scale"], torch.zeros(3))
-    session._made.clear()  # as after a restart
+    session._recipes.forget()  # as after a restart
     assert session.take_settings(run) == ["scale"]
 
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from nmlab.runs import RunStore
 from nmlab.runs.archive import export_runs, path_for
+from nmlab.runs.names import slug
 from nmlab.runs.presets import Presets
-from nmlab.runs.store import slug
 
 
 @pytest.mark.parametrize(
