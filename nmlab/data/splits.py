@@ -153,13 +153,13 @@ def _faults(name: str, dataset: Any) -> Iterator[str]:
         yield f"is a {type(dataset).__name__}; return DictDataset(..., name='{name}')"
         return
     called = getattr(dataset, "name", name)
-    if called != name and name != "test":  # whose losses are found by any name
+    if called != name and name != "test" and not hasattr(dataset, "batches"):  # whose losses are found by any name
         yield f"is named {called!r}; give name='{name}', by which NeuroMANCER names its losses"
     if not callable(getattr(dataset, "collate_fn", None)):
         yield f"has no collate_fn ({type(dataset).__name__}); NeuroMANCER's datasets have one"
     if len(dataset) == 0:
         yield "is empty"
-    for where, value in _tensors_of(dataset):
+    for where, value in _tensors_of(dataset) if getattr(dataset, "finite", True) else ():
         if value.is_complex():
             yield f"holds complex numbers ({value.dtype}) in {where}; NeuroMANCER's nodes need real numbers"
         elif value.is_floating_point() and (count := _not_finite(value)):

@@ -24,10 +24,11 @@ def check_batch_sizes(problem: Problem, splits: Splits, source: str, options: Tr
     `DataError` where a batch is too small for it, with what helps.
     """
     samples, size = len(splits.train), splits.batch_size
+    drop_last = options.drop_last or bool(getattr(splits.train, "drop_last", False))
     if options.drop_last and samples < size:
         fault = f"train: drop_last=True leaves out all of its {samples} samples, as batch_size is {size}"
         raise DataError([fault], subject=f"The Problem cannot train on what {source} returned")
-    last = size if options.drop_last else (samples - 1) % size + 1
+    last = size if drop_last else (samples - 1) % size + 1
     alone = last == 1 and _reaches_last(options, -(-samples // size))
     norms = any(hasattr(module, "track_running_stats") for module in problem.modules())
     if isinstance(problem.loss, AugmentedLagrangeLoss) or not (alone or norms):

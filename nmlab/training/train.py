@@ -25,6 +25,7 @@ from nmlab.runtime.rng import RandomStreams
 from nmlab.training.callbacks import put_back, remove_masks
 from nmlab.training.checkpoints import CheckpointWriter, epochs_done, save_weights
 from nmlab.training.events import EventWriter
+from nmlab.training.loop import Loop
 from nmlab.training.module import ProblemModule, ready_to_train
 from nmlab.training.profile import LoopProfiler
 from nmlab.training.progress import ProgressCallback
@@ -62,6 +63,8 @@ class Training:
         What a resumed run goes on with that is not as before, so that its metrics cannot be compared.
     extended : tuple, default ()
         Epochs done, and the old and the new `max_epochs`, of each change of the training's length.
+    loop : Loop, optional
+        Another loop than nmlab's own.
     """
 
     options: TrainerOptions
@@ -72,6 +75,7 @@ class Training:
     resume: bool = False
     changed: tuple[str, ...] = ()
     extended: tuple[tuple[int, int, int], ...] = ()
+    loop: Loop | None = None
 
 
 def train(
@@ -103,10 +107,11 @@ def train(
     options, streams, writer, control = training.options, training.streams, training.writer, training.control
     dev = splits.dev is not None
     monitor = options.monitor or ("dev_loss" if dev else "train_loss")
-    whole = make_module is ProblemModule and supports_whole_epochs(options)
+    loop = training.loop
+    whole = loop is not None or (make_module is ProblemModule and supports_whole_epochs(options))
     make_data = WholeEpochsData if whole else SplitsDataModule
     if whole:
-        make_module = WholeEpochsModule
+        make_module = WholeEpochsModule if loop is None else loop.make_module
     module = make_module(problem, options, streams, control, monitor)
     module.keeps_scored = not whole
     columns = module.metric_names(dev)
@@ -120,7 +125,7 @@ def train(
         )
     remark = (writer.run.remark or "") if training.resume else ""
     for text in (
-        _remark(monitor, options, dev),
+        "" if module.weights_after_epoch else _remark(monitor, options, dev),
         f"The test split is not scored: {splits.unscored}." if splits.unscored else "",
         *(_extended(*change) for change in training.extended),
     ):
@@ -147,7 +152,7 @@ def train(
         module.log_for(None)  # who knows what they want
     elif options.patience is not None:
         module.log_for(frozenset([monitor]))
-    for stateful in (options.optimizer, *options.callbacks):
+    for stateful in (options.optimizer, *options.callbacks) if loop is None else ():
         if isinstance(stateful, (torch.optim.Optimizer, Callback)):
             put_back(stateful)
     data = make_data(splits, streams, options.shuffle, options.num_workers, options.drop_last)
