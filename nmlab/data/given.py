@@ -157,9 +157,10 @@ class GivenLoader:
             self._guard.check()
             index = torch.as_tensor(indices, device="cpu")
             if ordered:
-                copied = self._guard.copies
-                parts = {key: value.detach()[indices[0] : indices[-1] + 1] for key, value in tensors.items()}
-                batch: Batch = {key: part.clone() if copied else part.contiguous() for key, part in parts.items()}
+                parts = {
+                    key: value.detach()[indices[0] : indices[-1] + 1].contiguous() for key, value in tensors.items()
+                }
+                batch: Batch = {key: part.clone() if self._guard.copies else part for key, part in parts.items()}
             else:
                 batch = {key: value.detach()[index].contiguous() for key, value in tensors.items()}
             for key, value in tensors.items():

@@ -243,7 +243,9 @@ def test_any_loader_gives_its_own_batches(
     samples: int, size: int, shuffle: bool, drop_last: bool, own: bool, sampler: int
 ) -> None:
     wide = torch.rand(samples, 3)
-    data = DictDataset({"x": wide[:, :1], "y": wide, "n": torch.arange(samples)}, name="train")
+    data = DictDataset(
+        {"x": wide[:, :1], "y": wide, "n": torch.arange(samples), "t": torch.rand(3, samples).T}, name="train"
+    )
     other = DictDataset({"x": wide[:1]}, name="another")
 
     def make() -> DataLoader[Any]:
@@ -271,7 +273,7 @@ def test_any_loader_gives_its_own_batches(
     assert len(found) == len(expected)
     for mine, their in zip(found, expected, strict=True):
         assert mine["name"] == their["name"]
-        assert all(torch.equal(mine[key], their[key]) and mine[key].is_contiguous() for key in "xyn")
+        assert all(torch.equal(mine[key], their[key]) and mine[key].is_contiguous() for key in "xynt")
 
 
 # --- trainings that go on ---

@@ -13,6 +13,7 @@ import traceback
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import neuromancer.problem
@@ -135,6 +136,9 @@ def without_graphviz() -> None:
 def run(file: Path, code: str, trainers: tuple[Any, Any]) -> str | None:
     """Run an example with these trainers; what it raised, or None."""
     plt.switch_backend("Agg")
+    module = ModuleType("__main__")  # where what an example defines is pickled from
+    vars(module).update(__file__=str(file), display=print)
+    this, sys.modules["__main__"] = sys.modules["__main__"], module
     here, argv, path = Path.cwd(), sys.argv, list(sys.path)
     kept = neuromancer.trainer.Trainer, neuromancer.trainer.LitTrainer
     neuromancer.trainer.Trainer, neuromancer.trainer.LitTrainer = trainers
@@ -147,14 +151,13 @@ def run(file: Path, code: str, trainers: tuple[Any, Any]) -> str | None:
         try:
             with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                exec(
-                    compile(code, str(file), "exec"), {"__name__": "__main__", "__file__": str(file), "display": print}
-                )
+                exec(compile(code, str(file), "exec"), vars(module))
         except (Exception, SystemExit) as error:
             traceback.print_exc()
             return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
         finally:
             plt.close("all")
+            sys.modules["__main__"] = this
             neuromancer.trainer.Trainer, neuromancer.trainer.LitTrainer = kept
             os.chdir(here)
             sys.argv, sys.path[:] = argv, path
@@ -174,14 +177,14 @@ def compared(theirs: Trainings, ours: Trainings) -> tuple[str, str]:
         if len(a) != len(b):
             return "differs", f"training {number}: {len(a)} epochs there, {len(b)} here"
         exact = "weights" in one or "weights" in other
-        close = np.array_equal(a, b, equal_nan=True) if exact else np.allclose(a, b, rtol=1e-4)
+        close = np.array_equal(a, b, equal_nan=True) if exact else np.allclose(a, b, rtol=1e-4, equal_nan=True)
         if not close:
             return "differs", f"training {number}: losses {a[-1]} there, {b[-1]} here"
         if exact:
             known, found = one.get("weights"), other.get("weights")
             if known is None or found is None or known.keys() != found.keys():
                 return "differs", f"training {number}: weights of one alone"
-            if not all(torch.equal(known[name], found[name]) for name in known):
+            if not all(np.array_equal(known[name].numpy(), found[name].numpy(), equal_nan=True) for name in known):
                 return "differs", f"training {number}: weights"
     return "equal", f"{len(theirs)} training{'' if len(theirs) == 1 else 's'}"
 
@@ -210,6 +213,11 @@ def outcome(file: Path, epochs: int) -> dict[str, Any]:
     if here is not None and here != error and not any(training["losses"] for training in ours):
         return {"class": "refused", "why": here}
     kind, why = compared(theirs, ours)
+    if kind == "differs":
+        again: Trainings = []
+        run(file, code, (make(there[0], epochs, again, {}), lightning(there[1], epochs, again, lit)))
+        if compared(theirs, again)[0] == "differs":
+            why += "; NeuroMANCER's own trainers differ from run to run as well"
     if here != error:
         why += f"; then {error} there, {here} here"
         kind = "differs"
