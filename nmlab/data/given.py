@@ -155,13 +155,14 @@ class GivenLoader:
             order = _ranges(loader) if ordered else list(loader.batch_sampler)
         for indices in order:
             self._guard.check()
-            index = torch.as_tensor(indices, device="cpu")
             if ordered:
+                index = torch.arange(indices[0], indices[-1] + 1, device="cpu")
                 parts = {
                     key: value.detach()[indices[0] : indices[-1] + 1].contiguous() for key, value in tensors.items()
                 }
                 batch: Batch = {key: part.clone() if self._guard.copies else part for key, part in parts.items()}
             else:
+                index = torch.as_tensor(indices, device="cpu")
                 batch = {key: value.detach()[index].contiguous() for key, value in tensors.items()}
             for key, value in tensors.items():
                 batch[key].requires_grad_(value.requires_grad)
