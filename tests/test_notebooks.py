@@ -183,6 +183,12 @@ SHORTER: dict[Path, dict[str, str]] = {
         'lab.swap(example.data["early"])\nlab.fit()': 'lab.swap(example.data["early"])\nlab.fit(max_epochs=30)',
         "wave.fit()": "wave.fit(max_epochs=3)",  # the gallery's tests check the whole fit
     },
+    WHERE_THE_TIME_GOES: {
+        "for _ in range(3):\n    whole, single": "for _ in range(1):\n    whole, single",
+        "for _ in range(3):\n    one = fit()": "for _ in range(1):\n    one = fit()",
+        "seconds_a_product(64, 1000)": "seconds_a_product(64, 10)",
+        "seconds_a_product(1000, 10)": "seconds_a_product(1000, 1)",
+    },
 }
 
 ANSWER = re.compile(r"^<details><summary>Answer</summary>\n(.*?)^</details>$", re.MULTILINE | re.DOTALL)

@@ -26,6 +26,8 @@ from nmlab.fields import check, fields_of, takes_any_keyword
 from nmlab.plots import EITHER, Picture, SampleColumn, Theme, draw_samples, picture_html, samples_figure
 from nmlab.plots.paper import PaperFigure
 from nmlab.runs.shown import html_table, text_table
+from nmlab.runtime.pyplot import own_pyplot
+from nmlab.runtime.reporting import own_reporting
 from nmlab.runtime.rng import RandomStreams
 from nmlab.runtime.text import number_text, typeset_number
 
@@ -126,7 +128,7 @@ def preview(
         return results[0]
 
     faults: list[str] = []
-    with RandomStreams(seed):
+    with RandomStreams(seed), own_pyplot(), own_reporting():
         try:
             splits = make_splits(functools.wraps(function)(recorded) if callable(data) else recorded, kwargs)
         except DataError as error:  # data that cannot be trained on can still be shown

@@ -21,6 +21,8 @@ from nmlab.problem.lazy import lazy_modules
 from nmlab.problem.state import preserving_state
 from nmlab.problem.terms import terms_of
 from nmlab.problem.weights import forget_values
+from nmlab.runtime.pyplot import own_pyplot
+from nmlab.runtime.reporting import own_reporting
 
 
 def dry_run(
@@ -56,6 +58,7 @@ def split_fault(
     trials = trial_batches(dataset, batch_size)
     while True:
         with preserving_state(problem), torch.set_grad_enabled(gradients):
+        with own_pyplot(), own_reporting(), preserving_state(problem), torch.set_grad_enabled(gradients):
             problem.eval()
             try:
                 if (batch := next(trials, None)) is None:

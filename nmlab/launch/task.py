@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Generic, Self, TypeVar
 
@@ -94,10 +95,30 @@ class Task(ABC, Generic[T]):
         """Whether it was stopped before it had a result."""
         return self.control.stopping and isinstance(self.error, (StopRequested, KeyboardInterrupt))
 
-    def run_to_end(self) -> T:
-        """Carry it out in the caller's thread; returns and raises as `start` and `wait`."""
+    def run_to_end(self, instead_of: Task[Any] | None = None, begun: Callable[[], object] = _nothing) -> T:
+        """Carry it out in the caller's thread; returns and raises as `start` and `wait`.
+
+        An interrupt that comes between these two stops it too.
+
+        Parameters
+        ----------
+        instead_of : Task, optional
+            As for `start`.
+        begun : callable, optional
+            Called once it has begun.
+        """
         self.control.blocking = True
-        return self.start().wait()
+        with interrupts.stopping(self.control.stop) as between:
+            try:
+                self.start(instead_of)
+                begun()
+                result = self.wait()
+            except BaseException:
+                if not between.came:
+                    raise
+        if between.came:
+            raise self.interrupted()
+        return result
 
     def wait(self) -> T:
         """Block until it has ended and return its result, or raise what ended it.
@@ -117,9 +138,9 @@ class Task(ABC, Generic[T]):
 
     def interrupted(self) -> Interrupted:
         """Stop it, wait until everything is in order, and return what to raise."""
-        assert self._worker is not None
-        self.control.stop()
-        self._worker.wait()
+        if self._worker is not None:
+            self.control.stop()
+            self._worker.wait()
         return Interrupted(self._interrupted_message())
 
     def let_go(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from secrets import token_hex
 from typing import Any
 
@@ -247,16 +248,7 @@ class _Trials:
             trial = self._plan.trial(draws)
             said += f" ({', '.join(f'{name} {_text(value)}' for name, value in trial.parameters.items())})"
             fit = self._fit_of(trial, number)
-            fit.control.blocking = True
-            try:
-                fit.start(instead_of=self._fit)
-            except KeyboardInterrupt:
-                if fit.done:  # it was begun all the same
-                    self._fit = fit
-                raise
-            self._fit = fit
-            self._sweep.add(fit.run)
-            run = fit.wait()
+            run = fit.run_to_end(self._fit, partial(self._begun, fit))
         except (BusyError, RunError):  # not the trial's doing
             raise
         except KeyboardInterrupt:
@@ -279,6 +271,10 @@ class _Trials:
         self._search.tell(value)
         self._say(said)
         return True
+
+    def _begun(self, fit: Fit) -> None:
+        self._fit = fit
+        self._sweep.add(fit.run)
 
     def _take(self, run: Run) -> bool:
         """Keep a run's weights where it is the best so far; return whether it is."""

@@ -30,6 +30,7 @@ from nmlab.runtime.files import atomic_write
 from nmlab.runtime.interrupts import users_code
 from nmlab.runtime.pyplot import own_pyplot, own_rc
 from nmlab.runtime.quiet import quiet_drawing
+from nmlab.runtime.reporting import own_reporting
 
 WIDTH, HEIGHT = 900, 1200
 """CSS pixels that a picture has at most; an inch has 100."""
@@ -134,7 +135,7 @@ class View:
         """Return a PNG, its width in CSS pixels, and a PDF where it is to be printed."""
         assert self._seen is not None
         problem, splits = self._seen
-        with own_pyplot(), preserving_state(problem, homes=self._homes), torch.enable_grad():
+        with own_pyplot(), own_reporting(), preserving_state(problem, homes=self._homes), torch.enable_grad():
             problem.eval()
             with users_code():
                 returned = self._function(problem, copy.copy(splits))
