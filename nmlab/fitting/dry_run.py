@@ -57,7 +57,6 @@ def split_fault(
     fault: str | None = None
     trials = trial_batches(dataset, batch_size)
     while True:
-        with preserving_state(problem), torch.set_grad_enabled(gradients):
         with own_pyplot(), own_reporting(), preserving_state(problem), torch.set_grad_enabled(gradients):
             problem.eval()
             try:
