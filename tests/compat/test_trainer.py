@@ -620,3 +620,18 @@ def test_batches_need_no_loader() -> None:
 
     both(rosenbrock, make, None, trained_and_tested)
     assert isinstance(make()[0], Iterable)
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta state")
+def test_a_problem_may_have_sparse_buffers() -> None:
+    """As those of a layer that solves a convex problem."""
+
+    def builder() -> Problem:
+        problem = rosenbrock()
+        problem.nodes[0].callable.register_buffer("matrix", torch.eye(3).to_sparse_csr())
+        return problem
+
+    run = nmlab.LitTrainer(epochs=2, seed=1).fit(built(builder), rosenbrock_data)
+    assert run.status == "finished"
+    trainer = nmlab.Trainer(built(builder), *loaders(), epochs=2)
+    assert trainer.train()["nodes.0.callable.matrix"].layout == torch.sparse_csr
