@@ -10,7 +10,6 @@ import inspect
 import os
 import warnings
 from collections.abc import Iterable, Mapping
-from copy import deepcopy
 from functools import partial
 from importlib import import_module
 from typing import Any, Literal
@@ -32,7 +31,9 @@ from nmlab.fitting.request import FitRequest
 from nmlab.launch.fit import Fit
 from nmlab.options import TrainerOptions
 from nmlab.options.as_json import as_json
+from nmlab.problem.lazy import has_lazy
 from nmlab.problem.terms import terms_of
+from nmlab.problem.weights import copy_weights
 from nmlab.runs import Run
 
 NAMES = {"max_epochs": "epochs", "gradient_clip_val": "clip", "accelerator": "device", "devices": "device"}
@@ -187,7 +188,8 @@ class Trainer:
         self.current_epoch = 0
         self.badcount = 0
         self.best_devloss: Any = np.finfo(np.float32).max if eval_mode == "min" else 0.0
-        self.best_model: dict[str, torch.Tensor] = deepcopy(problem.state_dict())
+        # lazy modules have no weights to copy yet
+        self.best_model: dict[str, torch.Tensor] = {} if has_lazy(problem) else copy_weights(problem)
         self.last_output: dict[str, Any] = {}
         """The output of the last epoch, as the callback had it."""
         self._fit: Fit | None = None
@@ -233,7 +235,7 @@ class Trainer:
         finally:
             for value, home in homes.items():
                 value.data = value.data.to(home)
-            if begun:
+            if begun and self.best_model:
                 self.model.load_state_dict(self.best_model)
                 self.model.eval()
         self.callback.end_train(self, self.last_output)
