@@ -10,7 +10,7 @@ TORCH_INDEX ?=
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: lab demo test test-lowest check bench clean
+.PHONY: lab demo test test-lowest check bench examples clean
 
 lab: $(INSTALLED)  ## JupyterLab on the first notebook
 	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) --LabApp.default_url=/lab/tree/notebooks/01_first_fit.ipynb $(ARGS)
@@ -36,6 +36,9 @@ check: $(INSTALLED)  ## what takes seconds and must hold for every commit
 bench: $(INSTALLED)  ## all timings, into tests/benchmark/results; QUICK=1 takes minutes, ARGS="loader kernel" some parts
 	-$(BIN)/python -m tests.chromium
 	$(BIN)/python -m tests.benchmark $(ARGS)
+
+examples: $(INSTALLED)  ## NeuroMANCER's examples from a checkout of its repository: NEUROMANCER_REPO=<folder>; ARGS="control ODEs" some
+	NEUROMANCER_REPO="$(NEUROMANCER_REPO)" $(BIN)/python -m tests.examples $(ARGS)
 
 clean:  ## the environments and all caches; runs stay
 	rm -rf .venv .venv-lowest .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist

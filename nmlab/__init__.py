@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from nmlab.analysis.preview import preview as preview
     from nmlab.analysis.score import score as score
     from nmlab.compat.lit_trainer import LitTrainer as LitTrainer
+    from nmlab.compat.trainer import Trainer as Trainer
     from nmlab.data.files import FileData as FileData
     from nmlab.data.files import from_file as from_file
+    from nmlab.data.from_loaders import from_loaders as from_loaders
     from nmlab.errors import BusyError as BusyError
     from nmlab.errors import DataError as DataError
     from nmlab.errors import FieldError as FieldError
@@ -44,12 +46,14 @@ _MODULE_OF = {
     "find_batch_size": "tuning",
     "from_file": "data.files",
     "FileData": "data.files",
+    "from_loaders": "data.from_loaders",
     "look": "analysis.look",
     "preview": "analysis.preview",
     "score": "analysis.score",
     "load": "runs.archive",
     "Lab": "notebook.lab",
     "LitTrainer": "compat.lit_trainer",
+    "Trainer": "compat.trainer",
     "TrainerOptions": "options",
     "Run": "runs",
     "RunStore": "runs",

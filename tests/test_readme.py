@@ -9,6 +9,7 @@ import matplotlib
 import pytest
 import torch
 from matplotlib.figure import Figure
+from torch.utils.data import DataLoader
 
 from nmlab import tensorboard
 from tests.helpers.problems import rosenbrock, rosenbrock_data
@@ -35,6 +36,8 @@ def test_its_python_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: pytest.
         "data_setup_function": data_setup_function,
         "other_data_setup_function": other_data_setup_function,
         "torch": torch,
+        "optimizer": None,
+        **{f"{data.name}_loader": DataLoader(data, 32, collate_fn=data.collate_fn) for data in rosenbrock_data()[:3]},
         "f": lambda problem, splits: Figure(),
     }
     names: dict[str, Any] = dict(given)

@@ -300,6 +300,8 @@ def _described(
             if all(values.ndim <= 2 for values in there.values()):
                 drawn.append(_drawn(name, there, first))
     table = pd.DataFrame(rows, columns=COLUMNS)
+    if splits.unscored:
+        found.append(f"the test split would not be scored: {splits.unscored}")
     remarks = (*splits.remarks, *slight)
     return Preview(title, samples, splits.batch_size, table, tuple(found), tuple(drawn), remarks)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from neuromancer.problem import Problem
 from nmlab.data.loader import Loader
 from nmlab.data.splits import Splits, make_splits
 from nmlab.errors import BusyError, DataError, FieldError
-from nmlab.fitting.dry_run import dry_run
+from nmlab.fitting.dry_run import split_fault
 from nmlab.problem.fast_loss import FastProblem
 from nmlab.problem.metrics import MetricAccumulator
 from nmlab.problem.state import preserving_state
@@ -103,6 +104,8 @@ def _chosen(data: Any, split: str | None) -> tuple[Any, str, int]:
 def split_of(splits: Splits, split: str) -> Any:
     """Return a split by its name; raise `FieldError` if there is no such split."""
     there = dict(splits.items())
+    if split == "test" and splits.unscored:
+        raise FieldError({"split": f"the test split cannot be scored: {splits.unscored}"})
     if split not in there:
         raise FieldError({"split": f"there is no split {split!r}; the splits are: {', '.join(there)}"})
     return there[split]
@@ -153,7 +156,7 @@ def metrics_of(
     except StopRequested:
         raise
     except Exception as error:
-        raise DataError(_faults(problem, dataset, split, error), subject=REFUSED) from error
+        raise DataError(_faults(problem, dataset, split, batch_size, error), subject=REFUSED) from error
     finally:
         loader.close()
     if not totals.samples:
@@ -161,14 +164,11 @@ def metrics_of(
     return totals.means()
 
 
-def _faults(problem: Problem, dataset: Any, split: str, error: Exception) -> list[str]:
+def _faults(problem: Problem, dataset: Any, split: str, batch_size: int, error: Exception) -> list[str]:
     """Return what is wrong, as a dry run reports it if that fails too."""
     role = "train" if split == "train" else "test"
     if not isinstance(problem.loss, AugmentedLagrangeLoss):  # which reads the training samples
-        try:
-            dry_run(problem, Splits(**{"train": None, "dev": None, "test": None, role: dataset}, batch_size=1), split)
-        except DataError as found:
-            return [f"{split}: {fault.removeprefix(f'{role}: ')}" for fault in found.faults]
-        except Exception:
-            pass  # the first error is reported instead
+        with suppress(Exception):  # the first error is reported instead
+            if (fault := split_fault(problem, role, dataset, batch_size, compared=False)) is not None:
+                return [f"{split}: {fault}"]
     return [f"{split}: {type(error).__name__}: {error}"]

@@ -1,4 +1,5 @@
 """NeuroMANCER's own signatures over nmlab's fit.
 
-Imports `errors`, `fields`, `options`, `problem`, `runs`, `training`, `fitting`, `launch`, `sweeps`, `tuning`.
+Imports `errors`, `runtime`, `fields`, `options`, `problem`, `data`, `runs`, `training`, `fitting`, `launch`, `sweeps`,
+`tuning`, `analysis`.
 """

@@ -7,15 +7,18 @@ is also a `Run`, and what NeuroMANCER's documentation promises holds.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.strategies import Strategy, StrategyRegistry
 from neuromancer.problem import Problem
 
+from nmlab.compat.after_fit import AfterFit
+from nmlab.compat.weight_file import best_of, weight_file
+from nmlab.compat.words import called, in_words_of
 from nmlab.errors import FieldError, RunError
 from nmlab.fields import Field, convert, fault_of
 from nmlab.fitting.request import FitRequest
@@ -27,10 +30,10 @@ from nmlab.runs import Run
 from nmlab.sweeps import Sweep
 from nmlab.sweeps.sweeping import sweep_over
 from nmlab.training.checkpoints import save_weights
-from nmlab.training.user_hooks import HookedModule, UserHooks, user_hooks_of
+from nmlab.training.user_hooks import UserHooks, user_hooks_of
 from nmlab.tuning import BatchSizeSearch, FoundLR, LRSearch
 
-_NAMES = {
+NAMES = {
     "max_epochs": "epochs",
     "gradient_clip_val": "clip",
     "optimizer": "custom_optimizer",
@@ -42,10 +45,8 @@ _NAMES = {
 
 _BATCH_SIZE = Field("batch_size", "integer", minimum=1)
 
-_NOTHING_YET = "This LitTrainer has not fitted anything yet; call fit(problem, data_setup_function)."
 
-
-class LitTrainer:
+class LitTrainer(AfterFit):
     """Fits NeuroMANCER Problems, as NeuroMANCER's LitTrainer is documented to.
 
     Parameters
@@ -56,8 +57,9 @@ class LitTrainer:
         Keys of the Problem's output that are trained on and scored, with or without the batches' own prefix: for a
         SequenceDataset "train_loss" means "nstep_train_loss".
     eval_metric : str, default "dev_loss"
-        Metric that decides which epoch is best; may be one that a step or hook logs. Without a dev split the default is
-        the train loss.
+        Metric that decides which epoch is best: one of the record's, by NeuroMANCER's or Lightning's name for it, such
+        as "training_epoch_average" or "train_loss_step", or one that a step or hook logs. Without a dev split the
+        default is the train loss.
     patience : int, optional
         Epochs without improvement after which to stop; None for never.
     warmup : int, default 0
@@ -74,8 +76,10 @@ class LitTrainer:
     weight_name : str, optional
         The file's name without ".ckpt", with "{epoch}" or "{dev_loss:.3f}" filled in as Lightning does, for the best
         epoch; default "{epoch}-{step}". An existing file of this name is replaced.
-    devices, strategy : Any, default "auto"
-        As for `TrainerOptions`; one device.
+    devices : Any, default "auto"
+        One device: "auto", 1, or [i] for GPU i.
+    strategy : str or Strategy, default "auto"
+        Any of Lightning's, as one device needs none.
     accelerator : str, default "auto"
         "auto" is CUDA if there is one, else the CPU.
     profiler : str or Profiler, optional
@@ -166,9 +170,9 @@ class LitTrainer:
         self.runs_dir = runs_dir
         self.seed = seed
         self.launch = launch
-        self._fit: Fit | None = None
-        self._run: Run | None = None
-        self._problem: Problem | None = None
+        self.callbacks: list[Any] = []
+        """Callbacks of Lightning's, to which any may be appended before a fit."""
+        super().__init__()
         self._checked()
 
     # --- fitting ---
@@ -199,7 +203,7 @@ class LitTrainer:
             As for `nmlab.fit`.
         """
         options, user_hooks = self._begin(problem)
-        with _in_our_words(kwargs):
+        with in_words_of(NAMES, kwargs):
             request = self._request(problem, data_setup_function, options, kwargs)
             fit = make_fit(request.replace(user_hooks=user_hooks))
             self._fit, self._run, self._problem = fit, None, problem
@@ -253,7 +257,7 @@ class LitTrainer:
         request = self._request(problem, data_setup_function, options, kwargs)
         self._fit, self._run, self._problem = None, None, problem
         try:
-            with _in_our_words(kwargs):
+            with in_words_of(NAMES, kwargs):
                 done = sweep_over(
                     request.replace(user_hooks=user_hooks, name=name), sweep_config, count, make_fit=make_trial
                 )
@@ -300,7 +304,7 @@ class LitTrainer:
             The rates, the losses, and a `suggestion`.
         """
         request = self._request_of_search(problem, data_setup_function, kwargs)
-        with _in_our_words(kwargs):
+        with in_words_of(NAMES, kwargs):
             return LRSearch(request, min_lr=min_lr, max_lr=max_lr, num_training=num_training).run_to_end()
 
     def find_batch_size(
@@ -336,61 +340,8 @@ class LitTrainer:
             The batch size.
         """
         request = self._request_of_search(problem, data_setup_function, kwargs)
-        with _in_our_words(kwargs):
+        with in_words_of(NAMES, kwargs):
             return BatchSizeSearch(request, mode=mode, max_trials=max_trials).run_to_end()
-
-    # --- what a fit leaves ---
-
-    def get_weights(self) -> dict[str, torch.Tensor]:
-        """Return the state of the Problem that was fitted last: the best weights by `eval_metric`.
-
-        Returns
-        -------
-        dict[str, torch.Tensor]
-            The Problem's state dict.
-        """
-        if self._problem is None:
-            raise RunError(_NOTHING_YET)
-        return dict(self._problem.state_dict())
-
-    @property
-    def run(self) -> Run:
-        """The record of the last fit, or of the best one in a sweep."""
-        return self._last.run if self._run is None else self._run
-
-    @property
-    def lit_problem(self) -> HookedModule:
-        """The LightningModule around the Problem of the last fit."""
-        if self._last.module is None and self._last.request.options.launch != "thread":
-            raise RunError("The LightningModule of this fit is in its own process; LitTrainer(launch='thread') has it.")
-        if self._last.module is None:
-            raise RunError("This LitTrainer's fit has not come to its training.")
-        return self._last.module
-
-    @property
-    def lit_data_module(self) -> Any:
-        """The LightningDataModule of the last fit."""
-        return self.lit_problem.trainer.datamodule  # type: ignore[attr-defined]  # which Lightning gives it
-
-    @property
-    def callback_metrics(self) -> dict[str, torch.Tensor]:
-        """All that was logged in the last fit, as it stood at its end, or stands now."""
-        return self._last.logged or self.lit_problem.last_metrics or dict(self.lit_problem.trainer.callback_metrics)
-
-    @property
-    def current_epoch(self) -> int:
-        """How many epochs the last fit has trained; while it runs, the epoch's number from 0."""
-        if self._fit is None:
-            return 0
-        if (module := self._fit.module) is not None:
-            return int(module.current_epoch)
-        return self._fit.run.epochs if self._fit.done else self._fit.control.progress.epoch
-
-    @property
-    def _last(self) -> Fit:
-        if self._fit is None:
-            raise RunError(_NOTHING_YET)
-        return self._fit
 
     # --- what was asked for ---
 
@@ -425,8 +376,10 @@ class LitTrainer:
             "gradient_clip_val": self.clip if user_hooks.automatic_optimization else None,
             "monitor": self._monitor() if not faults else None,
             "accelerator": self.accelerator,
-            "devices": 1 if self.devices == "auto" else self.devices,
-            "strategy": self.strategy,
+            "devices": 1 if self.devices in ("auto", "1") else self.devices,
+            # one device needs none
+            "strategy": "auto" if _is_strategy(self.strategy) else self.strategy,
+            "callbacks": self.callbacks,
             "profiler": self.profiler,
             "loggers": _loggers(self.logger),
             "seed": self.seed,
@@ -435,8 +388,9 @@ class LitTrainer:
         unset = {name for name in ("lr", "optimizer", "patience", "profiler", "seed", "monitor") if given[name] is None}
         try:
             options = TrainerOptions(**{name: value for name, value in given.items() if name not in unset})
+            options.resolved_accelerator()
         except FieldError as error:
-            faults |= _called(error.faults)
+            faults |= called(NAMES, error.faults)
         if size_fault is not None:
             of_rate = [f"learning_rate: {faults['hparam_config']}"] if "hparam_config" in faults else []
             faults["hparam_config"] = "; ".join([f"batch_size: {size_fault}", *of_rate])
@@ -447,7 +401,8 @@ class LitTrainer:
     def _begin(self, problem: Problem) -> tuple[TrainerOptions, UserHooks]:
         """Return what a fit begins with; what is wrong with it or cannot be written is to be known before it."""
         if not isinstance(problem, Problem):
-            raise FieldError({"problem": f"a {type(problem).__name__}; give a Problem, which keeps the weights"})
+            fault = f"a {type(problem).__name__}; give a Problem, which keeps the weights"
+            raise FieldError({"problem": fault}, "LitTrainer")
         options, user_hooks = self._seeded()
         if (file := self._weight_file({})) is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -479,21 +434,18 @@ class LitTrainer:
 
     def _save(self, run: Run) -> None:
         """Write the weights that the Problem holds after a run where the user wants them."""
-        if (file := self._weight_file(_best_of(run))) is not None and self._problem is not None:
+        if (file := self._weight_file(best_of(run))) is not None and self._problem is not None:
             save_weights(copy_weights(self._problem), file, PREFIX)
+
+    def _weight_file(self, metrics: Mapping[str, Any]) -> Path | None:
+        return weight_file(self.weight_path, self.weight_name, metrics) if self.save_weights else None
 
     def _monitor(self) -> str | None:
         """Return nmlab's name for `eval_metric`; None for the default, which needs no dev split."""
-        known = {"train_loss_epoch": "train_loss", self.train_metric: "train_loss", self.dev_metric: "dev_loss"}
-        metric = known.get(self.eval_metric, self.eval_metric.removeprefix("nstep_"))
+        known = {"training_epoch_average": "train_loss", self.train_metric: "train_loss", self.dev_metric: "dev_loss"}
+        metric = self.eval_metric.removeprefix("nstep_")
+        metric = known.get(self.eval_metric, known.get(metric.removesuffix("_epoch"), metric))
         return None if metric == "dev_loss" else metric
-
-    def _weight_file(self, metrics: Mapping[str, Any]) -> Path | None:
-        """Return where the weights of an epoch with these metrics go, as Lightning would name it; None for no file."""
-        if not self.save_weights or (self.weight_path is None and self.weight_name is None):
-            return None
-        lightnings = ModelCheckpoint(Path(self.weight_path or "."), self.weight_name)
-        return Path(lightnings.format_checkpoint_name(dict(metrics)))
 
     @property
     def _batch_size(self) -> int | None:
@@ -505,11 +457,6 @@ class LitTrainer:
         return config.get(name) if isinstance(config, Mapping) else getattr(config, name, None)
 
 
-def _called(faults: Mapping[str, str]) -> dict[str, str]:
-    """Return faults of options by LitTrainer's names for these."""
-    return {_NAMES.get(name, name): fault for name, fault in faults.items()}
-
-
 def _loggers(given: Any) -> Any:
     """Return loggers as a list; nmlab's own record stands for Lightning's default ones."""
     if given is None or isinstance(given, bool):
@@ -517,23 +464,6 @@ def _loggers(given: Any) -> Any:
     return tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else (given,)
 
 
-@contextmanager
-def _in_our_words(data_kwargs: Container[str]) -> Iterator[None]:
-    """Call options by LitTrainer's names in what the block raises; keywords of the data function are no options."""
-    try:
-        yield
-    except FieldError as error:
-        error.faults = {
-            key: fault
-            for name, fault in error.faults.items()
-            for key in (_called({name: fault}) if name not in data_kwargs else [name])
-        }
-        raise
-
-
-def _best_of(run: Run) -> dict[str, Any]:
-    """Return the metrics of a run's best epoch, with the steps until then."""
-    best = {} if run.checkpoint_path is None else torch.load(run.checkpoint_path, map_location="cpu", weights_only=True)
-    epoch = best.get("epoch", run.epochs - 1)
-    row = {name: run.column(name)[epoch] for name in run.columns}
-    return {**row, "epoch": epoch, "step": best.get("global_step", 0)}
+def _is_strategy(given: Any) -> bool:
+    """Whether this is a strategy of Lightning's."""
+    return isinstance(given, Strategy) or given in StrategyRegistry.available_strategies()

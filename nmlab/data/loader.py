@@ -16,6 +16,7 @@ from lightning.pytorch import LightningDataModule
 from neuromancer.dataset import DictDataset
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from nmlab.data.given import GivenLoader, InputGuard, LoadedDataset
 from nmlab.data.splits import Batch, Splits
 from nmlab.runtime.rng import RandomStreams
 
@@ -60,8 +61,7 @@ class Loader:
         self._streams = streams or RandomStreams(0)
         self._num_workers = num_workers
         self._drop_last = drop_last
-        self._copies = False
-        self._probe: list[torch.Tensor] | None = None
+        self._guard = InputGuard()
         self._passes: weakref.WeakSet[Generator[Batch, None, None]] = weakref.WeakSet()
 
     def __len__(self) -> int:
@@ -83,7 +83,7 @@ class Loader:
         """Release the data, also of iterators that are not exhausted."""
         for batches in list(self._passes):
             batches.close()
-        self.dataset, self._probe = None, None
+        self.dataset, self._guard = None, InputGuard()
 
     def _sliced(self, tensors: dict[str, torch.Tensor]) -> Generator[Batch, None, None]:
         epoch, size, samples = self._epoch(), self.batch_size, self._samples
@@ -93,28 +93,22 @@ class Loader:
             stop = min(start + block, samples)
             index = torch.arange(start, stop, device="cpu") if order is None else order[start:stop]
             parts = {
-                key: _split(_rows(value.detach(), start, stop, index, order is not None), size)
+                # contiguous, as collated batches are: sums over other strides may differ in their last bit
+                key: _split(_rows(value.detach(), start, stop, index, order is not None).contiguous(), size)
                 for key, value in tensors.items()
             }
             for number, numbers in enumerate(_split(index, size)):
-                self._check_probe()
-                copied = order is None and (self._copies or self._probe is None)
+                self._guard.check()
+                copied = order is None and self._guard.copies
                 batch: Batch = {}
                 for key, of_block in parts.items():
                     part = of_block[number].clone() if copied else of_block[number]
                     batch[key] = part.requires_grad_() if tensors[key].requires_grad else part
-                if self._probe is None:
-                    self._probe = list(batch.values())
+                self._guard.watch(batch)
                 batch.setdefault("index", numbers)
                 batch["name"] = self.dataset.name
                 batch["epoch"] = epoch
                 yield batch
-
-    def _check_probe(self) -> None:
-        """Switch to copies if a node modified the first batch, which is always a copy, so that the data are intact."""
-        if self._probe:
-            self._copies = any(part._version > 0 for part in self._probe)
-            self._probe = []
 
     def _collated(self) -> Generator[Batch, None, None]:
         epoch = self._epoch()
@@ -239,7 +233,7 @@ class SplitsDataModule(LightningDataModule):
     ) -> None:
         super().__init__()
         self.splits: Splits | None = splits
-        self._loaders: list[Loader] = []
+        self._loaders: list[Loader | GivenLoader] = []
         self.batch_size = splits.batch_size
         self._streams = streams
         self._shuffle = shuffle
@@ -249,11 +243,15 @@ class SplitsDataModule(LightningDataModule):
     def _epoch(self) -> int:
         return self.trainer.current_epoch if self.trainer is not None else 0
 
-    def loader(self, split: str) -> Loader:
+    def loader(self, split: str) -> Loader | GivenLoader:
         """Return the batches of the split called 'train', 'dev' or 'test'."""
         dataset = getattr(self.splits, split)
-        seed, length = self._streams.seed, len(dataset)
         shuffled = split == "train" and self._shuffle
+        if isinstance(dataset, LoadedDataset) and not shuffled:
+            given = dataset.with_batch_size(self.batch_size) if split == "train" else dataset
+            self._loaders.append(made := GivenLoader(given, self._epoch, self._streams))
+            return made
+        seed, length = self._streams.seed, len(dataset)
         order = (lambda epoch: permutation(length, seed, epoch)) if shuffled else None
         # a search for a batch size goes on to one batch of all samples
         drop_last = split == "train" and self._drop_last and length > self.batch_size
@@ -267,7 +265,7 @@ class SplitsDataModule(LightningDataModule):
             loader.close()
         self.splits = None
 
-    def train_dataloader(self) -> Loader:
+    def train_dataloader(self) -> Loader | GivenLoader:
         """Return the batches of the train split."""
         return self.loader("train")
 
@@ -275,9 +273,16 @@ class SplitsDataModule(LightningDataModule):
         """Return the batches of the dev split; [] without one."""
         return self.loader("dev") if self.splits is not None and self.splits.dev is not None else []
 
-    def test_dataloader(self) -> Loader:
+    def test_dataloader(self) -> Loader | GivenLoader:
         """Return the batches of the test split."""
         return self.loader("test")
+
+
+def trial_batches(dataset: Any, batch_size: int) -> Iterator[Batch]:
+    """Yield a batch of two samples, and the first real one for what two samples do not fit, such as ``y[-20:]``."""
+    yield first_batch(dataset)
+    if batch_size > 2 and len(dataset) > 2:
+        yield first_batch(dataset, batch_size)
 
 
 def first_batch(dataset: Any, samples: int = 2) -> Batch:

@@ -1,11 +1,13 @@
 """Calls a `data_setup_function` and checks the four values that it returns.
 
-Data that cannot be trained on are reported before the first step, with all faults at once.
+Data that cannot be trained on are reported before the first step, with all faults at once. A test split that cannot be
+scored is no obstacle to a training: why it is not scored is kept.
 """
 
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -30,10 +32,12 @@ class Splits:
         Training data.
     dev : torch.utils.data.Dataset or None
         Data for the choice of the best epoch; None if there is no dev split.
-    test : torch.utils.data.Dataset or None
-        Test data; None if there is no test split.
+    test : Any
+        Test data as they are scored, or whatever was returned in their place; None if there is no test split.
     batch_size : int
         Number of samples per batch.
+    unscored : str, default ""
+        Why the test split is not scored; "" if it is.
     remarks : tuple of str
         What the data function says of how it made the data: the attribute `remarks` of the training data, as the data
         functions of `from_file` give it; () if there is none.
@@ -43,16 +47,22 @@ class Splits:
     dev: Any
     test: Any
     batch_size: int
+    unscored: str = ""
 
     @property
     def remarks(self) -> tuple[str, ...]:  # noqa: D102 - described above
         return tuple(map(str, getattr(self.train, "remarks", ())))
 
     def items(self) -> Iterator[tuple[str, Any]]:
-        """Yield name and dataset of each existing split."""
+        """Yield name and dataset of each split that is trained on or scored."""
         for name in ("train", "dev", "test"):
-            if (dataset := getattr(self, name)) is not None:
+            if (dataset := getattr(self, name)) is not None and not (name == "test" and self.unscored):
                 yield name, dataset
+
+    def leave_out_test(self, reason: str) -> None:
+        """Do not score the test split, for this reason, and warn of it."""
+        self.unscored = reason
+        warnings.warn(f"The test split is not scored: {reason}.", stacklevel=2)
 
 
 def place_of(function: Callable[..., Any]) -> str:
@@ -108,18 +118,31 @@ def _read(returned: Any) -> tuple[Splits | None, list[str]]:
         faults.append(f"batch_size is {batch_size!r}; return an integer of at least 1 as the fourth value")
     if train is None:
         faults.append("train_data is None; return a dataset")
+    test, unscored = _test_data(test, train, dev)
+    splits = Splits(train, dev, test, batch_size, unscored)
+    for name in ("train", "dev"):
+        if (dataset := getattr(splits, name)) is not None:
+            faults += [f"{name}_data {fault}" for fault in _faults(name, dataset)]
+    return splits, faults
+
+
+def _test_data(test: Any, train: Any, dev: Any) -> tuple[Any, str]:
+    """Return the test split as a dataset, and why it is not scored or ""."""
+    if test is None:
+        return None, ""
+    for name, other in (("dev", dev), ("train", train)):
+        if test is other:
+            return test, f"test is the {name} set"
     if isinstance(test, dict) and test:  # NeuroMANCER's examples often return a plain dict here
         tensors = {key: t for key, value in test.items() if (t := _as_tensor(value)) is not None and t.ndim}
         lengths = {key: len(value) for key, value in tensors.items()}
-        if len(set(lengths.values())) == 1:
-            test = DictDataset(tensors, name="test")
-        else:
-            test = None
-            faults.append(f"test_data is a dict whose tensors differ in length: {lengths or 'there are none'}")
-    splits = Splits(train, dev, test, batch_size)
-    for name, dataset in splits.items():
-        faults += [f"{name}_data {fault}" for fault in _faults(name, dataset)]
-    return splits, faults
+        if len(set(lengths.values())) != 1:
+            return test, f"test_data is a dict whose tensors differ in length: {lengths or 'there are none'}"
+        test = DictDataset(tensors, name="test")
+    try:
+        return test, "; ".join(f"test_data {fault}" for fault in _faults("test", test))
+    except Exception as error:  # whatever a user's object raises
+        return test, f"test_data cannot be read: {type(error).__name__}: {error}"
 
 
 def _faults(name: str, dataset: Any) -> Iterator[str]:
@@ -130,13 +153,13 @@ def _faults(name: str, dataset: Any) -> Iterator[str]:
         yield f"is a {type(dataset).__name__}; return DictDataset(..., name='{name}')"
         return
     called = getattr(dataset, "name", name)
-    if called != name:
+    if called != name and name != "test" and not hasattr(dataset, "batches"):  # whose losses are found by any name
         yield f"is named {called!r}; give name='{name}', by which NeuroMANCER names its losses"
     if not callable(getattr(dataset, "collate_fn", None)):
         yield f"has no collate_fn ({type(dataset).__name__}); NeuroMANCER's datasets have one"
     if len(dataset) == 0:
         yield "is empty"
-    for where, value in _tensors_of(dataset):
+    for where, value in _tensors_of(dataset) if getattr(dataset, "finite", True) else ():
         if value.is_complex():
             yield f"holds complex numbers ({value.dtype}) in {where}; NeuroMANCER's nodes need real numbers"
         elif value.is_floating_point() and (count := _not_finite(value)):

@@ -21,8 +21,8 @@ _REMEDY = (
 )
 
 
-def workers_faults(splits: Splits, num_workers: int) -> list[str]:
-    """Return why worker processes could not load the datasets; [] if they can, or if there are none.
+def workers_faults(splits: Splits, num_workers: int) -> dict[str, str]:
+    """Return why worker processes could not load the datasets, by split; {} if they can, or if there are none.
 
     Parameters
     ----------
@@ -33,13 +33,13 @@ def workers_faults(splits: Splits, num_workers: int) -> list[str]:
     """
     method = multiprocessing.get_start_method(allow_none=True) or multiprocessing.get_all_start_methods()[0]
     if not num_workers or method == "fork":
-        return []
+        return {}
     asked = f"num_workers={num_workers} and the start method {method!r}"
-    return [
-        f"{name}_data cannot be loaded with {asked}: {reason}; {_REMEDY}"
+    return {
+        name: f"{name}_data cannot be loaded with {asked}: {reason}; {_REMEDY}"
         for name, dataset in splits.items()
         if not is_sliced(dataset) and (reason := _reason(dataset))
-    ]
+    }
 
 
 def _reason(dataset: Any) -> str | None:

@@ -13,7 +13,7 @@ import torch
 from neuromancer.loss import AugmentedLagrangeLoss
 from neuromancer.problem import Problem
 
-from nmlab.data.loader import first_batch
+from nmlab.data.loader import first_batch, trial_batches
 from nmlab.data.splits import Batch, Splits
 from nmlab.errors import DataError
 from nmlab.problem.fast_loss import FastProblem
@@ -28,7 +28,7 @@ from nmlab.runtime.reporting import own_reporting
 def dry_run(
     problem: Problem, splits: Splits, source: str, converted: bool = False, without: Container[str] = ()
 ) -> None:
-    """Run `problem` forward on at most two samples of every split; nothing of it is changed.
+    """Run `problem` forward on a few samples of train and dev; nothing of it is changed.
 
     Parameters: `source`, the data function's name and place, for the message; `converted`, whether the fit will convert
     the samples to the Problem's own precision (as with '64-true'); `without`, names of splits to leave out. Raises
@@ -37,23 +37,41 @@ def dry_run(
     """
     faults = _multiplier_faults(problem, splits)
     for name, dataset in splits.items():
-        if name in without:
+        if name in without or name == "test":
             continue
-        gradients = name == "train" or bool(problem.grad_inference)
+        if fault := split_fault(problem, name, dataset, splits.batch_size, converted):
+            faults.append(f"{name}: {fault}")
+    if faults:
+        raise DataError(faults, subject=f"The Problem cannot take what {source} returned")
+
+
+def split_fault(
+    problem: Problem, split: str, dataset: Any, batch_size: int, converted: bool = False, compared: bool = True
+) -> str | None:
+    """Return what is wrong with a forward pass on the first samples of a split, or None; nothing is changed.
+
+    Two samples are tried, and where these fail the first real batch. Parameters: `converted`, as for `dry_run`;
+    `compared`, whether the fast loss is compared on the train split.
+    """
+    gradients = split == "train" or bool(problem.grad_inference)
+    fault: str | None = None
+    trials = trial_batches(dataset, batch_size)
+    while True:
         with own_pyplot(), own_reporting(), preserving_state(problem), torch.set_grad_enabled(gradients):
             problem.eval()
             try:
-                batch = _moved(problem, first_batch(dataset), converted)
+                if (batch := next(trials, None)) is None:
+                    return fault
+                batch = _moved(problem, batch, converted)
             except Exception as error:
-                faults.append(f"{name}: its samples cannot be made into a batch: {type(error).__name__}: {error}")
-                continue
-            if fault := _fault(problem, batch):
-                faults.append(f"{name}: {fault}{'' if gradients else _hint(problem, batch)}")
-                continue
-        if name == "train":
-            _compare(problem, batch)
-    if faults:
-        raise DataError(faults, subject=f"The Problem cannot take what {source} returned")
+                return f"its samples cannot be made into a batch: {type(error).__name__}: {error}"
+            fault = _fault(problem, batch)
+            if fault is not None:
+                fault += "" if gradients else _hint(problem, batch)
+        if fault is None:
+            if split == "train" and compared:
+                _compare(problem, batch)
+            return None
 
 
 def initialize(problem: Problem, splits: Splits, source: str, seed: int, converted: bool = False) -> None:

@@ -299,7 +299,9 @@ class Execution:
         assert request.seed is not None
         for remark in (*environment_remarks(request.options.trainer_kwargs), *self.remarks):
             _logger.warning(remark)
-        streams = RandomStreams(request.seed)
+        streams = RandomStreams(request.seed) if request.loop is None else request.loop.make_streams(request.seed)
+        if begins_at := streams.describe():
+            writer.describe(random_state=begins_at)
         if self.problem is None:
             self._enter("building the Problem")
             self.problem = build_problem(request.problem, streams)
@@ -348,6 +350,7 @@ class Execution:
             resume=resumed is not None,
             changed=self._changed,
             extended=self._extended,
+            loop=request.loop,
         )
         train(problem, splits, training, ProblemModule if request.user_hooks is None else self._make_module)
 

@@ -12,7 +12,7 @@ from nmlab.data.splits import Splits, make_splits, place_of
 from nmlab.data.workers import workers_faults
 from nmlab.errors import DataError, FieldError
 from nmlab.fitting.batch_sizes import check_batch_sizes
-from nmlab.fitting.dry_run import dry_run, initialize
+from nmlab.fitting.dry_run import dry_run, initialize, split_fault
 from nmlab.fitting.request import FitRequest
 from nmlab.options import TrainerOptions
 from nmlab.problem.lazy import has_lazy
@@ -63,12 +63,22 @@ def check_data(
 ) -> None:
     """Try out the data as they will be trained on; raises as `dry_run` and `check_batch_sizes` do.
 
-    A `DataError` too where worker processes cannot load them.
+    A `DataError` too where worker processes cannot load them. A test split that cannot be scored is left out, with a
+    warning.
     """
-    if faults := workers_faults(splits, options.num_workers):
-        raise DataError(faults, subject=f"{place_of(function)} returned what worker processes cannot load")
     converted = _converts(options)
     untried = user_hooks.untried if user_hooks is not None else ()
+    faults = workers_faults(splits, options.num_workers)
+    fault = faults.pop("test", None)
+    if faults:
+        raise DataError(faults.values(), subject=f"{place_of(function)} returned what worker processes cannot load")
     dry_run(problem, splits, place_of(function), converted, without=untried)
+    if splits.unscored:
+        splits.leave_out_test(splits.unscored)
+    elif splits.test is not None:
+        if fault is None and "test" not in untried:
+            fault = split_fault(problem, "test", splits.test, splits.batch_size, converted)
+        if fault is not None:
+            splits.leave_out_test(fault)
     if "train" not in untried:
         check_batch_sizes(problem, splits, place_of(function), options, converted)

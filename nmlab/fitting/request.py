@@ -28,6 +28,7 @@ from nmlab.problem.weights import copy_weights
 from nmlab.provenance.settings import describe_function, describe_sources, describe_values, own_parts, versions
 from nmlab.runs import Run, RunStore
 from nmlab.runtime.rng import fresh_seed
+from nmlab.training.loop import Loop
 from nmlab.training.user_hooks import UserHooks
 from nmlab.training.view import view_fault
 
@@ -79,6 +80,8 @@ class FitRequest:
         What the record says of the group that the run belongs to, of runs that differ in their seeds alone.
     user_hooks : UserHooks, optional
         A training step, hooks and metrics of the user's own.
+    loop : Loop, optional
+        Another training loop than nmlab's own.
     seed : int, optional
         Seed of all random numbers; default the options', and where they have none, one that `checked` draws.
     """
@@ -100,6 +103,7 @@ class FitRequest:
     sweep: Mapping[str, Any] | None = None
     repeat: Mapping[str, Any] | None = None
     user_hooks: UserHooks | None = None
+    loop: Loop | None = None
     seed: int | None = None
 
     def replace(self, **changes: Any) -> FitRequest:
@@ -163,7 +167,7 @@ class FitRequest:
             if self.user_hooks is None and (own := own_parts(resumed.settings)):
                 raise RunError(
                     f"Run {resumed.id} cannot be resumed: it was trained with {', '.join(own)}, which its record "
-                    "cannot give back. Go on by run.restore(problem) and another fit of the LitTrainer."
+                    "cannot give back. Go on by run.restore(problem) and another fit of its trainer."
                 )
             options, data_kwargs = as_before(
                 resumed,
@@ -235,6 +239,7 @@ class FitRequest:
             "sweep": self.sweep,
             "repeat": self.repeat,
             "customs": None if self.user_hooks is None else self.user_hooks.to_json(),
+            "loop": None if self.loop is None else self.loop.to_json(),
             "versions": versions(),
         }
 

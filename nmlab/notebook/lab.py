@@ -9,7 +9,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from IPython import get_ipython
 from IPython.display import display
@@ -40,6 +40,9 @@ from nmlab.provenance.script import script
 from nmlab.runs import Comparison, Run, Runs
 from nmlab.runtime import one_fit
 from nmlab.tuning import FoundLR
+
+if TYPE_CHECKING:
+    from nmlab.compat.trainer import Trainer
 
 T = TypeVar("T")
 
@@ -159,6 +162,41 @@ class Lab:
             fits = [lab._session.fit for lab in labs.known()]
             self._session.take_up({fit.run.uid for fit in fits if fit is not None and not fit.done})
         self._use()
+
+    @classmethod
+    def from_trainer(cls, trainer: Trainer, **keywords: Any) -> Lab:
+        """Open a Lab over the Problem, data and options of a `Trainer`, whose runs its bench shows.
+
+        Its own runs are trained by nmlab's loop, with the options that come nearest to the Trainer's.
+
+        Parameters
+        ----------
+        trainer : Trainer
+            The trainer.
+        **keywords : Any
+            As for `Lab`.
+
+        Returns
+        -------
+        Lab
+            The Lab.
+
+        Examples
+        --------
+        >>> import nmlab
+        >>> from torch.utils.data import DataLoader
+        >>> example = nmlab.gallery.get("rosenbrock")
+        >>> train, dev, _, size = example.data_function()(nsim=50)
+        >>> loaders = [DataLoader(data, size, collate_fn=data.collate_fn) for data in (train, dev)]
+        >>> trainer = nmlab.Trainer(example.problem(), *loaders, epochs=1)
+        >>> best = trainer.train()  # doctest: +ELLIPSIS
+        epoch: 0  train_loss: ...
+        >>> lab = nmlab.Lab.from_trainer(trainer)
+        >>> [run.name for run in lab.runs]
+        ['trainer']
+        """
+        given = {"options": trainer.fit_options, "runs_dir": trainer.runs_dir, "name": trainer.run_name}
+        return cls(trainer.model, trainer.data_setup_function, **{**given, **keywords})
 
     @classmethod
     def from_gallery(cls, example: str, /, data: str | None = None, **keywords: Any) -> Lab:

@@ -155,5 +155,9 @@ def weights_fingerprint(weights: Problem | Mapping[str, torch.Tensor]) -> str:
         plain = value.detach().cpu()
         plain = plain.to(torch.complex128 if plain.is_complex() else torch.float64)
         found.update(f"{name} {tuple(plain.shape)}".encode())
+        if plain.layout != torch.strided:  # as a solver's matrices may be
+            sparse = plain.to_sparse_coo().coalesce()
+            found.update(sparse.indices().numpy().tobytes())
+            plain = sparse.values()
         found.update(plain.contiguous().numpy().tobytes())
     return found.hexdigest()

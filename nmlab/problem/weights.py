@@ -27,7 +27,14 @@ def copy_weights(problem: Problem) -> dict[str, torch.Tensor]:
 
 def equal_weights(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     """Return whether weights are equal to the last bit."""
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+    return one.keys() == other.keys() and all(_equal(one[name], other[name]) for name in one)
+
+
+def _equal(one: torch.Tensor, other: torch.Tensor) -> bool:
+    if one.layout == other.layout == torch.strided:
+        return torch.equal(one, other)
+    parts = [value.to_sparse_coo().coalesce() for value in (one, other)]
+    return torch.equal(parts[0].indices(), parts[1].indices()) and torch.equal(parts[0].values(), parts[1].values())
 
 
 def load_weights(problem: Problem, weights: dict[str, torch.Tensor], source: str = "the weights") -> None:

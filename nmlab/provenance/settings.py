@@ -171,4 +171,5 @@ def own_parts(settings: Mapping[str, Any]) -> list[str]:
     user_hooks = settings.get("customs") or {}
     metrics = user_hooks.get("metrics", {}).items()
     own = [f"{split}_metric={name!r}" for split, name in metrics if not name.endswith(f"{split}_loss")]
-    return [*user_hooks.get("hooks", ()), *own]
+    loop = [settings["loop"]["name"]] if settings.get("loop") else []
+    return [*loop, *user_hooks.get("hooks", ()), *own]

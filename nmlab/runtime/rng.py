@@ -7,6 +7,7 @@ numbers wherever the fit runs, and the user's generators continue as if there we
 
 from __future__ import annotations
 
+import base64
 import random
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -178,6 +179,10 @@ class RandomStreams:
         else:
             yield
 
+    def describe(self) -> dict[str, Any]:
+        """Return what a run's record keeps of them, beside the seed."""
+        return {}
+
     def _swap_in(self, names: Iterable[str]) -> dict[str, Any]:
         """Install the fit's states and return the user's."""
         users = {name: _SOURCES[name].get() for name in names}
@@ -201,3 +206,41 @@ class RandomStreams:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore the states that `state_dict` returned."""
         self._own.update({name: _SOURCES[name].from_plain(plain) for name, plain in state.items()})
+
+
+class CallersStreams(RandomStreams):
+    """The caller's own generators, taken where they stand and left where the fit leaves them.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of what draws no numbers of theirs.
+    """
+
+    def reseed(self) -> None:
+        """Leave the generators as they are."""
+        self._used, self._plain = {}, {}
+
+    def __enter__(self) -> CallersStreams:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        pass
+
+    @contextmanager
+    def drawing(self, what: str, look: bool = False) -> Iterator[None]:
+        """Draw from the generators as they are."""
+        yield
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the generators' states as tensors and numbers, for a checkpoint."""
+        return {name: source.to_plain(source.get()) for name, source in _SOURCES.items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Set the generators to the states that `state_dict` returned."""
+        for name, plain in state.items():
+            _SOURCES[name].set(_SOURCES[name].from_plain(plain))
+
+    def describe(self) -> dict[str, Any]:
+        """Return the state of torch's generator in base 64, for ``torch.set_rng_state``."""
+        return {"torch": base64.b64encode(torch.get_rng_state().numpy().tobytes()).decode()}

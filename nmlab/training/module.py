@@ -77,6 +77,8 @@ class ProblemModule(ScheduledModule):
         """Whether to copy the weights that each dev pass scores, which callbacks may swap for those of an average."""
         self.scored: dict[str, torch.Tensor] | None = None
         """The weights that the last dev pass scored, where they are kept."""
+        self.weights_after_epoch = False
+        """Whether the weights of an epoch are those that it ends with, whatever its metric is of."""
         self.epochs_done = 0
         self.row: dict[str, float] = {}
         """The metrics of the epoch that ended last."""
@@ -204,14 +206,18 @@ class ProblemModule(ScheduledModule):
         with section(self.trainer, "metrics"):
             self.row = row = self.metrics()
         self.epochs_done = self.current_epoch + 1
-        for split in ("train", "dev"):
-            if not math.isfinite(row.get(f"{split}_loss", 0.0)):
-                broken = [t.name for t in self.terms if not math.isfinite(row.get(f"{split}_{t.name}", 0.0))]
-                raise self._lost(split, broken[0] if broken else "loss")
+        self._check_finite(row)
         self._tell({name: value for name, value in row.items() if not name.startswith("dev_")})
         frequency = 1 if self._schedule is None else self._schedule.frequency
         if self._plateau is not None and self._plateau_monitor in row and (self.current_epoch + 1) % frequency == 0:
             self._plateau.step(row[self._plateau_monitor])
+
+    def _check_finite(self, row: dict[str, float]) -> None:
+        """Raise `NonFiniteLossError` where a loss of the epoch is not finite."""
+        for split in ("train", "dev"):
+            if not math.isfinite(row.get(f"{split}_loss", 0.0)):
+                broken = [t.name for t in self.terms if not math.isfinite(row.get(f"{split}_{t.name}", 0.0))]
+                raise self._lost(split, broken[0] if broken else "loss")
 
     def metric_names(self, dev: bool) -> list[str]:
         """Return the columns of a run's metrics, losses first as one reads them; `dev`, whether there is that split."""
@@ -295,4 +301,7 @@ def ready_to_train(problem: Problem) -> Iterator[None]:
 
 def samples_of(batch: Batch) -> int:
     """Return how many samples a batch has."""
-    return len(batch["index"])
+    if "index" in batch:
+        return len(batch["index"])
+    # a batch that a sampler of the user's made
+    return next((len(value) for value in batch.values() if isinstance(value, torch.Tensor) and value.ndim), 1)

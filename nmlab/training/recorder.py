@@ -86,7 +86,7 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
         self._snapshot_taken = -math.inf
         self._snapshot_of = -1
         self._of_train = monitor.startswith("train_")
-        self._one_step = self._of_train
+        self._one_step = self._of_train and not module.weights_after_epoch
         self._steps = 0
         self._since = 0
         self._earlier: Earlier | None = None
@@ -179,7 +179,7 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
         changed = self._ended is not None and not equal_weights(self._module.problem.state_dict(), self._ended)
         if self._checkpoints is not None and not (changed and self._snapshot_of == self._module.epochs_done):
             self._snapshot(trainer)
-        if self._module.row:
+        if self._module.row and not self._module.weights_after_epoch:
             self._score_last(trainer)
         if self._module.remarks:
             self._remark(*self._module.remarks)
@@ -189,7 +189,7 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
         if self._one_step and trainer.global_step - self._steps <= 1 and self._before is not None:
             return self._before  # a train loss is of the weights before the step
         self._one_step = False
-        if not self._of_train and self._module.scored is not None:
+        if self._module.scored is not None and (not self._of_train or self._module.weights_after_epoch):
             return self._module.scored
         return copy_weights(self._module.problem)
 

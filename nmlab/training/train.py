@@ -20,11 +20,12 @@ from nmlab.errors import FieldError
 from nmlab.options import TrainerOptions
 from nmlab.problem.weights import PREFIX, copy_weights, forget_values, load_weights, read_weights
 from nmlab.runs import RunWriter
-from nmlab.runtime.control import Control
+from nmlab.runtime.control import Control, StopRequested
 from nmlab.runtime.rng import RandomStreams
 from nmlab.training.callbacks import put_back, remove_masks
 from nmlab.training.checkpoints import CheckpointWriter, epochs_done, save_weights
 from nmlab.training.events import EventWriter
+from nmlab.training.loop import Loop
 from nmlab.training.module import ProblemModule, ready_to_train
 from nmlab.training.profile import LoopProfiler
 from nmlab.training.progress import ProgressCallback
@@ -62,6 +63,8 @@ class Training:
         What a resumed run goes on with that is not as before, so that its metrics cannot be compared.
     extended : tuple, default ()
         Epochs done, and the old and the new `max_epochs`, of each change of the training's length.
+    loop : Loop, optional
+        Another loop than nmlab's own.
     """
 
     options: TrainerOptions
@@ -72,6 +75,7 @@ class Training:
     resume: bool = False
     changed: tuple[str, ...] = ()
     extended: tuple[tuple[int, int, int], ...] = ()
+    loop: Loop | None = None
 
 
 def train(
@@ -103,10 +107,11 @@ def train(
     options, streams, writer, control = training.options, training.streams, training.writer, training.control
     dev = splits.dev is not None
     monitor = options.monitor or ("dev_loss" if dev else "train_loss")
-    whole = make_module is ProblemModule and supports_whole_epochs(options)
+    loop = training.loop
+    whole = loop is not None or (make_module is ProblemModule and supports_whole_epochs(options))
     make_data = WholeEpochsData if whole else SplitsDataModule
     if whole:
-        make_module = WholeEpochsModule
+        make_module = WholeEpochsModule if loop is None else loop.make_module
     module = make_module(problem, options, streams, control, monitor)
     module.keeps_scored = not whole
     columns = module.metric_names(dev)
@@ -119,7 +124,11 @@ def train(
             f"metric ({options.mode} of {monitor} in place of {writer.run.mode} of {writer.run.monitor})",
         )
     remark = (writer.run.remark or "") if training.resume else ""
-    for text in (_remark(monitor, options, dev), *(_extended(*change) for change in training.extended)):
+    for text in (
+        "" if module.weights_after_epoch else _remark(monitor, options, dev),
+        f"The test split is not scored: {splits.unscored}." if splits.unscored else "",
+        *(_extended(*change) for change in training.extended),
+    ):
         remark = remark if text in remark else f"{remark} {text}".strip()
     module.extended = list(training.extended)
     before = writer.run.monitor
@@ -143,7 +152,7 @@ def train(
         module.log_for(None)  # who knows what they want
     elif options.patience is not None:
         module.log_for(frozenset([monitor]))
-    for stateful in (options.optimizer, *options.callbacks):
+    for stateful in (options.optimizer, *options.callbacks) if loop is None else ():
         if isinstance(stateful, (torch.optim.Optimizer, Callback)):
             put_back(stateful)
     data = make_data(splits, streams, options.shuffle, options.num_workers, options.drop_last)
@@ -165,9 +174,8 @@ def train(
                     if profiler is not None:
                         profiler.finish()
                 _put_best_back(problem, recorder, start)
-                if splits.test is not None:
-                    trainer.test(module, datamodule=data, verbose=False)
-                    writer.update(test_metrics=module.test_metrics())
+                if splits.test is not None and not splits.unscored:
+                    _score_test(trainer, module, data, splits, writer)
     finally:
         data.close()
         _put_best_back(problem, recorder, start)
@@ -176,6 +184,22 @@ def train(
         best = writer.checkpoint("best")
         if files is not None and not best.exists() and not writer.waits(best):
             writer.keep(best, partial(save_weights, copy_weights(problem), best, PREFIX))
+
+
+def _score_test(
+    trainer: Trainer, module: ProblemModule, data: SplitsDataModule, splits: Splits, writer: RunWriter
+) -> None:
+    """Score the test split; where it cannot be, the training is none the worse, and the record says why."""
+    try:
+        trainer.test(module, datamodule=data, verbose=False)
+    except (StopRequested, FieldError):
+        raise
+    except Exception as error:
+        splits.leave_out_test(f"{type(error).__name__}: {error}")
+        told = f"The test split is not scored: {splits.unscored}."
+        writer.update(remark=" ".join(text for text in (writer.run.remark, told) if text))
+    else:
+        writer.update(test_metrics=module.test_metrics())
 
 
 def _remark(monitor: str, options: TrainerOptions, dev: bool) -> str:

@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import count
 from typing import Any
 
 import torch
 from lightning.pytorch.profilers import Profiler
 from torch import nn
 
+from nmlab.data.given import GivenLoader
 from nmlab.data.loader import Loader, SplitsDataModule
 from nmlab.data.splits import Batch
 from nmlab.options import TrainerOptions
@@ -35,13 +37,13 @@ class Passes:
 
     Parameters
     ----------
-    train : Loader
+    train : Loader or GivenLoader
         Batches of the train split.
-    dev : Loader or None
+    dev : Loader or GivenLoader or None
         Batches of the dev split.
     """
 
-    def __init__(self, train: Loader, dev: Loader | None) -> None:
+    def __init__(self, train: Loader | GivenLoader, dev: Loader | GivenLoader | None) -> None:
         self.train = train
         self.dev = dev
 
@@ -119,13 +121,15 @@ class WholeEpochsModule(ProblemModule):
             progress.end_dev()
             self._control.phase = "training"
 
-    def _batches(self, loader: Loader, name: str) -> Iterator[tuple[int, Batch]]:
+    def _batches(self, loader: Loader | GivenLoader, name: str) -> Iterator[tuple[int, Batch]]:
         """Yield numbered batches on their device, a stop or pause heeded before each."""
         trainer, elsewhere = self.trainer, self.device.type != "cpu"
         batches = iter(loader)
-        for number in range(len(loader)):
+        for number in count():
             with section(trainer, name):
-                batch = next(batches)
+                batch = next(batches, None)
+            if batch is None:
+                return
             self._control.check()
             if elsewhere:
                 with section(trainer, "batch_to_device"):
@@ -157,7 +161,7 @@ class WholeEpochsModule(ProblemModule):
                 clip_together(optimizer, self.options.gradient_clip_val)
         return loss
 
-    def _dev_pass(self, dev: Loader) -> None:
+    def _dev_pass(self, dev: Loader | GivenLoader) -> None:
         with eval_mode(self._modules_of_problem), torch.no_grad():
             self.totals["dev"].clear()
             for number, batch in self._batches(dev, "val_next"):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 
-from tests.benchmark.contestants import LIT, NMLAB, PLAIN
+from tests.benchmark.contestants import CONTESTANTS, LIT, NMLAB, PLAIN
 from tests.benchmark.headless import seconds, timed
 from tests.benchmark.problems import Case
 from tests.benchmark.table import Result, Table
@@ -17,7 +17,7 @@ def along(axis: str, values: Iterable[int], case: Callable[[int], Case], scale: 
     header = [axis, *(f"{name}, s / epoch" for name in NAMES), "nmlab × plain (least–most)", "by processor time"]
     result = Result([table := Table(f"Seconds an epoch by number of {axis}", header)])
     for value in values:
-        timings = timed(case(value), scale, NAMES)
+        timings = timed(case(value), scale, {name: CONTESTANTS[name] for name in NAMES})
         cells = [seconds(timings.median(name).wall) if name in timings.taken else "fails" for name in NAMES]
         ratios = [str(timings.ratio(NMLAB, PLAIN)), f"{timings.cpu_ratio(NMLAB, PLAIN).median:.2f}"]
         table.rows.append([f"{value:,}", *cells, *ratios])

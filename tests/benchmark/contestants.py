@@ -25,6 +25,7 @@ from tests.benchmark.problems import Case
 from tests.benchmark.timing import Accelerator
 
 PLAIN, NMLAB, LIT, OLD, FLOOR = "plain loop", "nmlab", "LitTrainer", "Trainer", "bare Lightning"
+NEW = "nmlab.Trainer"
 
 Contestant = Callable[[Any, Callable[..., Any], dict[str, int], int, Accelerator], None]
 """Called with a Problem, a data function, its keywords, the number of epochs, and 'cpu' or 'cuda'."""
@@ -54,12 +55,25 @@ def by_lit_trainer(
 def by_trainer(
     problem: Any, data: Callable[..., Any], kwargs: dict[str, int], epochs: int, accelerator: Accelerator
 ) -> None:
+    _by_trainer(Trainer, problem, data, kwargs, epochs, accelerator)
+
+
+def by_nmlabs_trainer(
+    problem: Any, data: Callable[..., Any], kwargs: dict[str, int], epochs: int, accelerator: Accelerator
+) -> None:
+    """With rows, checkpoints and TensorBoard events."""
+    _by_trainer(nmlab.Trainer, problem, data, kwargs, epochs, accelerator)
+
+
+def _by_trainer(
+    kind: Any, problem: Any, data: Callable[..., Any], kwargs: dict[str, int], epochs: int, accelerator: Accelerator
+) -> None:
     """With patience for all epochs: by default it leaves off after five without a better dev loss."""
     train, dev, _, batch_size = data(**kwargs)
     problem.to(accelerator)
     optimizer = torch.optim.Adam(problem.parameters(), 1e-3, betas=(0.0, 0.9))
     loaders = [DataLoader(split, batch_size=batch_size, collate_fn=split.collate_fn) for split in (train, dev)]
-    Trainer(problem, *loaders, optimizer=optimizer, epochs=epochs, patience=epochs, device=accelerator).train()
+    kind(problem, *loaders, optimizer=optimizer, epochs=epochs, patience=epochs, device=accelerator).train()
 
 
 class Bare(LightningModule):
@@ -132,6 +146,8 @@ CONTESTANTS: dict[str, Contestant] = {
     OLD: by_trainer,
     FLOOR: by_bare_lightning,
 }
+CLASSIC: dict[str, Contestant] = {OLD: by_trainer, NEW: by_nmlabs_trainer}
+"""The classic trainers, which take turns by themselves, as nmlab fits one at a time."""
 PEERS = (LIT, OLD, FLOOR)
 """Those whose failure is a finding, and not the benchmark's."""
 

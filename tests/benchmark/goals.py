@@ -29,6 +29,10 @@ def against_nmlab(problem: str, where: str = "headless", peer: str = "LitTrainer
     return f"{problem}, {where}: {peer} / nmlab"
 
 
+def against_trainer(problem: str) -> str:
+    return f"{problem}, headless: nmlab.Trainer / NeuroMANCER's Trainer"
+
+
 END_OF_LONG = "an epoch at the end of the longest fit / of one of 10³ epochs"
 COLD = "kernel's start to first drawn epoch: nmlab / LitTrainer"
 SESSION = "memory of a session: server, kernel with a fit, TensorBoard"
@@ -53,6 +57,8 @@ GOALS = {
     against_nmlab("Rosenbrock", PAGE): Goal(4.0, at_least=True),
     against_nmlab("double integrator"): Goal(8.0, at_least=True),
     against_nmlab("double integrator", PAGE): Goal(8.0, at_least=True),
+    against_trainer("Rosenbrock"): Goal(0.8),
+    against_trainer("double integrator"): Goal(0.3),
     COLD: Goal(0.25),
     SESSION: Goal(1.5, unit="GB"),
     f"nmlab: {END_OF_LONG}": Goal(1.1),

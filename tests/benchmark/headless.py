@@ -1,12 +1,24 @@
 """Seconds an epoch in a script, of every problem and contestant."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 
 import torch
 
-from tests.benchmark.contestants import CONTESTANTS, LIT, NMLAB, PEERS, PLAIN, in_a_folder, quiet
-from tests.benchmark.goals import against_nmlab, against_plain
+from tests.benchmark.contestants import (
+    CLASSIC,
+    CONTESTANTS,
+    LIT,
+    NEW,
+    NMLAB,
+    OLD,
+    PEERS,
+    PLAIN,
+    Contestant,
+    in_a_folder,
+    quiet,
+)
+from tests.benchmark.goals import against_nmlab, against_plain, against_trainer
 from tests.benchmark.problems import CASES, Case
 from tests.benchmark.table import Result, Table
 from tests.benchmark.timing import Scale, Timings
@@ -24,22 +36,27 @@ def measure(scale: Scale) -> Result:
         if scale.wants(case.name):
             timings = timed(case, scale)
             report(result, table, case, timings, "headless")
+            classic = timed(case, scale, CLASSIC)
+            if not classic.failed:
+                ratio = classic.ratio(NEW, OLD)
+                result.figures[against_trainer(case.name)] = ratio.median
+                table.rows.append([case.name, NEW, seconds(classic.median(NEW).wall), f"{ratio} of {OLD}", ""])
     result.tables = [table]
     return result
 
 
-def timed(case: Case, scale: Scale, names: Iterable[str] = tuple(CONTESTANTS)) -> Timings:
+def timed(case: Case, scale: Scale, contestants: Mapping[str, Contestant] = CONTESTANTS) -> Timings:
     kwargs = case.smaller if scale.quick else {}
 
     def fit(name: str) -> Callable[[Pace], None]:
         def paced(pace: Pace) -> None:
             torch.manual_seed(0)
-            CONTESTANTS[name](pace(case.problem()), case.data, kwargs, ENDLESS, scale.accelerator)
+            contestants[name](pace(case.problem()), case.data, kwargs, ENDLESS, scale.accelerator)
 
         return paced
 
     with in_a_folder(), quiet():
-        return in_turns({name: fit(name) for name in names}, scale.rounds, scale.seconds, may_fail=PEERS)
+        return in_turns({name: fit(name) for name in contestants}, scale.rounds, scale.seconds, may_fail=PEERS)
 
 
 def report(result: Result, table: Table, case: Case, timings: Timings, where: str) -> None:

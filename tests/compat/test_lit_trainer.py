@@ -15,7 +15,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from lightning.pytorch.callbacks import LambdaCallback
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.strategies import DDPStrategy
 from neuromancer.constraint import variable
 from neuromancer.dataset import DictDataset
 from neuromancer.loss import PenaltyLoss
@@ -421,6 +423,41 @@ def test_hyperparameters_of_a_configuration_hold(kind: Any, size: Any) -> None:
     assert next(Path("w").iterdir()).name.endswith(f"-step={2 * (trainer.run.best_epoch + 1)}.ckpt")
 
 
+@pytest.mark.parametrize(
+    ("metric", "monitor"),
+    [
+        ("training_epoch_average", "train_loss"),
+        ("train_loss_epoch", "train_loss"),
+        ("dev_loss_epoch", "dev_loss"),
+        ("nstep_dev_loss", "dev_loss"),
+        ("train_loss_step", "train_loss_step"),
+    ],
+)
+def test_the_best_epoch_is_chosen_by_neuromancers_and_lightnings_names(metric: str, monitor: str) -> None:
+    run = ours(rosenbrock, rosenbrock_data, epochs=2, eval_metric=metric, patience=2).run
+    assert run.monitor == monitor
+    assert run.best_value == min(run.column(monitor))
+
+
+def test_callbacks_of_lightnings_may_be_appended() -> None:
+    seen: list[int] = []
+    trainer = LitTrainer(epochs=2, seed=5)
+    trainer.callbacks.append(LambdaCallback(on_train_epoch_end=lambda own, _module: seen.append(own.current_epoch)))
+    trainer.fit(built(rosenbrock), rosenbrock_data)
+    assert seen == [0, 1]
+
+
+@pytest.mark.parametrize("strategy", ["auto", "ddp", "ddp_notebook", "fsdp", DDPStrategy()])
+def test_one_device_takes_any_strategy(strategy: Any) -> None:
+    assert LitTrainer(epochs=1, strategy=strategy, devices=1)._checked()[0].strategy == "auto"
+
+
+def test_an_accelerator_that_is_not_there_is_said_by_the_constructor() -> None:
+    missing = next(name for name in ("mps", "cuda") if not getattr(torch, name).is_available())
+    with pytest.raises(FieldError, match=rf"^LitTrainer:\n  accelerator: PyTorch finds no {missing} device"):
+        LitTrainer(accelerator=missing)
+
+
 def test_patience_counts_after_warmup() -> None:
     def worse(self: Any) -> None:
         self.log("dev_loss", float(self.current_epoch))
@@ -439,7 +476,21 @@ def test_what_a_fit_leaves() -> None:
     assert trainer.lit_problem.problem is trainer.lit_problem.get_problem() is problem
     assert trainer.current_epoch == 2
     last = {name: trainer.run.column(name)[-1] for name in ("train_loss", "dev_loss")}
-    assert {n: v.item() for n, v in trainer.callback_metrics.items()} == pytest.approx(last)
+    logged = {n: v.item() for n, v in trainer.callback_metrics.items()}
+    assert {name: logged[name] for name in last} == pytest.approx(last)
+    means = {"train_loss_epoch", "training_epoch_average"}
+    assert logged.keys() == {*last, *means, "train_loss_step"}
+    assert {logged[name] for name in means} == {logged["train_loss"]}
+    assert trainer.global_step == 2 * 4
+    assert trainer.max_epochs == 2
+    assert trainer.logged_metrics["dev_loss"].item() == pytest.approx(last["dev_loss"])
+    (tested,), (validated,) = trainer.test(), trainer.validate()
+    assert tested == pytest.approx(trainer.run.test_metrics)
+    assert validated["dev_loss"] == pytest.approx(trainer.run.best_value)
+    trainer.save_checkpoint(Path("mine") / "held.ckpt")
+    other = built(rosenbrock, 1)
+    load_state_dict_lightning(other, Path("mine") / "held.ckpt")
+    assert all(torch.equal(value, problem.state_dict()[name]) for name, value in other.state_dict().items())
 
 
 def test_the_record_keeps_the_users_functions() -> None:
@@ -477,7 +528,7 @@ def test_wandbs_logger_gets_the_losses_without_account_or_network(place: Path, m
 
 def test_arguments_are_called_by_lit_trainers_names_in_errors() -> None:
     with pytest.raises(FieldError) as caught:
-        LitTrainer(epochs=-1, clip=-1, custom_optimizer="Adm", devices=2, strategy="ddp", logger="x", eval_metric=3)  # type: ignore[arg-type]
+        LitTrainer(epochs=-1, clip=-1, custom_optimizer="Adm", devices=2, strategy="dpd", logger="x", eval_metric=3)  # type: ignore[arg-type]
     names = {"epochs", "clip", "custom_optimizer", "devices", "strategy", "logger", "eval_metric"}
     assert set(caught.value.faults) == names
     with pytest.raises(FieldError) as caught:
@@ -491,7 +542,7 @@ def test_arguments_are_called_by_lit_trainers_names_in_errors() -> None:
 def test_what_a_fit_finds_wrong_is_called_by_lit_trainers_names_too() -> None:
     trainer = LitTrainer(epochs=1, custom_optimizer=torch.optim.Adam(built(rosenbrock).parameters()))
     other = built(rosenbrock, 1)
-    with pytest.raises(FieldError, match="custom_optimizer: 4 of the 4 tensors"):
+    with pytest.raises(FieldError, match=r"^LitTrainer:\n  custom_optimizer: 4 of the 4 tensors"):
         trainer.fit(other, rosenbrock_data)
     with pytest.raises(FieldError, match="eval_metric: 'test_loss' is no metric of this fit"):
         ours(rosenbrock, rosenbrock_data, eval_metric="test_loss")

@@ -105,8 +105,8 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "one nan": ({"train": hurt(nan)}, "train_data is not finite in 'x': 1 value is nan or inf"),
     "some inf": ({"train": hurt(inf, -inf, nan)}, "train_data is not finite in 'x': 3 values are nan or inf"),
     "complex": (
-        {"test": dataset("test", z=torch.ones(6, dtype=torch.complex64))},
-        "test_data holds complex numbers (torch.complex64) in 'z'",
+        {"dev": dataset("dev", z=torch.ones(6, dtype=torch.complex64))},
+        "dev_data holds complex numbers (torch.complex64) in 'z'",
     ),
     "an array's nan": (
         {"dev": DictDataset({"x": np.array([[1.0], [nan]])}, name="dev")},
@@ -120,14 +120,6 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
         {"train": GraphDataset({"v": [torch.ones(3, 1), torch.tensor([[1.0], [inf]])]}, name="train")},
         "train_data is not finite in 'v': 1 value is nan or inf",
     ),
-    "test of lengths": (
-        {"test": {"x": torch.ones(3, 1), "r": torch.ones(2, 1)}},
-        "test_data is a dict whose tensors differ in length: {'x': 3, 'r': 2}",
-    ),
-    "test without tensors": (
-        {"test": {"name": "test", "n": torch.tensor(3)}},
-        "test_data is a dict whose tensors differ in length: there are none",
-    ),
 }
 
 
@@ -139,6 +131,45 @@ def test_a_fault_in_the_returns_is_said(fault: str) -> None:
     assert message in error.faults[0]
 
 
+UNSCORED: dict[str, tuple[Any, str]] = {
+    "lengths": (
+        {"x": torch.ones(3, 1), "r": torch.ones(2, 1)},
+        "test_data is a dict whose tensors differ in length: {'x': 3, 'r': 2}",
+    ),
+    "no tensors": (
+        {"name": "test", "n": torch.tensor(3)},
+        "test_data is a dict whose tensors differ in length: there are none",
+    ),
+    "nothing": ({}, "test_data is a dict;"),
+    "no collate": (TensorDataset(torch.ones(3)), "test_data has no collate_fn (TensorDataset)"),
+    "a loader": (DataLoader(TensorDataset(torch.ones(3))), "test_data is a DataLoader; return a dataset"),
+    "an optimizer": (torch.optim.SGD([torch.ones(1)]), "test_data is a SGD; return a dataset"),
+    "a number": (7, "test_data is a int; return a dataset"),
+    "empty": (dataset("test", 0), "test_data is empty"),
+    "nan": (hurt(nan), "test_data is not finite in 'x': 1 value is nan or inf"),
+}
+
+
+@pytest.mark.parametrize("case", UNSCORED)
+def test_test_data_that_cannot_be_scored_are_no_fault_and_the_reason_is_kept(case: str) -> None:
+    test, reason = UNSCORED[case]
+    splits = make_splits(returning(test=test), {})
+    assert splits.unscored.startswith(reason)
+    assert splits.test is test
+    assert [name for name, _ in splits.items()] == ["train", "dev"]
+
+
+@pytest.mark.parametrize("other", ["train", "dev"])
+def test_another_set_given_as_test_is_not_scored_again(other: str) -> None:
+    data = dataset(other)
+    splits = make_splits(returning(**{other: data, "test": data}), {})
+    assert splits.unscored == f"test is the {other} set"
+
+
+def test_a_test_split_may_have_any_name() -> None:
+    assert not make_splits(returning(test=dataset("dev")), {}).unscored
+
+
 def test_all_faults_are_said_at_once_with_the_functions_place() -> None:
     function = returning(train=hurt(nan), dev=dataset("train", 0), test=TensorDataset(torch.ones(2)), batch_size=0)
     error = refused(function)
@@ -148,7 +179,6 @@ def test_all_faults_are_said_at_once_with_the_functions_place() -> None:
         "train_data is not finite in 'x': 1 value is nan or inf",
         "dev_data is named 'train'",
         "dev_data is empty",
-        "test_data has no collate_fn (TensorDataset)",
     ]
     line = function.__code__.co_firstlineno
     assert error.subject is not None
@@ -244,6 +274,20 @@ def test_from_the_second_batch_on_nothing_is_copied() -> None:
     assert first["x"].untyped_storage().data_ptr() != data.datadict["x"].untyped_storage().data_ptr()
     again = list(loader)
     assert all(b["x"].untyped_storage().data_ptr() == data.datadict["x"].data_ptr() for b in [*others, *again])
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+@pytest.mark.parametrize("batch_size", [1, 4, 9])
+def test_batches_are_contiguous_as_collated_ones_are(shuffled: bool, batch_size: int) -> None:
+    wide = torch.rand(6, 9, 3)
+    entries = {"column": wide[0, :, :1], "transposed": wide[:, :, 1].T, "expanded": wide[1, :, :1].expand(9, 4)}
+    data = dataset("train", 9, **entries)
+    order = (lambda epoch: permutation(9, 0, epoch)) if shuffled else None
+    loader = Loader(data, batch_size, lambda: 0, order)
+    for batch in [*loader, *loader]:
+        for key, value in entries.items():
+            assert batch[key].is_contiguous()
+            assert torch.equal(batch[key], value[batch["index"]])
 
 
 def test_batches_carry_the_epoch_and_the_samples_numbers() -> None:

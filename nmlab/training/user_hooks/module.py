@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, SupportsIndex
 
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from neuromancer.problem import Problem
 
-from nmlab.data.loader import first_batch
+from nmlab.data.loader import first_batch, trial_batches
 from nmlab.data.splits import Batch
 from nmlab.errors import FieldError, NonFiniteLossError
 from nmlab.options import TrainerOptions
@@ -28,6 +28,11 @@ from nmlab.training.user_hooks.hooks import STEP_OF, STEPS, Hook, UserHooks
 
 _KNOWN_AT = {"on_validation_epoch_end": ("dev",), "on_train_epoch_end": ("train", "dev")}
 """Splits whose losses Lightning's callback metrics have in a hook."""
+
+
+LAST_LOSS = "train_loss_step"
+TRAIN_MEANS = ("train_loss_epoch", "training_epoch_average")
+"""Names under which NeuroMANCER's module logs the last batch's train loss, and the mean of all."""
 
 
 class StepOutputs(list[Any]):
@@ -73,6 +78,7 @@ class HookedModule(ProblemModule):
         """What the training steps of this epoch gave, detached."""
         self.validation_step_outputs = StepOutputs()
         """What the dev steps of this epoch gave, detached."""
+        self._last_loss: torch.Tensor | None = None
         self.last_metrics: dict[str, torch.Tensor] = {}
         """All that was logged, as it stood when the training ended."""
         self._events: TensorBoardLogger | None = None
@@ -171,6 +177,7 @@ class HookedModule(ProblemModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Any:
         loss = super().training_step(batch, batch_idx)
+        self._last_loss = loss.detach()
         self._repeated = False
         returned, self._returned = self._returned, None
         return {**_detached(dict(returned)), "loss": loss} if isinstance(returned, Mapping) else loss
@@ -268,9 +275,10 @@ class HookedModule(ProblemModule):
         faults = {}
         splits = self.trainer.datamodule.splits  # type: ignore[attr-defined]  # nmlab's own
         for split, dataset in splits.items():
-            batch = self.trainer.strategy.batch_to_device(first_batch(dataset), self.device)
-            name, metric = batch["name"], self._metric(split)
+            name, metric = first_batch(dataset)["name"], self._metric(split)
             rest = metric.removeprefix(f"{name}_").removeprefix("nstep_").removeprefix(f"{split}_")
+            if split == "test":  # often called as the other splits' are
+                rest = rest.removeprefix("train_").removeprefix("dev_")
             if rest == "loss":
                 setattr(self, f"{split}_metric", f"{name}_loss")
                 continue
@@ -278,18 +286,30 @@ class HookedModule(ProblemModule):
             if split in self._untried:
                 setattr(self, f"{split}_metric", keys.get(rest, f"{name}_{rest}"))
                 continue
-            gradients = split == "train" or bool(self.problem.grad_inference)
-            with preserving_state(self.problem), torch.set_grad_enabled(gradients):
-                output = self.problem(batch)
+            output = self._trial_output(split, dataset)
             keys |= {k: f"{name}_{k}" for k in ("loss", "objective_loss", "penalty_loss") if f"{name}_{k}" in output}
             key = next((key for key in (keys.get(rest), metric, f"{name}_{rest}") if key in output), None)
             if key is None:
                 there = ", ".join(f"{split}_{known}" for known in keys)
-                faults[f"{split}_metric"] = f"{metric!r} is not an output of the Problem; the outputs are: {there}"
+                fault = f"{metric!r} is not an output of the Problem; the outputs are: {there}"
+                if split == "test":  # which stops no training
+                    splits.leave_out_test(f"test_metric: {fault}")
+                else:
+                    faults[f"{split}_metric"] = fault
             else:
                 setattr(self, f"{split}_metric", key)
         if faults:
             raise FieldError(faults)
+
+    def _trial_output(self, split: str, dataset: Any) -> dict[str, Any]:
+        """Return what the Problem gives for a few samples of a split, or where these do not fit for a real batch."""
+        gradients = split == "train" or bool(self.problem.grad_inference)
+        *few, last = trial_batches(dataset, self.trainer.datamodule.batch_size)  # type: ignore[attr-defined]
+        with preserving_state(self.problem), torch.set_grad_enabled(gradients):
+            for batch in few:
+                with suppress(Exception):  # whatever a user's node raises; the real batch has been tried out
+                    return self.problem(self.trainer.strategy.batch_to_device(batch, self.device))  # type: ignore[no-any-return]
+            return self.problem(self.trainer.strategy.batch_to_device(last, self.device))  # type: ignore[no-any-return]
 
     def on_train_epoch_start(self) -> None:
         super().on_train_epoch_start()
@@ -310,8 +330,11 @@ class HookedModule(ProblemModule):
         if self.extra:  # of which Lightning makes means, where they are to be
             known = self.trainer.callback_metrics
             self.extra = {name: float(known[name]) for name in self.extra if name in known}
+        known = self.trainer.callback_metrics
+        if self._last_loss is not None:  # by the names under which NeuroMANCER's module logs them
+            known[LAST_LOSS] = self._last_loss
+            known |= {name: torch.tensor(self.row["train_loss"]) for name in TRAIN_MEANS}
         if self._monitor not in super().metric_names(dev=True):  # one that the user's functions are to log
-            known = self.trainer.callback_metrics
             if self._monitor not in known:
                 there = ", ".join(sorted({*self.row, *known}))
                 raise FieldError({"monitor": f"{self._monitor!r} is no metric of this fit; there are: {there}"})
@@ -320,7 +343,7 @@ class HookedModule(ProblemModule):
     def metric_names(self, dev: bool) -> list[str]:
         names = super().metric_names(dev)
         # whether the user's functions log what is monitored shows in the first epoch
-        own = self._hooks and self._monitor not in {*names, *self._columns}
+        own = (self._hooks or self._monitor == LAST_LOSS) and self._monitor not in {*names, *self._columns}
         return [*names, self._monitor] if own else names
 
     def metrics(self) -> dict[str, float]:
