@@ -1,4 +1,7 @@
-"""Problems, data and runs examined without training: look, preview, score, cross scores, a guess.
+"""Problems, data and runs examined and used without training.
 
-Imports `errors`, `runtime`, `fields`, `options`, `problem`, `identity`, `data`, `runs`, `plots`, `fitting`, `launch`.
+Look, preview, score, cross scores, a guess; and what `Run` offers of them: predict, worst, rollout, export, report.
+
+Imports `errors`, `runtime`, `fields`, `options`, `problem`, `identity`, `data`, `runs`, `provenance`, `plots`,
+`fitting`, `launch`.
 """

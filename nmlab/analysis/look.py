@@ -202,7 +202,8 @@ class Look:
             for computed in swapped
         ]
 
-    def _tables(self) -> list[tuple[list[str], list[list[str]]]]:
+    def tables(self) -> list[tuple[list[str], list[list[str]]]]:
+        """Return titles and rows, as text, of the tables of nodes and terms."""
         nodes = [[*map(str, row)] for row in self.nodes.itertuples(index=False)]
         weight = [
             "not one number" if value != value or value is None else number_text(value) for value in self.terms.weight
@@ -212,7 +213,7 @@ class Look:
 
     def tables_html(self) -> str:
         """Return the tables of nodes and terms as HTML."""
-        return "".join(html_table(head, [[*map(escape, row)] for row in rows]) for head, rows in self._tables())
+        return "".join(html_table(head, [[*map(escape, row)] for row in rows]) for head, rows in self.tables())
 
     def to_html(self, width: int = 720, scale: float = 1.5, theme: Theme = EITHER) -> str:
         """Return graph and tables as HTML; the parameters are those of `png`."""
@@ -225,7 +226,5 @@ class Look:
         return self.to_html()
 
     def __repr__(self) -> str:
-        tables = [
-            text_table([head, *([shorten(c, 100) for c in row] for row in rows)]) for head, rows in self._tables()
-        ]
+        tables = [text_table([head, *([shorten(c, 100) for c in row] for row in rows)]) for head, rows in self.tables()]
         return "\n\n".join([self.head, *(f"⚠ {warning}" for warning in self.warnings), *tables])

@@ -26,20 +26,35 @@ def outside_train(
         each = values.reshape(len(values), -1)
         with np.errstate(invalid="ignore"):
             below, above = ((each < low) & np.isfinite(each)), ((each > high) & np.isfinite(each))
-        found, farthest = [], 0.0
-        sides = (("below", "minimum", below, low, np.min), ("above", "maximum", above, high, np.max))
-        for side, end, beyond, border, reach in sides:
-            if beyond.any():
-                far = abs(float(reach(each[beyond])) - border)
-                share = far / (high - low) if high > low else np.inf
-                farthest = max(farthest, share)
-                text = f" ({_percent(share)} of its range)" if high > low else ""
-                found.append(f"up to {typeset_number(far)} {side} train's {end} of {typeset_number(border)}{text}")
         outside = below | above
-        count = int(outside.any(axis=1).sum())
+        found, farthest = how_far(each, below, above, (low, high))
         often = _probability(int(outside.sum()), each.size, parts["train"].size) < CHANCE
-        text = f"{split}: {what} is {' and '.join(found)}, in {count} of {len(each)} samples"
-        yield text, farthest > FAR or (farthest > NEAR and often)
+        yield f"{split}: {what} is {found}", farthest > FAR or (farthest > NEAR and often)
+
+
+def how_far(values: np.ndarray, below: np.ndarray, above: np.ndarray, span: tuple[float, float]) -> tuple[str, float]:
+    """Return in words how far values exceed the range of train, and how far as a fraction of that range.
+
+    Parameters
+    ----------
+    values : numpy.ndarray of shape (samples, numbers)
+        The values.
+    below, above : numpy.ndarray of shape (samples, numbers)
+        Which of them are less than the smallest and greater than the largest value in train.
+    span : tuple of float
+        Smallest and largest value in train.
+    """
+    (low, high), found, farthest = span, [], 0.0
+    sides = (("below", "minimum", below, low, np.min), ("above", "maximum", above, high, np.max))
+    for side, end, beyond, border, reach in sides:
+        if beyond.any():
+            far = abs(float(reach(values[beyond])) - border)
+            share = far / (high - low) if high > low else np.inf
+            farthest = max(farthest, share)
+            text = f" ({_percent(share)} of its range)" if high > low else ""
+            found.append(f"up to {typeset_number(far)} {side} train's {end} of {typeset_number(border)}{text}")
+    count = int((below | above).any(axis=1).sum())
+    return f"{' and '.join(found)}, in {count} of {len(values)} samples", farthest
 
 
 def _probability(outside: int, size: int, train: int) -> float:

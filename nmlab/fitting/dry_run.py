@@ -138,7 +138,7 @@ def _fault(problem: Problem, batch: Batch) -> str | None:
     try:
         output = problem(dict(batch))
     except Exception as error:
-        return _where(problem, dict(batch), error)
+        return where_it_failed(problem, dict(batch), error)
     loss = output[f"{batch['name']}_loss"]
     if not isinstance(loss, torch.Tensor):
         return "the Problem has neither an objective nor a constraint: its loss is not a tensor"
@@ -147,8 +147,8 @@ def _fault(problem: Problem, batch: Batch) -> str | None:
     return None
 
 
-def _where(problem: Problem, values: dict[str, Any], error: Exception) -> str:
-    """Walk through nodes and terms to the one that raised."""
+def where_it_failed(problem: Problem, values: dict[str, Any], error: Exception) -> str:
+    """Walk through nodes and terms to the one that raised `error`, and return what it lacked or got."""
     for node in problem.nodes:
         try:
             out = node(values)

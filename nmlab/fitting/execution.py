@@ -13,6 +13,7 @@ import tempfile
 import threading
 import traceback
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -21,12 +22,14 @@ from typing import Any
 
 from neuromancer.problem import Problem
 
+from nmlab.data.coverage import coverage_of
 from nmlab.data.splits import Splits
 from nmlab.errors import NonFiniteLossError, RunError
 from nmlab.fitting.identified import Identified
 from nmlab.fitting.prepare import build_problem, check_data, initialize_lazy, splits_of
 from nmlab.fitting.request import FitRequest
 from nmlab.fitting.resume import changes, extensions
+from nmlab.identity.functions import held
 from nmlab.options.environment import environment_remarks
 from nmlab.problem.formulas import swapped_in
 from nmlab.problem.lazy import has_lazy
@@ -262,6 +265,7 @@ class Execution:
             with suppress(OSError):  # a full disk must not keep the run open
                 self._opened.log("".join(traceback.format_exception(error)))
         self.run.problem = self.problem
+        self.run.make_data = self._make_data_again()
         if self._start is not None and self.problem is not None:
             self._start.end_fit(self.problem, self.run.id)
             self._start = None
@@ -271,6 +275,24 @@ class Execution:
         if self._events is not None:
             self._events.close(state == "failed", self.run.test_metrics.get("test_loss", math.nan))
         self._opened.close(state, told)
+
+    def _make_data_again(self) -> Callable[[], Splits]:
+        """Return what makes the same data once more, as long as their function lives."""
+        request, run = self.request, self.run.id
+        function, kwargs, size, seed = (
+            held(request.data_setup_function),
+            request.data_kwargs,
+            request.batch_size,
+            request.seed,
+        )
+
+        def again() -> Splits:
+            makes = function()
+            if makes is None:
+                raise RunError(f"The data function of run {run} is not there any more: give data=…")
+            return splits_of(makes, kwargs, size, RandomStreams(seed or 0))
+
+        return again
 
     def _work(self) -> None:
         request, writer = self.request, self._opened
@@ -308,6 +330,8 @@ class Execution:
             self.view.look_at(problem, splits)
         self._enter("trying out the data")
         check_data(problem, splits, request.data_setup_function, request.options, request.user_hooks)
+        with RandomStreams(request.seed):  # a data set may draw numbers when it is read
+            writer.describe(coverage={key: each.to_json() for key, each in coverage_of(splits.train).items()})
         for term, written in zip(terms_of(problem), (*problem.loss.objectives, *problem.loss.constraints), strict=True):
             for swapped in swapped_in(written):
                 warnings.warn(SWAPPED.format(term.name, swapped), stacklevel=2)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from nmlab.analysis.report import report
 from nmlab.errors import NmlabError, RunError
 from nmlab.form import Form
 from nmlab.notebook.bench import GUESS_FIRST, Bench
@@ -14,6 +15,7 @@ from nmlab.notebook.data_file import DataFile
 from nmlab.notebook.repeating import Repeats, start_in_turn
 from nmlab.notebook.session import Session
 from nmlab.notebook.start_weights import KEPT
+from nmlab.notebook.try_it import try_it
 from nmlab.runs import Run
 from nmlab.runtime import one_fit
 
@@ -46,6 +48,7 @@ class Actions:
         self._export = export
         self._own_file = DataFile(session, bench)
         self._take_back: Callable[[], None] | None = None
+        self._answered_tries = 0
         bench.panel.on_msg(lambda _panel, message, buffers: self.handle({**message, "buffers": buffers}))
 
     def handle(self, message: Message) -> None:
@@ -239,6 +242,18 @@ class Actions:
         path = self._export()
         self._send(path, path.name, f"Saved as {path}. Read it with nmlab.load({path.name!r}).")
 
+    def _try(self, message: Message) -> None:
+        """Show what a run's Problem gives; in the main thread, where fits begin too, so that none does meanwhile."""
+        tried = try_it(self._session.usable(self._asked(message["run"])), message.get("values"))
+        self._answered_tries += 1
+        self._bench.panel.change(tried={**tried, "asks": message.get("asks", ""), "number": self._answered_tries})
+
+    def _report(self, message: Message) -> None:
+        run = self._session.usable(self._asked(message["runs"][0]))
+        self._bench.say("Writing the report …")
+        path = report(run)
+        self._send(path, path.name, f"Saved as {path}.")
+
     def _send(self, path: Path, name: str, message: str) -> None:
         """Show a message, and send a file to the browser as a download unless it is too large."""
         self._bench.say(message)
@@ -299,6 +314,8 @@ _DO: dict[str, Callable[[Actions, Message], None]] = {
     "note": Actions._label,
     "compare": Actions._compare,
     "delete": Actions._delete,
+    "report": Actions._report,
+    "try": Actions._try,
     "undo": Actions._undo,
     "swap": Actions._swap,
     "dismiss": lambda me, _message: me._bench.say(""),

@@ -18,6 +18,7 @@ from neuromancer.problem import Problem
 
 from nmlab.analysis.cross import DataRecipe
 from nmlab.analysis.cross_result import Cross
+from nmlab.analysis.predict import Prediction, predict
 from nmlab.data.files import FileData
 from nmlab.data.splits import Splits
 from nmlab.errors import FieldError, Interrupted, RunError
@@ -709,6 +710,36 @@ class Lab:
             raise errors[0]
 
         return self._wait_for(self._session.cross(chosen, known, split, metric))
+
+    def predict(self, data: Any, run: Run | str | None = None, units: Mapping[str, str] | None = None) -> Prediction:
+        """Return what a trained Problem gives for new inputs, with each constraint's violation.
+
+        Parameters
+        ----------
+        data : mapping, DataFrame, array, path-like, FileData or DictDataset
+            The inputs, as for `Run.predict`.
+        run : Run or str, optional
+            A run or its id, also one of an earlier kernel; default the newest. Its best weights are used, and the
+            Problem keeps those that it holds.
+        units : Mapping[str, str], optional
+            Outputs that are in the units of an input, as for `Run.predict`.
+
+        Returns
+        -------
+        Prediction
+            Its `outputs`, `violations` and `inputs` are dicts of arrays, its `frame` is a table.
+
+        Raises
+        ------
+        DataError, FieldError
+            As for `Run.predict`.
+        RunError
+            There is no such run, or its weights do not fit the Problem.
+        BusyError
+            A fit is running.
+        """
+        chosen = self._chosen(run)
+        return predict(chosen, data, units, chosen.problem or self._session.some_problem())
 
     def code(self, run: Run | str | None = None) -> str:
         """Return plain Python that does a run without the bench, with the same numbers to the last digit.

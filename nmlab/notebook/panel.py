@@ -29,6 +29,7 @@ class Panel(Widget):
         "files.js",
         "columns.js",
         "guess.js",
+        "try.js",
         "stage.js",
         "runs.js",
         "board.js",
@@ -60,6 +61,8 @@ class Panel(Widget):
     tabs = synced(traitlets.List())
     page = synced(traitlets.Dict())
     picture = synced(traitlets.Bytes())
+    tried = synced(traitlets.Dict())
+    """What the tab "Try it" shows; see `try_it.py`."""
     runs = synced(traitlets.List())
     board = synced(traitlets.Dict())
     """TensorBoard below the table, where it was asked for; see `tensorboard_view.py`."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 
 from neuromancer.problem import Problem
@@ -17,7 +18,7 @@ from nmlab.data.splits import place_of
 from nmlab.errors import BusyError, FieldError, NmlabError, RunError
 from nmlab.fields import Field, check, fields_of, takes_any_keyword
 from nmlab.fields.field import unknown_name
-from nmlab.fitting.prepare import build_problem
+from nmlab.fitting.prepare import build_problem, splits_of
 from nmlab.fitting.request import DataFunction, FitRequest
 from nmlab.form import Form, refuse_locked
 from nmlab.identity.functions import is_same, known_functions
@@ -414,15 +415,33 @@ class Session:
 
         A cell waits for it.
         """
+        return self._begin(CrossScoring(self.some_problem(), list(runs), known, split, metric), blocking=True)
+
+    def some_problem(self) -> Problem:
+        """Return the Problem, which is built where no run did so."""
         held = self.newest_problem
         if held is None:
             assert not isinstance(self.problem, Problem)
             held = build_problem(self.problem, RandomStreams(0))
-        return self._begin(CrossScoring(held, list(runs), known, split, metric), blocking=True)
+        return held
 
     def known(self, run: Run) -> DataRecipe:
         """Return how a run's data were made, also of an earlier kernel's; `RunError` where the function is not here."""
         return self._recipe(run)[0]
+
+    def usable(self, run: Run) -> Run:
+        """Return a run with its Problem and what makes its data, as far as this kernel has them."""
+        if self.fit is not None and self.fit.run.id == run.id:
+            return self.fit.run
+        held = self.newest_problem
+        if held is not None and not has_lazy(held) and run.settings.get("fingerprint") == fingerprint(held):
+            run.problem = held
+        with suppress(RunError):
+            recipe, seed = self.known(run), run.settings.get("seed")
+            if not recipe.lost:
+                size, streams = run.settings.get("batch_size"), RandomStreams(int(seed or 0))
+                run.make_data = partial(splits_of, recipe.function, recipe.kwargs, size, streams)
+        return run
 
     def _recipe(self, run: Run) -> tuple[DataRecipe, Mapping[str, Any] | None]:
         return self._recipes.of(run, (self.data_setup_function, self.choices), self.data_kwargs)

@@ -22,6 +22,7 @@ from nmlab.plots import Picture, Theme, alt_text, draw_losses, draw_overlay, dra
 from nmlab.provenance.script import script
 from nmlab.runs import Comparison, Run
 from nmlab.runs.repeats import grouped
+from nmlab.runtime import one_fit
 from nmlab.runtime.text import number_text
 
 TABS = {
@@ -29,6 +30,7 @@ TABS = {
     "terms": "Terms",
     "rate": "Learning rate",
     "view": "View",
+    "try": "Try it",
     "values": "Values",
     "log": "Log",
     "profile": "Profile",
@@ -63,6 +65,10 @@ class TabContent:
     width: int = 0
     height: int = 0
     alt: str = ""
+    run: str = ""
+    """The run that is to be tried, if the page is to ask for that."""
+    asks: str = ""
+    """Changes where the page is to ask again."""
 
 
 class Tabs:
@@ -103,6 +109,8 @@ class Tabs:
             content = TabContent(html=error_html("This could not be shown", f"{type(error).__name__}: {error}"))
         self._number += 1
         shown: dict[str, Any] = {"tab": tab, "html": content.html}
+        if content.run:
+            shown |= {"run": content.run, "asks": content.asks}
         if content.png:
             shown |= {"picture": True, "width": content.width, "height": content.height, "alt": content.alt}
             shown |= {"number": self._number}
@@ -119,7 +127,9 @@ class Tabs:
             return self._curves(context, tab, scales, screen)
         if tab == "details":
             return TabContent(_details(context) + _problem(context, screen))
-        return {"view": _view, "values": _values, "log": _log, "profile": _profile, "code": _code}[tab](context)
+        return {"view": _view, "values": _values, "log": _log, "profile": _profile, "code": _code, "try": _try}[tab](
+            context
+        )
 
     def _curves(self, context: TabContext, tab: str, scales: dict[str, Any], screen: dict[str, Any]) -> TabContent:
         run, theme = context.run, Theme(dark=bool(screen.get("dark")))
@@ -178,6 +188,8 @@ def _news_of(context: TabContext, tab: str) -> Any:
         return None if view is None else view.tries
     if tab == "profile":
         return (context.run.status, len(context.run.profile_details))
+    if tab == "try":
+        return (id(context.problem), context.run.status, context.run.epochs, one_fit.current() is None)
     if tab in ("details", "code"):
         return (id(context.problem), context.run.status, context.run.note, context.run.name)
     return [(run.epochs, run.name) for run in (context.run, *context.ticked)]
@@ -194,6 +206,14 @@ def _view(context: TabContext) -> TabContent:
     across, down = png_size(png)
     width = width or round(min(across / 1.5, 900))
     return TabContent(error, png, width, round(width * down / across), f"The view of run {context.run.id}")
+
+
+def _try(context: TabContext) -> TabContent:
+    run = context.run
+    if not context.ended or one_fit.current() is not None:
+        return TabContent("<p class='nm-soft'>What was learnt can be tried once no fit is running.</p>")
+    caption = f"<p class='nm-soft'>{escape(_called(run))}, with its best weights:</p>"
+    return TabContent(caption, run=run.id, asks=f"{run.status} {run.epochs} {id(context.problem)}")
 
 
 def _values(context: TabContext) -> TabContent:

@@ -30,23 +30,27 @@ class SampleColumn:
 
     name: str
     curves: tuple[tuple[str, Curve], ...]
-    """Splits and curves: one curve per window, or one for all samples that are single numbers."""
+    """Names, such as splits, and curves: one curve per window, or one for all samples that are single numbers."""
     points: bool
     """Whether samples are single numbers, drawn as points by sample; otherwise windows, drawn by step."""
 
 
 def draw_samples(figure: Figure, columns: Sequence[SampleColumn], *, theme: Theme = EITHER) -> tuple[int, int]:
-    """Draw samples by split into a figure, one panel per column; set the height of the figure and return its size.
+    """Draw samples by split or other name into a figure, one panel per column; set its height and return its size.
 
     Of more than 12 columns, the first 12 are drawn, with a note. The width of the figure determines how many panels are
     side by side.
     """
     drawn = columns[:MOST]
-    styles = {
+    styles: dict[str, dict[str, Any]] = {
         "train": {**theme.train, "marker": MARKERS[0]},
         "dev": {**theme.dev, "marker": MARKERS[1]},
         "test": {"color": theme.curves[2], "linestyle": DASHES[2], "marker": MARKERS[2]},
     }
+    others = dict.fromkeys(name for column in drawn for name, _ in column.curves if name not in styles)
+    for index, name in enumerate(others):
+        color, dashes, marker = (each[index % len(each)] for each in (theme.curves, DASHES, MARKERS))
+        styles[name] = {"color": color, "linestyle": dashes, "marker": marker}
     width = float(figure.get_size_inches()[0]) * 96
     across = min(max(int(width // _PANEL), 1), max(len(drawn), 1))
     down = -(-len(drawn) // across)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,6 +18,7 @@ from nmlab.runs.layout import FIGURES, GUARD, LABEL, LAYOUT, LOCK, PROFILE_DETAI
 from nmlab.runs.lock import is_alive
 from nmlab.runs.metrics import MetricsFile, Table
 from nmlab.runs.place import RunFolder, absolute
+from nmlab.runs.uses import Uses
 from nmlab.runtime.text import number_text
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from neuromancer.problem import Problem
 
 
-class Run:
+class Run(Uses):
     """The record of one fit, read from its folder.
 
     Each access reads what the files hold now, so that a `Run` also follows a fit that is still running.
@@ -63,6 +64,10 @@ class Run:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self._place = RunFolder(absolute(folder))
         self.problem: Problem | None = None
+        self.restored: Literal["best", "last", "start"] = "best"
+        """Which weights `restore` loaded; with these `predict` and the like compute."""
+        self.make_data: Callable[[], Any] | None = None
+        """What makes the splits of the run again, in the process that made the run."""
         self.is_written = False
         """Whether a fit of this process writes it now, which no fault of a disk ends."""
         self._metrics = MetricsFile(self._place.path / "metrics.csv")
@@ -398,19 +403,31 @@ class Run:
     @property
     def checkpoint_path(self) -> Path | None:
         """Path of the checkpoint with the best weights; None if there is none."""
-        return self._checkpoint("best")
+        return self.weights_path("best")
 
     @property
     def last_checkpoint_path(self) -> Path | None:
         """Path of the checkpoint from which `resume=run` continues; None if there is none."""
-        return self._checkpoint("last")
+        return self.weights_path("last")
 
     @property
     def start_checkpoint_path(self) -> Path | None:
         """Path of the checkpoint with the initial weights; None if there is none."""
-        return self._checkpoint("start")
+        return self.weights_path("start")
 
-    def _checkpoint(self, name: str) -> Path | None:
+    def weights_path(self, name: Literal["best", "last", "start"]) -> Path | None:
+        """Return the path of one of the run's checkpoints.
+
+        Parameters
+        ----------
+        name : {'best', 'last', 'start'}
+            The checkpoint.
+
+        Returns
+        -------
+        pathlib.Path or None
+            None if there is no such checkpoint.
+        """
         path = self.elsewhere.get(name, self.folder / "checkpoints" / f"{name}.ckpt")
         return path if path.is_file() else None
 
@@ -448,13 +465,13 @@ class Run:
         from nmlab.problem.start import loaded
         from nmlab.problem.weights import load_weights, read_weights
 
-        path = self._checkpoint(which)
+        path = self.weights_path(which)
         if path is None:
             where = self.folder / "checkpoints"
             raise RunError(f"Run {self.id} has no checkpoint {which!r} in {where}: nothing to restore.")
         load_weights(problem, read_weights(path), source=f"run {self.id}")
         loaded(problem, self.id if which == "best" else f"{which} weights of {self.id}")
-        self.problem = problem
+        self.problem, self.restored = problem, which
         return problem
 
     # --- reading ---

@@ -91,7 +91,7 @@ def test_axe_finds_nothing_serious(notebook: NotebookPage) -> None:
         says(bench, "stopped")
         expect(button(bench, "Run")).to_be_enabled()
         rows(bench).get_by_role("checkbox").first.check()
-        for name in ("Losses", "Terms", "Learning rate", "Values", "Log", "Details", "Code"):
+        for name in ("Losses", "Terms", "Learning rate", "Try it", "Values", "Log", "Details", "Code"):
             tab(bench, name).click()
             expect(bench.get_by_role("tabpanel")).to_have_attribute("aria-busy", "false")
             found[f"{theme}, {name}"] = faults_by_axe(notebook)

@@ -231,6 +231,7 @@ class FileData:
             sets[split] = DictDataset(tensors, name=split)
             sets[split].scaling = scaling
             sets[split].remarks = (*table.remarks, *remarks)
+            sets[split].columns, sets[split].initial = table.columns, dict(self.initial or {})
         return sets["train"], sets["dev"], sets["test"], batch_size
 
     def content_of_file(self) -> Content:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -61,6 +61,8 @@ class Table:
     """What was left out, guessed or converted when the file was read, and how it was read."""
     warnings: tuple[str, ...] = ()
     """Those of the remarks at which the user should look."""
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Names of the columns of each key."""
 
     @property
     def rows(self) -> int:
@@ -128,7 +130,10 @@ def make_table(columns: Columns, selection: Selection, findings: Findings) -> Ta
         experiments = _experiments(experiment, ids, findings)
     if clock and not wrong:
         experiments = _by_time(time, clock, experiments, selection, findings)
-    return None if faults else Table(values, experiments, findings.remarks, tuple(findings.warnings))
+    if faults:
+        return None
+    names = {key: tuple(chosen) for key, chosen in keys.items()}
+    return Table(values, experiments, findings.remarks, tuple(findings.warnings), names)
 
 
 # --- time and experiments ---

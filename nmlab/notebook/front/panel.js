@@ -93,7 +93,7 @@ function render({ model, el }) {
   function showKernel(state) {
     lost.hidden = state === "";
     setText(lost, state === "" ? "" : kernelWords(state, model.get("controls").run, el));
-    for (const part of [forms, folds, controls.root, guess.root, message, stage.bar, runs.root]) part.inert = state !== "";
+    for (const part of [forms, folds, controls.root, guess.root, message, stage.bar, stage.trial, runs.root]) part.inert = state !== "";
     progress.hidden = !["", "away"].includes(state);
     runs.lose(!["", "away", "silent"].includes(state));
   }

@@ -190,6 +190,7 @@ const ACTIONS = [
   ["Rename", 1, "rename", "Give this run another name"],
   ["Note", 1, "note", "Write a note to this run"],
   ["Compare", 2, "compare", "Compare the settings and results of two runs, or of two groups of seeds"],
+  ["Report", 1, "report", "Download what was trained, on what and how well, as one HTML file"],
   ["Delete", Infinity, "delete", "Move to the trash (can be undone)"],
 ];
 const ALTERS = new Set(["restore"]); // what would disturb a run that goes

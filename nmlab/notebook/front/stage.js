@@ -7,7 +7,8 @@ function makeStage(model, prefix, send) {
   const tablist = h("div", { class: "nm-tabs", role: "tablist", "aria-label": "Views of the run" });
   const image = h("img", { alt: "", hidden: true });
   const words = h("div", { class: "nm-page-words" });
-  panel.append(words, image);
+  const trial = makeTry(model, prefix, send);
+  panel.append(words, image, trial.root);
   const log = h("input", { type: "checkbox", id: `${prefix}log`, onchange: () => choose({ log: log.checked }) });
   const zoom = h(
     "select", { "aria-label": "Epochs shown", onchange: () => choose({ zoom: zoom.value }) },
@@ -125,7 +126,7 @@ function makeStage(model, prefix, send) {
   model.on("change:scales", showScales);
   showTabs();
   showScales();
-  return { root, bar, panel, close: () => address && URL.revokeObjectURL(address) };
+  return { root, bar, panel, trial: trial.root, close: () => address && URL.revokeObjectURL(address) };
 }
 
 // Lets a click on a column's head sort a table's rows: the largest number or the first word on top, then the other way.
