@@ -19,7 +19,7 @@ from neuromancer.system import Node, System
 import nmlab
 from nmlab import BusyError, DataError, FieldError, Run, RunError, TrainerOptions
 from nmlab.fitting.request import FitRequest
-from nmlab.launch.fit import Fit
+from nmlab.launch.fit import make_fit
 from nmlab.problem.weights import copy_weights, read_weights
 from tests.helpers.fits import built, same
 from tests.helpers.problems import (
@@ -321,7 +321,7 @@ def test_it_waits_for_no_fit_but_a_view_may_use_it(run: Run, tmp_path: Path) -> 
         return Figure()
 
     options = SHORT.replace(max_epochs=100000)
-    fit = Fit(FitRequest(built(rosenbrock), rosenbrock_data, options, runs_dir=tmp_path, view=view)).start()
+    fit = make_fit(FitRequest(built(rosenbrock), rosenbrock_data, options, runs_dir=tmp_path, view=view)).start()
     try:
         with pytest.raises(BusyError, match="while a fit changes its weights"):
             run.predict({"a": 0.5, "p": 1.0})

@@ -17,7 +17,7 @@ import nmlab
 from nmlab import FieldError, Run, RunStore, TrainerOptions
 from nmlab.analysis.report import PICTURE, _image
 from nmlab.fitting.request import FitRequest
-from nmlab.launch.fit import Fit
+from nmlab.launch.fit import make_fit
 from tests.helpers.fits import built
 from tests.helpers.problems import rosenbrock, rosenbrock_data
 
@@ -34,7 +34,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         return figure
 
     request = FitRequest(built(rosenbrock), rosenbrock_data, SHORT, runs_dir=folder, view=view)
-    return Fit(request).start().wait()
+    return make_fit(request).start().wait()
 
 
 def test_it_says_what_was_trained_on_what_and_how_well(run: Run, tmp_path: Path) -> None:

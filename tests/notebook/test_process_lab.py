@@ -47,7 +47,7 @@ def test_the_bench_shows_and_steers_it(runs_dir: Path) -> None:
     screen.send("run")
     assert screen.can(*GOING)
     assert isinstance(lab._session.fit, ProcessFit)
-    assert "starting" in screen.panel.progress or "running" in screen.panel.progress
+    until(lambda: "running" in screen.panel.progress)
     until(lambda: lab.run is not None and lab.run.epochs >= 2)
     screen.send("pause")
     until(lambda: "paused" in screen.panel.progress)
