@@ -125,7 +125,7 @@ class WholeEpochsModule(ProblemModule):
         """Yield numbered batches on their device, a stop or pause heeded before each."""
         trainer, elsewhere = self.trainer, self.device.type != "cpu"
         batches = iter(loader)
-        for number in count():
+        for number in range(len(loader)) if isinstance(loader, Loader) else count():
             with section(trainer, name):
                 batch = next(batches, None)
             if batch is None:
