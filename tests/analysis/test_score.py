@@ -97,7 +97,7 @@ def test_what_does_not_fit_is_told_in_the_users_words() -> None:
     with pytest.raises(DataError) as caught:
         score(integrator(), rosenbrock_data())
     assert "dev: node 'loop' needs x, which the data do not have; they have a, p" in str(caught.value)
-    with pytest.raises(DataError, match=r"own: node 'map' raised RuntimeError.*a \(2, 2\) float32, p \(2, 1\)"):
+    with pytest.raises(DataError, match=r"own: node 'map' raised RuntimeError.*a \(3, 2\) float32, p \(3, 1\)"):
         score(rosenbrock(), DictDataset({"a": torch.rand(3, 2), "p": torch.rand(3, 1)}, name="own"))
     with pytest.raises(DataError, match="batch_size is 0"):
         score(rosenbrock(), (*rosenbrock_data()[:3], 0))
