@@ -129,7 +129,7 @@ def test_lines_begun_are_ended_in_order(lines: Lines) -> None:
 
 def test_of_a_progress_bar_its_end_remains(lines: Lines) -> None:
     with captured_output(lines.append, echo=False):
-        for number in tqdm(range(3), mininterval=0, ascii=True):
+        for number in tqdm(range(3), mininterval=0, ascii=True, position=0):
             print("step", number)
         sys.stdout.write("Windows\r\n")
     *steps, bar, end = lines.text.splitlines()
