@@ -97,10 +97,7 @@ def read_inputs(
                 faults.append(f"{key} {error}")
     lengths = {key: len(value) for key, value in inputs.values.items()}
     inputs.samples = max(lengths.values(), default=1)
-    if faults or len({*lengths.values(), 1}) > 2:
-        if len({*lengths.values(), 1}) > 2:
-            told = ", ".join(f"{key} {length}" for key, length in lengths.items())
-            faults.append(f"the numbers of samples differ: {told}; give as many of each, or one that holds for all")
+    if faults := [*faults, *differing_lengths(lengths)]:
         raise DataError(faults, subject=subject)
     for key, value in inputs.values.items():
         if len(value) < inputs.samples:
@@ -166,6 +163,14 @@ def checked_array(value: Any) -> np.ndarray:
 def _short(value: Any) -> str:
     text = " ".join(repr(value).split())
     return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def differing_lengths(lengths: Mapping[str, int]) -> list[str]:
+    """Return the fault of keys with different numbers of samples, of which one may hold for all; [] if they agree."""
+    if len({*lengths.values(), 1}) <= 2:
+        return []
+    told = ", ".join(f"{key} {length}" for key, length in lengths.items())
+    return [f"the numbers of samples differ: {told}; give as many of each, or one that holds for all"]
 
 
 def shaped(array: np.ndarray, coverage: KeyCoverage | None) -> np.ndarray:

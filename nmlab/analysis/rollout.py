@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from neuromancer.problem import Problem
 
-from nmlab.analysis.inputs import beyond, checked_array, shaped, tensor_of
+from nmlab.analysis.inputs import beyond, checked_array, differing_lengths, shaped, tensor_of
 from nmlab.analysis.loop import Function, Loop
 from nmlab.analysis.predict import array_of, gives, in_units, outputs_like, violations_of
 from nmlab.analysis.rollout_result import Path, Rollout
@@ -208,10 +208,7 @@ def _read(
             except ValueError as error:
                 faults.append(f"inputs: {key} {error}")
     lengths = {key: len(value) for key, value in values.items()}
-    if len({*lengths.values(), 1}) > 2:
-        told = ", ".join(f"{key} {length}" for key, length in lengths.items())
-        faults.append(f"the numbers of samples differ: {told}; give as many of each, or one that holds for all")
-    if faults:
+    if faults := [*faults, *differing_lengths(lengths)]:
         raise DataError(faults, subject="This cannot be simulated")
     samples = max(lengths.values(), default=1)
     return {key: np.repeat(v, samples // len(v), axis=0) for key, v in values.items()}, covered
