@@ -41,6 +41,7 @@ from tests.helpers.problems import (
     Returned,
     integrator,
     integrator_data,
+    projection,
     rosenbrock,
     rosenbrock_data,
     sequence,
@@ -137,19 +138,6 @@ def _sum(w: Any) -> Any:
 
 def portfolio_data() -> Returned:
     return three(lambda name: DictDataset({"mu": torch.rand(64, ASSETS)}, name=name), 32)
-
-
-def projection() -> Problem:
-    """A network whose answer is projected onto a half-space by a layer that solves a convex problem."""
-    cvxpy, layers = import_module("cvxpy"), import_module("cvxpylayers.torch")
-    x, raw, p = cvxpy.Variable(2), cvxpy.Parameter(2), cvxpy.Parameter(1)
-    solver = layers.CvxpyLayer(
-        cvxpy.Problem(cvxpy.Minimize(cvxpy.sum_squares(x - raw)), [cvxpy.sum(x) <= p[0]]), [raw, p], [x]
-    )
-    network = Node(MLP(1, 2, hsizes=[6], nonlin=nn.ReLU), ["p"], ["raw"], name="network")
-    project = Node(lambda raw, p: solver(raw, p)[0], ["raw", "p"], ["x"], name="projection")
-    distance = ((variable("x") - 1.0) ** 2).minimize(name="distance")
-    return Problem([network, project], PenaltyLoss([distance], []))
 
 
 def projection_data() -> Returned:

@@ -4,7 +4,6 @@ import _thread
 import base64
 import inspect
 from collections.abc import Callable, Iterable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +39,7 @@ from tests.helpers.problems import (
     noisy_data,
     pinn,
     pinn_data,
+    projection,
     rosenbrock,
     rosenbrock_data,
     sequence,
@@ -166,18 +166,6 @@ def projected() -> Problem:
     return Problem([solution, steps], PenaltyLoss([objective], [circle]), grad_inference=True)
 
 
-def projection_layer() -> Problem:
-    cvxpy, layers = import_module("cvxpy"), import_module("cvxpylayers.torch")
-    x, raw, p = cvxpy.Variable(2), cvxpy.Parameter(2), cvxpy.Parameter(1)
-    solver = layers.CvxpyLayer(
-        cvxpy.Problem(cvxpy.Minimize(cvxpy.sum_squares(x - raw)), [cvxpy.sum(x) <= p[0]]), [raw, p], [x]
-    )
-    network = Node(MLP(1, 2, hsizes=[6], nonlin=nn.ReLU), ["p"], ["raw"], name="network")
-    project = Node(lambda raw, p: solver(raw, p)[0], ["raw", "p"], ["x"], name="projection")
-    distance = ((variable("x") - 1.0) ** 2).minimize(name="distance")
-    return Problem([network, project], PenaltyLoss([distance], []))
-
-
 def layer_data() -> Any:
     p = torch.rand(8, 1)
     return *(DictDataset({"p": p}, name=name) for name in ("train", "dev", "test")), 4
@@ -213,7 +201,7 @@ KINDS: dict[str, tuple[Any, Callable[[], Loaders], Any]] = {
     "function encoder": (encoder, lambda: loaders(encoder_data, shuffle=True), {}),
     "mixed-integer": (mixed_integer, loaders, {}),
     "projected gradient": (projected, loaders, {}),
-    "cvxpylayers": (projection_layer, lambda: loaders(layer_data), {}),
+    "cvxpylayers": (projection, lambda: loaders(layer_data), {}),
     "another metric": (rosenbrock, loaders, {"train_metric": "train_objective_loss", "eval_metric": "mean_dev_loss"}),
     "a part optimized": (
         integrator,

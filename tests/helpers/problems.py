@@ -5,6 +5,7 @@ samples from the same: whoever calls them seeds. An epoch of any of `PROBLEMS` t
 """
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -173,3 +174,16 @@ PROBLEMS: dict[str, tuple[Callable[[], Problem], Callable[..., Returned]]] = {
     "lagrange": (lagrange, lagrange_data),
     "noisy": (noisy, noisy_data),
 }
+
+
+def projection() -> Problem:
+    """A network whose answer is projected onto a half-space by a layer that solves a convex problem."""
+    cvxpy, layers = import_module("cvxpy"), import_module("cvxpylayers.torch")
+    x, raw, p = cvxpy.Variable(2), cvxpy.Parameter(2), cvxpy.Parameter(1)
+    solver = layers.CvxpyLayer(
+        cvxpy.Problem(cvxpy.Minimize(cvxpy.sum_squares(x - raw)), [cvxpy.sum(x) <= p[0]]), [raw, p], [x]
+    )
+    network = Node(MLP(1, 2, hsizes=[6], nonlin=nn.ReLU), ["p"], ["raw"], name="network")
+    project = Node(lambda raw, p: solver(raw, p)[0], ["raw", "p"], ["x"], name="projection")
+    distance = ((variable("x") - 1.0) ** 2).minimize(name="distance")
+    return Problem([network, project], PenaltyLoss([distance], []))
