@@ -21,20 +21,7 @@ LIFE = 3.0
 class Panel(Widget):
     """The bench on screen; any number of views share it."""
 
-    _esm = front(
-        "dom.js",
-        "page.js",
-        "kernel.js",
-        "form.js",
-        "files.js",
-        "columns.js",
-        "guess.js",
-        "try.js",
-        "stage.js",
-        "runs.js",
-        "board.js",
-        "panel.js",
-    )
+    _esm = front("panel.js")
     _css = front("panel.css")
 
     # what Python says

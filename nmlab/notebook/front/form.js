@@ -1,17 +1,30 @@
 // A form out of fields: every edit goes to Python, which answers with what is shown, wrong and changed.
 
-function makeForm(which, spec, prefix, send) {
+import { button, h, setText } from "./dom.js";
+
+/** @import { Entries, Field, FormSpec, Send } from "./model.js" */
+/** @typedef {(value: string | boolean) => void} Enter */
+
+/**
+ * @param {string} which
+ * @param {FormSpec} spec
+ * @param {string} prefix
+ * @param {Send} send
+ */
+export function makeForm(which, spec, prefix, send) {
   const fields = spec.fields.map((field) => makeField(which, field, `${prefix}${which}-${field.name}`, send));
   const first = fields.filter((_, place) => spec.fields[place].first);
   const folded = fields.filter((_, place) => !spec.fields[place].first);
   const summary = h("summary", {});
   const details = folded.length ? h("details", {}, summary, folded.map((field) => field.root)) : null;
-  const remarks = (spec.remarks || []).length ? h("ul", { class: "nm-remarks" }, spec.remarks.map((text) => h("li", {}, text))) : null;
+  const said = spec.remarks ?? [];
+  const remarks = said.length ? h("ul", { class: "nm-remarks" }, said.map((text) => h("li", {}, text))) : null;
   const nothing = fields.length ? null : h("p", { class: "nm-soft" }, "No parameters");
   const root = h(
     "fieldset", { class: "nm-form" }, h("legend", {}, spec.title), remarks, nothing, first.map((field) => field.root), details,
   );
 
+  /** @param {Entries} state */
   function update(state) {
     fields.forEach((field, place) => {
       const name = spec.fields[place].name;
@@ -30,7 +43,14 @@ function makeForm(which, spec, prefix, send) {
   return { root, update };
 }
 
+/**
+ * @param {string} which
+ * @param {Field} field
+ * @param {string} id
+ * @param {Send} send
+ */
 function makeField(which, field, id, send) {
+  /** @type {Enter} */
   const enter = (value) => send({ do: "edit", form: which, name: field.name, value });
   const off = field.locked || field.kind === "code";
   const about = `${id}-help`, wrong = `${id}-fault`;
@@ -49,9 +69,10 @@ function makeField(which, field, id, send) {
   const fault = h("div", { id: wrong });
   const root = h(
     "div", { class: "nm-field" }, label,
-    h("div", { class: "nm-control" }, input, slider && slider.root, reset, lock), h("div", { class: "nm-words" }, help, fault),
+    h("div", { class: "nm-control" }, input, slider?.root, reset, lock), h("div", { class: "nm-words" }, help, fault),
   );
 
+  /** @param {string | boolean} shown @param {string | undefined} whatIsWrong @param {boolean | undefined} changed */
   function update(shown, whatIsWrong, changed) {
     if (document.activeElement !== input) setShown(input, field, shown);
     if (slider) slider.update(shown);
@@ -66,14 +87,19 @@ function makeField(which, field, id, send) {
   return { root, update };
 }
 
+/** @param {HTMLInputElement | HTMLSelectElement} input @param {Field} field @param {string | boolean} shown */
 function setShown(input, field, shown) {
-  if (field.kind === "boolean") input.checked = Boolean(shown);
-  else if (field.kind === "choice") {
-    if (![...input.options].some((option) => option.value === shown)) input.append(h("option", { value: shown }, shown));
-    input.value = shown;
-  } else input.value = shown;
+  if (input instanceof HTMLInputElement && field.kind === "boolean") input.checked = Boolean(shown);
+  else if (input instanceof HTMLSelectElement) {
+    const label = String(shown);
+    if (![...input.options].some((option) => option.value === label)) input.append(h("option", { value: label }, label));
+    input.value = label;
+  } else input.value = String(shown);
 }
 
+/** @typedef {(field: Field, attributes: Record<string, any>, enter: Enter) => HTMLInputElement | HTMLSelectElement} MakeInput */
+
+/** @type {MakeInput} */
 function makeText(field, attributes, enter) {
   return h("input", {
     ...attributes, type: "text", inputmode: field.numeric ? "decimal" : null, autocomplete: "off", spellcheck: "false",
@@ -82,23 +108,32 @@ function makeText(field, attributes, enter) {
   });
 }
 
-// kind of field -> what makes its input
+/**
+ * Kind of field -> what makes its input.
+ * @type {Record<string, MakeInput>}
+ */
 const INPUTS = {
   text: makeText,
   slider: makeText,
   code: makeText,
-  boolean: (field, attributes, enter) =>
+  boolean: (_field, attributes, enter) =>
     h("input", { ...attributes, type: "checkbox", onchange: (event) => enter(event.target.checked) }),
   choice: (field, attributes, enter) =>
     h(
       "select", { ...attributes, onchange: (event) => enter(event.target.value) },
-      field.options.map((label) => h("option", { value: label }, label)),
+      (field.options ?? []).map((label) => h("option", { value: label }, label)),
     ),
 };
 
-// A slider that stops at the texts of `field.stops`.
+/**
+ * A slider that stops at the texts of `field.stops`.
+ * @param {Field} field
+ * @param {string} labelledby
+ * @param {boolean} disabled
+ * @param {Enter} enter
+ */
 function makeSlider(field, labelledby, disabled, enter) {
-  const stops = field.stops, numbers = stops.map(Number);
+  const stops = field.stops ?? [], numbers = stops.map(Number);
   const root = h("input", {
     type: "range", min: 0, max: stops.length - 1, step: 1, disabled, "aria-labelledby": labelledby,
     oninput: () => {
@@ -107,12 +142,14 @@ function makeSlider(field, labelledby, disabled, enter) {
       enter(text);
     },
   });
+  /** @param {string | boolean} shown */
   function update(shown) {
     const value = Number(shown);
     if (document.activeElement === root || shown === "" || !Number.isFinite(value)) return;
     const nearest = numbers.reduce((best, stop, place) => (Math.abs(stop - value) < Math.abs(numbers[best] - value) ? place : best), 0);
     root.value = String(nearest);
-    root.setAttribute("aria-valuetext", shown);
+    root.setAttribute("aria-valuetext", String(shown));
   }
   return { root, update };
 }
+

@@ -1,7 +1,24 @@
 // The bench: forms, buttons, the run, the table of runs. Python holds all that stands here; a view only shows it.
 
+import { button, h, newPrefix, seldom, setText } from "./dom.js";
+import { hideKept, isAlone, isDark } from "./page.js";
+import { keepInNotebook, kernelWords, watchKernel } from "./kernel.js";
+import { makeBoard } from "./board.js";
+import { makeColumns } from "./columns.js";
+import { makeControls } from "./controls.js";
+import { makeFiles } from "./files.js";
+import { makeForm } from "./form.js";
+import { makeGuess } from "./guess.js";
+import { makePresets } from "./presets.js";
+import { makeRuns } from "./runs.js";
+import { makeStage } from "./stage.js";
+
+/** @import { Model, Send } from "./model.js" */
+
+/** @param {{ model: Model, el: HTMLElement }} widget */
 function render({ model, el }) {
   const prefix = newPrefix();
+  /** @type {Send} */
   const send = (message, buffers = []) => {
     try {
       model.send({ ...message, turn: model.get("controls").turn }, undefined, buffers);
@@ -30,6 +47,7 @@ function render({ model, el }) {
     if (!event.ctrlKey && !event.metaKey && !event.altKey) event.stopPropagation();
   });
   el.append(root);
+  /** @type {[string, ReturnType<typeof makeForm>][]} */
   let shownForms = [];
 
   function showForms() {
@@ -90,6 +108,7 @@ function render({ model, el }) {
     switched.observe(node, { attributes: true, attributeFilter: ["class", "theme", "data-jp-theme-light", "data-jp-theme-name", "style"] });
   }
   // Without a kernel nothing can be pressed, and nothing says that a run goes on.
+  /** @param {string} state */
   function showKernel(state) {
     lost.hidden = state === "";
     setText(lost, state === "" ? "" : kernelWords(state, model.get("controls").run, el));
@@ -107,7 +126,11 @@ function render({ model, el }) {
     release();
   });
 
-  // A file that Python made, for those whose machine goes away.
+  /**
+   * A file that Python made, for those whose machine goes away.
+   * @param {{ file?: string }} content
+   * @param {DataView<ArrayBuffer>[]} buffers
+   */
   function offer(content, buffers) {
     if (content.file === undefined) return;
     const address = URL.createObjectURL(new Blob(buffers));
@@ -144,112 +167,6 @@ function render({ model, el }) {
     board.close();
     release();
   };
-}
-
-const UNHEARD = "No response yet. The kernel is running a cell, or was restarted.";
-
-function makeControls(model, prefix, send) {
-  let pressed = null; // shown as heard until Python says what came of it
-  let late = false;
-  let waiting = null;
-  const press = (what) => () => {
-    pressed = what;
-    clearTimeout(waiting);
-    waiting = setTimeout(tellUnheard, 3000);
-    show();
-    const more = what === "run" && Number(seeds.value) > 1 ? { count: Number(seeds.value) } : {};
-    send({ do: what === "pause" && model.get("controls").paused ? "resume" : what, ...more });
-  };
-  const seeds = h("input", {
-    type: "number", min: "1", max: "1000", step: "1", value: "1", id: `${prefix}seeds`, class: "nm-seeds",
-    title: "How many seeds Run tries one after the other, as one group of runs",
-  });
-  seeds.addEventListener("change", () => { seeds.value = String(Math.min(Math.max(Math.round(Number(seeds.value)) || 1, 1), 1000)); });
-  const buttons = {
-    run: button("Run", press("run"), { class: "nm-primary", "data-key": "run" }),
-    pause: button("Pause", press("pause"), { "data-key": "pause" }),
-    step: button("Step one epoch", press("step"), { "data-key": "step" }),
-    stop: button("Stop", press("stop"), { "data-key": "stop" }),
-    "find lr": button("Find lr", press("find lr"), { "data-key": "find lr", title: "Try learning rates for a few steps each" }),
-  };
-  const start = h("select", { id: `${prefix}start`, onchange: () => send({ do: "from", runs: start.value ? [start.value] : [] }) });
-  const hint = h("span", { class: "nm-hint" });
-  const memory = h("span", { class: "nm-memory" });
-  const root = h(
-    "div", { class: "nm-row nm-controls", role: "group", "aria-label": "Run" }, buttons.run,
-    h("label", { for: `${prefix}seeds`, class: "nm-start" }, "seeds ", seeds), Object.values(buttons).slice(1),
-    h("label", { for: `${prefix}start`, class: "nm-start" }, "start from ", start), hint, memory,
-  );
-
-  function show() {
-    const now = model.get("controls");
-    setText(buttons.pause, now.paused ? "Resume" : "Pause");
-    for (const [what, node] of Object.entries(buttons)) {
-      const held = document.activeElement === node;
-      // off by aria alone while it has the focus, which a disabled button would lose
-      node.setAttribute("aria-disabled", String(!now.enabled.includes(what) || pressed === what));
-      node.disabled = node.getAttribute("aria-disabled") === "true" && !held;
-      node.setAttribute("aria-busy", String(pressed === what));
-    }
-    const options = now.starts.map(([value, label]) => `${value}\n${label}`).join("\n\n");
-    if (start.dataset.options !== options) {
-      start.replaceChildren(...now.starts.map(([value, label]) => h("option", { value }, label)));
-      start.dataset.options = options;
-    }
-    start.value = now.start;
-    start.parentElement.hidden = now.starts.length < 2;
-    setText(hint, late ? UNHEARD : now.hint);
-  }
-  for (const [what, node] of Object.entries(buttons)) {
-    node.addEventListener("click", (event) => {
-      const second = event.detail > 1 && what !== "step"; // of a double click: Pause must not resume
-      if (second || (node.getAttribute("aria-disabled") === "true" && pressed === null)) event.stopImmediatePropagation();
-    }, true);
-    node.addEventListener("blur", show);
-  }
-  function tellUnheard() {
-    late = true;
-    show();
-  }
-  function showMemory() {
-    const { text = "", warning = "" } = model.get("memory");
-    setText(memory, text);
-    memory.classList.toggle("nm-high", warning !== "");
-  }
-  model.on("change:memory", showMemory);
-  showMemory();
-  model.on("change:controls", () => {
-    clearTimeout(waiting);
-    [pressed, late] = [null, false];
-    show();
-  });
-  show();
-  return { root, tellUnheard };
-}
-
-function makePresets(model, prefix, send) {
-  const names = h("select", { id: `${prefix}preset`, "aria-label": "Preset" });
-  const load = button("Load", () => send({ do: "load preset", name: names.value }), { "aria-label": "Load preset" });
-  const remove = button("Delete", () => send({ do: "delete preset", name: names.value }), { "aria-label": "Delete preset" });
-  const name = h("input", { type: "text", placeholder: "name", "aria-label": "Name of the preset", autocomplete: "off" });
-  const save = h("button", { type: "submit", "aria-label": "Save preset" }, "Save");
-  const saving = formOf(() => {
-    if (name.value.trim()) send({ do: "save preset", name: name.value.trim() });
-    name.value = "";
-  }, name, save);
-  const reset = button("Reset all", () => send({ do: "reset" }), { title: "Reset all fields to their defaults" });
-  const known = h("span", { class: "nm-row" }, names, load, remove);
-  const root = h("details", { class: "nm-presets" }, h("summary", {}, "Presets"), h("div", { class: "nm-row" }, known, saving, reset));
-  function show() {
-    const there = model.get("presets");
-    const chosen = names.value;
-    names.replaceChildren(...there.map((one) => h("option", { value: one }, one)));
-    if (there.includes(chosen)) names.value = chosen;
-    known.hidden = there.length === 0;
-  }
-  model.on("change:presets", show);
-  show();
-  return { root };
 }
 
 export default { render };
