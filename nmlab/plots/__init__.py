@@ -9,9 +9,9 @@ Imports `runtime`, `problem`, `runs`.
 from nmlab.plots.alt import alt_text
 from nmlab.plots.axes import panel
 from nmlab.plots.cross import HeatMap, draw_heat, heat_figure
-from nmlab.plots.curves import draw_losses, draw_overlay, draw_rate
+from nmlab.plots.curves import draw_losses, draw_overlay, draw_rate, mean_curve
 from nmlab.plots.graph import draw_graph
-from nmlab.plots.multiples import draw_terms
+from nmlab.plots.multiples import draw_terms, term_states
 from nmlab.plots.paper import paper_figure
 from nmlab.plots.picture import Picture, picture_html, png_size
 from nmlab.plots.preview import SampleColumn, draw_samples, samples_figure
@@ -35,11 +35,13 @@ __all__ = [
     "draw_samples",
     "draw_terms",
     "heat_figure",
+    "mean_curve",
     "panel",
     "paper_figure",
     "picture_html",
     "png_size",
     "rates_figure",
     "samples_figure",
+    "term_states",
     "thin",
 ]

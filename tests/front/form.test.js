@@ -36,7 +36,7 @@ test("a fault is told beside its field, in place of the help, and opens the fold
   assert.equal(details.open, true);
   assert.equal(input("deep").getAttribute("aria-invalid"), "true");
   assert.equal(root.querySelector("[role=alert]").textContent, "⚠ x is no number");
-  assert.equal(root.querySelector("#p-data-deep-help").hidden, true);
+  assert.ok(root.querySelector("#p-data-deep-help").classList.contains("nm-wrong"));
 });
 
 test("what has the focus is not written over; a choice takes a label that it did not offer", () => {
@@ -64,6 +64,29 @@ test("reset stands where a value was changed, and nowhere where it is locked", (
   const { root, state } = form(field("nsim"), field("lr", { locked: true }));
   state({ nsim: "7", lr: "1" }, {}, { nsim: true, lr: true });
   const [own, locked] = root.querySelectorAll(".nm-reset");
-  assert.equal(own.hidden, false);
-  assert.equal(locked.hidden, true);
+  assert.ok(!own.classList.contains("nm-kept"));
+  assert.ok(locked.classList.contains("nm-kept"), "hidden, in its place");
+});
+
+test("many fields can be filtered by name and help; few need no filter", () => {
+  assert.equal(form(field("nsim")).root.querySelector("[type=search]"), null);
+  const many = Array.from({ length: 25 }, (_, place) => field(`p${place}`, { help: place === 7 ? "Height of the hub." : "" }));
+  const { root, input } = form(...many);
+  const search = root.querySelector("[type=search]");
+  const seen = () => many.filter(({ name }) => !input(name).closest(".nm-field").hidden).map(({ name }) => name);
+  search.value = "hub";
+  search.dispatchEvent(new Event("input"));
+  assert.deepEqual(seen(), ["p7"]);
+  search.value = "";
+  search.dispatchEvent(new Event("input"));
+  assert.equal(seen().length, 25);
+});
+
+test("help is shown when it is asked for", () => {
+  const { root } = form(field("nsim", { help: "Samples." }));
+  const ask = root.querySelector(".nm-ask");
+  ask.click();
+  assert.ok(root.classList.contains("nm-helps"));
+  assert.equal(ask.getAttribute("aria-pressed"), "true");
+  assert.equal(form(field("nsim")).root.querySelector(".nm-ask").hidden, true);
 });

@@ -199,6 +199,18 @@ def test_without_a_run_the_axes_are_empty(run_of: Make) -> None:
     assert [list(line.get_ydata()) for line in drawn(None, earlier, run_of()).lines] == [[1.0, 2.0], []]
 
 
+def test_one_epoch_has_one_tick(run_of: Make) -> None:
+    axes = drawn(run_of(train_loss=[1.0], dev_loss=[2.0]))
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["0"]
+
+
+def test_earlier_runs_end_and_dip_within_the_axes(run_of: Make) -> None:
+    old = run_of(train_loss=[90.0, 0.01, 5.0], dev_loss=[90.0, 0.01, 5.0])
+    low, high = drawn(run_of(train_loss=[2.0, 1.5, 1.0], dev_loss=[2.0, 1.5, 1.0]), old).get_ylim()
+    assert low < 0.01
+    assert 5 < high < 90
+
+
 def test_earlier_runs_are_behind_under_one_label_and_spoil_no_limits(run_of: Make, run: Run) -> None:
     axes = drawn(run, run_of(train_loss=[1.0] * 9, dev_loss=[7e6, *[0.5] * 8]), run_of(train_loss=[8.0]))
     *own, first, second = axes.lines

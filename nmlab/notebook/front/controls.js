@@ -30,19 +30,21 @@ export function makeControls(model, prefix, send) {
   });
   seeds.addEventListener("change", () => { seeds.value = String(Math.min(Math.max(Math.round(Number(seeds.value)) || 1, 1), 1000)); });
   const buttons = {
-    run: button("Run", press("run"), { class: "nm-primary", "data-key": "run" }),
-    pause: button("Pause", press("pause"), { "data-key": "pause" }),
-    step: button("Step one epoch", press("step"), { "data-key": "step" }),
-    stop: button("Stop", press("stop"), { "data-key": "stop" }),
+    run: button("Run", press("run"), { class: "nm-primary nm-run", "data-key": "run" }),
+    pause: button("Pause", press("pause"), { class: "nm-pause", "data-key": "pause" }),
+    step: button("Step one epoch", press("step"), { class: "nm-step", "data-key": "step" }),
+    stop: button("Stop", press("stop"), { class: "nm-stop", "data-key": "stop" }),
     "find lr": button("Find lr", press("find lr"), { "data-key": "find lr", title: "Try learning rates for a few steps each" }),
   };
   const start = h("select", { id: `${prefix}start`, onchange: () => send({ do: "from", runs: start.value ? [start.value] : [] }) });
   const hint = h("span", { class: "nm-hint" });
   const memory = h("span", { class: "nm-memory" });
-  const root = h(
-    "div", { class: "nm-row nm-controls", role: "group", "aria-label": "Run" }, buttons.run,
-    h("label", { for: `${prefix}seeds`, class: "nm-start" }, "seeds ", seeds), Object.values(buttons).slice(1),
-    h("label", { for: `${prefix}start`, class: "nm-start" }, "start from ", start), hint, memory,
+  const { "find lr": find, ...main } = buttons;
+  const root = h("div", { class: "nm-row nm-controls", role: "group", "aria-label": "Run" }, Object.values(main), hint, memory);
+  // what a run is begun with, beside the form
+  const more = h(
+    "div", { class: "nm-row nm-start" }, h("label", { for: `${prefix}start`, class: "nm-soft" }, "start from "), start,
+    h("label", { for: `${prefix}seeds`, class: "nm-soft" }, "seeds ", seeds), find,
   );
 
   function show() {
@@ -61,7 +63,7 @@ export function makeControls(model, prefix, send) {
       start.dataset.options = options;
     }
     start.value = now.start;
-    /** @type {HTMLElement} */ (start.parentElement).hidden = now.starts.length < 2;
+    for (const part of [start, start.previousElementSibling]) part?.toggleAttribute("hidden", now.starts.length < 2);
     setText(hint, late ? UNHEARD : now.hint);
   }
   for (const [what, node] of Object.entries(buttons)) {
@@ -88,5 +90,5 @@ export function makeControls(model, prefix, send) {
     show();
   });
   show();
-  return { root, tellUnheard };
+  return { root, more, tellUnheard };
 }

@@ -5,6 +5,8 @@ import { button, h, setText } from "./dom.js";
 /** @import { Entries, Field, FormSpec, Send } from "./model.js" */
 /** @typedef {(value: string | boolean) => void} Enter */
 
+const MANY = 12; // fields from which they can be filtered
+
 /**
  * @param {string} which
  * @param {FormSpec} spec
@@ -14,15 +16,34 @@ import { button, h, setText } from "./dom.js";
 export function makeForm(which, spec, prefix, send) {
   const fields = spec.fields.map((field) => makeField(which, field, `${prefix}${which}-${field.name}`, send));
   const first = fields.filter((_, place) => spec.fields[place].first);
-  const folded = fields.filter((_, place) => !spec.fields[place].first);
+  const later = fields.filter((_, place) => !spec.fields[place].first);
   const summary = h("summary", {});
-  const details = folded.length ? h("details", {}, summary, folded.map((field) => field.root)) : null;
+  const details = later.length ? h("details", {}, summary, h("div", { class: "nm-fields" }, later.map((field) => field.root))) : null;
   const said = spec.remarks ?? [];
   const remarks = said.length ? h("ul", { class: "nm-remarks" }, said.map((text) => h("li", {}, text))) : null;
   const nothing = fields.length ? null : h("p", { class: "nm-soft" }, "No parameters");
+  const help = button("?", () => {
+    const on = root.classList.toggle("nm-helps");
+    help.setAttribute("aria-pressed", String(on));
+  }, { class: "nm-icon nm-ask", "aria-pressed": "false", "aria-label": "Explain the fields", title: "Explain the fields", hidden: !spec.fields.some((field) => field.help) });
+  const search = first.length > MANY ? h("input", {
+    type: "search", class: "nm-search", placeholder: `filter ${first.length} parameters`, "aria-label": `Filter ${spec.title}`, autocomplete: "off", oninput: seek,
+  }) : null;
   const root = h(
-    "fieldset", { class: "nm-form" }, h("legend", {}, spec.title), remarks, nothing, first.map((field) => field.root), details,
+    "div", { class: "nm-form", role: "group", "aria-label": spec.title },
+    h("div", { class: "nm-row nm-form-title" }, h("h3", {}, spec.title), help), remarks, nothing, search,
+    h("div", { class: "nm-fields" }, first.map((field) => field.root)), details,
   );
+
+  // Hides the fields whose names and helps have not all of the words.
+  function seek() {
+    const words = (search?.value ?? "").toLowerCase().split(/\s+/).filter(Boolean);
+    fields.forEach((field, place) => {
+      const { name, help: about, first: always } = spec.fields[place];
+      const text = `${name} ${about}`.toLowerCase();
+      field.root.hidden = always && !words.every((word) => text.includes(word));
+    });
+  }
 
   /** @param {Entries} state */
   function update(state) {
@@ -57,19 +78,20 @@ function makeField(which, field, id, send) {
   const input = INPUTS[field.kind](field, { id, disabled: off, "aria-describedby": about }, enter);
   const slider = field.kind === "slider" ? makeSlider(field, `${id}-label`, off, enter) : null;
   const reset = button(`↺ ${field.default_text}`, () => send({ do: "reset", form: which, name: field.name }), {
-    class: "nm-reset", "aria-describedby": `${id}-label`, hidden: true, title: "Reset to the default",
+    class: "nm-reset nm-kept", "aria-describedby": `${id}-label`, title: `Reset to the default, ${field.default_text}`,
   });
   const lock = field.locked ? h("span", { class: "nm-lock" }, "locked") : null;
   const parts = field.label.split(/(?<=_)/).flatMap((part) => [part, h("wbr")]); // a long name breaks there
-  const label = h("label", { for: id, id: `${id}-label` }, parts);
+  const told = [field.help, field.expects].filter(Boolean).join("\n");
+  const label = h("label", { for: id, id: `${id}-label`, title: told || null }, parts);
   if (field.unit) label.append(h("span", { class: "nm-soft" }, ` [${field.unit}]`));
   const brief = field.help.split(/(?<=[.;])\s/)[0].replace(/[.;]$/, ""); // all of it in the title
   const words = [brief, field.kind === "slider" || !field.help ? field.expects : ""].filter(Boolean).join(" – ");
-  const help = h("p", { id: about, class: "nm-help", title: [field.help, field.expects].filter(Boolean).join("\n") }, words);
+  const help = h("p", { id: about, class: "nm-help", title: told }, words);
   const fault = h("div", { id: wrong });
   const root = h(
-    "div", { class: "nm-field" }, label,
-    h("div", { class: "nm-control" }, input, slider?.root, reset, lock), h("div", { class: "nm-words" }, help, fault),
+    "div", { class: "nm-field" }, h("div", { class: "nm-called" }, label, lock, reset),
+    h("div", { class: "nm-control" }, input, slider?.root), h("div", { class: "nm-words" }, help, fault),
   );
 
   /** @param {string | boolean} shown @param {string | undefined} whatIsWrong @param {boolean | undefined} changed */
@@ -77,10 +99,10 @@ function makeField(which, field, id, send) {
     if (document.activeElement !== input) setShown(input, field, shown);
     if (slider) slider.update(shown);
     root.classList.toggle("nm-changed", Boolean(changed));
-    reset.hidden = !changed || off;
+    reset.classList.toggle("nm-kept", !changed || off); // hidden, in its place
     input.setAttribute("aria-invalid", whatIsWrong ? "true" : "false");
     input.setAttribute("aria-describedby", whatIsWrong ? `${wrong} ${about}` : about);
-    help.hidden = Boolean(whatIsWrong);
+    help.classList.toggle("nm-wrong", Boolean(whatIsWrong));
     const text = whatIsWrong ? `⚠ ${whatIsWrong}` : "";
     if (fault.textContent !== text) fault.replaceChildren(...(text ? [h("p", { class: "nm-fault", role: "alert" }, text)] : []));
   }

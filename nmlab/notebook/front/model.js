@@ -92,6 +92,19 @@
  * @property {string} [alt]
  * @property {string} [run]
  * @property {string} [asks]
+ * @property {boolean} [curves] whether curves are drawn here
+ */
+
+/**
+ * What Python sends of curves: `lines` where all begins anew, then the new points of some, as numbers in a buffer.
+ * @typedef {object} CurvesMessage
+ * @property {number} number of the message, one more than the last one's
+ * @property {boolean} anew
+ * @property {string} [run] whose curves they are
+ * @property {{ name: string, chart: number, colour: number, dash: number, width: number, legend: boolean, role: string }[]} lines
+ * @property {[number, number][]} counts line and number of its new points, whose epochs and values follow each other
+ * @property {{ name: string, what: string, words: string, zero: boolean, best: [number, number | null] | null, best_text: string }[]} [charts]
+ * @property {string} [alt]
  */
 
 /** @typedef {{ name: string, low: number, high: number, step: number, lowest: string, highest: string, value: number, text: string }} Slider */
@@ -136,6 +149,7 @@
  * @property {{ open?: boolean, kept?: string, epochs: number, low: number, high: number }} guess
  * @property {[string, string][]} tabs
  * @property {Page} page
+ * @property {{ label: string, value: string, note: string }[]} tiles
  * @property {DataView<ArrayBuffer>} picture
  * @property {Tried} tried
  * @property {RunRow[]} runs
@@ -143,7 +157,7 @@
  * @property {Record<string, Record<string, string>>} saved
  * @property {string} retired
  * @property {string} tab
- * @property {{ log?: boolean, zoom?: string }} scales
+ * @property {{ log?: boolean, zoom?: string, smooth?: number }} scales
  * @property {string[]} ticked
  * @property {{ sort?: number, down?: boolean, filter?: string, open?: string[] }} table
  * @property {{ width: number, ratio: number, dark: boolean }} screen

@@ -9,6 +9,7 @@ import { makeControls } from "./controls.js";
 import { makeFiles } from "./files.js";
 import { makeForm } from "./form.js";
 import { makeGuess } from "./guess.js";
+import { makeLayout } from "./layout.js";
 import { makePresets } from "./presets.js";
 import { makeRuns } from "./runs.js";
 import { makeStage } from "./stage.js";
@@ -41,7 +42,13 @@ function render({ model, el }) {
   const board = makeBoard(model, send, () => isDark(el));
   const runs = makeRuns(model, prefix, send, board.open);
   const folds = h("div", { class: "nm-folds" }, presets.root, files.root);
-  root.append(forms, folds, controls.root, guess.root, lost, memory, message, progress, heard, stage.root, runs.root, board.root);
+  const side = h("section", { class: "nm-side", id: `${prefix}form`, "aria-label": "Settings" }, forms, controls.more, folds);
+  const going = () => model.get("controls").run !== "";
+  const layout = makeLayout(root, side, going);
+  controls.root.prepend(layout.fold);
+  const head = h("div", { class: "nm-head" }, controls.root, progress);
+  const view = h("div", { class: "nm-view" }, guess.root, lost, memory, message, heard, stage.root);
+  root.append(head, h("div", { class: "nm-body" }, side, view), runs.root, board.root);
   // where the page listens for plain keys, as VS Code does for its cells
   root.addEventListener("keydown", (event) => {
     if (!event.ctrlKey && !event.metaKey && !event.altKey) event.stopPropagation();
@@ -101,7 +108,7 @@ function render({ model, el }) {
     }
   }
   root.dataset.theme = isDark(el) ? "dark" : "light";
-  const resized = new ResizeObserver(draw);
+  const resized = new ResizeObserver(() => { layout.resize(root.clientWidth); draw(); });
   resized.observe(root);
   const switched = new MutationObserver(draw);
   for (const node of [document.body, document.documentElement]) {
@@ -112,7 +119,7 @@ function render({ model, el }) {
   function showKernel(state) {
     lost.hidden = state === "";
     setText(lost, state === "" ? "" : kernelWords(state, model.get("controls").run, el));
-    for (const part of [forms, folds, controls.root, guess.root, message, stage.bar, stage.trial, runs.root]) part.inert = state !== "";
+    for (const part of [side, controls.root, guess.root, message, stage.bar, stage.trial, runs.root]) part.inert = state !== "";
     progress.hidden = !["", "away"].includes(state);
     runs.lose(!["", "away", "silent"].includes(state));
   }
@@ -141,6 +148,7 @@ function render({ model, el }) {
     setTimeout(() => URL.revokeObjectURL(address), 60000);
   }
 
+  model.on("change:controls", layout.show);
   model.on("change:form", showForms);
   model.on("change:entries", showEntries);
   model.on("change:progress", showProgress);

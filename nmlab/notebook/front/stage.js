@@ -1,6 +1,8 @@
 // The tabs: curves, the user's own picture, values, log, profile, details and code. Python fills only the one that is seen.
 
 import { button, h, keepingFocus } from "./dom.js";
+import { makeCurves } from "./curves.js";
+import { makeTiles } from "./tiles.js";
 import { makeTry } from "./try.js";
 
 /** @import { Model, Page, Send } from "./model.js" */
@@ -18,13 +20,22 @@ export function makeStage(model, prefix, send) {
   const image = h("img", { alt: "", hidden: true });
   const words = h("div", { class: "nm-page-words" });
   const trial = makeTry(model, prefix, send);
-  panel.append(words, image, trial.root);
+  const curves = makeCurves(model, prefix, send);
+  const tiles = makeTiles(model);
+  panel.append(tiles, words, curves.root, image, trial.root);
   const log = h("input", { type: "checkbox", id: `${prefix}log`, onchange: () => choose({ log: log.checked }) });
   const zoom = h(
     "select", { "aria-label": "Epochs shown", onchange: () => choose({ zoom: zoom.value }) },
     ZOOMS.map(([value, label]) => h("option", { value }, label)),
   );
-  const scales = h("div", { class: "nm-scales" }, h("label", { for: `${prefix}log` }, log, " log scale"), zoom);
+  const smooth = h("input", {
+    type: "range", min: 0, max: 0.98, step: 0.02, id: `${prefix}smooth`, title: "Exponential moving average",
+    oninput: () => choose({ smooth: Number(smooth.value) }),
+  });
+  const scales = h(
+    "div", { class: "nm-scales" }, curves.reset, h("label", { for: `${prefix}smooth` }, "smooth ", smooth),
+    h("label", { for: `${prefix}log` }, log, " log scale"), zoom,
+  );
   const copy = button("Copy", () => copyText(words.querySelector("pre"), copy), { title: "Copy the code" });
   const file = button("Download", () => send({ do: "log file" }), { title: "Download the whole log" });
   const bar = h("div", { class: "nm-tabbar" }, tablist, scales, copy, file);
@@ -34,9 +45,9 @@ export function makeStage(model, prefix, send) {
   let address = "";
   let asked = 0, seen = 0; // numbers of the pictures on their way and on screen
 
-  /** @param {{ log?: boolean, zoom?: string }} change */
+  /** @param {{ log?: boolean, zoom?: string, smooth?: number }} change */
   function choose(change) {
-    model.set("scales", { ...model.get("scales"), ...change });
+    model.set("scales", { ...model.get("scales"), ...change }); // the page tells itself, too
     model.save_changes();
   }
 
@@ -63,7 +74,6 @@ export function makeStage(model, prefix, send) {
       node.tabIndex = chosen ? 0 : -1;
     }
     panel.setAttribute("aria-labelledby", `${prefix}tab-${tab}`);
-    scales.hidden = !["losses", "terms", "rate"].includes(tab);
     copy.hidden = tab !== "code";
     file.hidden = tab !== "log";
     showPage();
@@ -94,6 +104,8 @@ export function makeStage(model, prefix, send) {
       if (tab === "log" && atEnd) panel.scrollTop = panel.scrollHeight;
     }
     panel.classList.toggle("nm-scrolls", ["log", "code", "values", "profile"].includes(tab));
+    panel.classList.toggle("nm-pair", there && tab === "overview" && Boolean(page.picture));
+    scales.hidden = !(page.curves && there);
     if (!there) image.style.visibility = "hidden"; // keeps its place while another tab's is on its way
     else if (page.picture) showPicture(page);
     else image.hidden = true;
@@ -134,6 +146,7 @@ export function makeStage(model, prefix, send) {
     const scale = model.get("scales");
     log.checked = Boolean(scale.log);
     zoom.value = scale.zoom || "";
+    smooth.value = String(scale.smooth ?? 0);
   }
 
   model.on("change:tabs", showTabs);
@@ -142,7 +155,7 @@ export function makeStage(model, prefix, send) {
   model.on("change:scales", showScales);
   showTabs();
   showScales();
-  return { root, bar, panel, trial: trial.root, close: () => { if (address) URL.revokeObjectURL(address); } };
+  return { root, bar, panel, trial: trial.root, close: () => { curves.close(); if (address) URL.revokeObjectURL(address); } };
 }
 
 /**
