@@ -139,6 +139,7 @@ class Bench:
                     "enabled": enabled,
                     "busy": busy,
                     "run": fit.run.id if busy and fit is not None and self._ended is not fit else "",
+                    "state": state_of(fit.run, fit.control, fit.done) if busy and own and fit is not None else "",
                     "paused": bool(busy and fit is not None and fit.control.pausing),
                     "turn": before["turn"] + (busy != before["busy"]),
                     "answers": self._answers,

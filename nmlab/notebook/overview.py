@@ -66,4 +66,5 @@ def _change(values: list[float]) -> str:
         return ""
     percent = 100 * (values[-1] / values[0] - 1)
     count = len(values) - 1
-    return f"{percent:+.2g} % in {count} epoch{'' if count == 1 else 's'}".replace("-", "−")
+    change = f"{percent:+.2g}" if abs(percent) < 10 else f"{percent:+.0f}"
+    return f"{change} % in {count} epoch{'' if count == 1 else 's'}".replace("-", "−")

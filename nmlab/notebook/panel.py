@@ -76,6 +76,7 @@ class Panel(Widget):
                 "turn": 0,
                 "busy": False,
                 "run": "",
+                "state": "",
                 "paused": False,
                 "hint": "",
                 "starts": [],

@@ -24,7 +24,7 @@ from nmlab.provenance.script import script
 from nmlab.runs import Comparison, Run
 from nmlab.runs.repeats import grouped
 from nmlab.runtime import one_fit
-from nmlab.runtime.text import number_text
+from nmlab.runtime.text import typeset_number
 
 TABS = {
     "overview": "Overview",
@@ -195,6 +195,8 @@ def _over(context: TabContext) -> list[Run]:
 def _curves(context: TabContext, tab: str) -> TabContent:
     run, over = context.run, _over(context)
     if not run.epochs and not context.ticked and not context.earlier:
+        if context.ended and run.status != "running":
+            return TabContent(f"<p class='nm-soft'>{escape(_called(run))} {run.status} before its first epoch.</p>")
         return TabContent("<p class='nm-soft'>Curves appear after the first epoch.</p>")
     if tab in ("overview", "losses") and len(over) > 1:
         return TabContent("<p class='nm-soft'>dev loss of the ticked runs</p>", curves=True)
@@ -270,7 +272,7 @@ def _values(context: TabContext) -> TabContent:
     head = "".join(f"<th scope='col'>{escape(name)}</th>" for name in columns)
     body = "".join(
         "<tr>"
-        + "".join(f"<td class='nm-right'>{'' if math.isnan(value) else number_text(value)}</td>" for value in row)
+        + "".join(f"<td class='nm-right'>{'' if math.isnan(value) else typeset_number(value, 4)}</td>" for value in row)
         + "</tr>"
         for row in rows.itertuples(index=False)
     )

@@ -607,7 +607,7 @@ def test_runs_on_several_seeds_are_a_mean_with_a_band(tmp_path: Path) -> None:
     axes = panel(Figure())
     draw_overlay(axes, store.runs())
     mean, single = axes.lines
-    assert mean.get_label() == "1 data, mean of 2 seeds"
+    assert mean.get_label() == "0001 data, mean of 2 seeds"
     assert np.array(mean.get_ydata(), float).tolist() == [3.0, 1.5, 1.0]
     assert np.array(single.get_ydata(), float).tolist() == [9.0, 9.0]
     (band,) = axes.collections

@@ -65,6 +65,8 @@ export function makeControls(model, prefix, send) {
     start.value = now.start;
     for (const part of [start, start.previousElementSibling]) part?.toggleAttribute("hidden", now.starts.length < 2);
     setText(hint, late ? UNHEARD : now.hint);
+    buttons.run.title = now.enabled.includes("run") ? "Run with these values (Ctrl+Enter in the form)" : now.hint || (now.busy ? "A run is going on" : "");
+    for (const what of /** @type {const} */ (["pause", "stop"])) buttons[what].title = now.enabled.includes(what) ? "" : now.hint || "No run is going on";
   }
   for (const [what, node] of Object.entries(buttons)) {
     node.addEventListener("click", (event) => {
@@ -90,5 +92,6 @@ export function makeControls(model, prefix, send) {
     show();
   });
   show();
-  return { root, more, tellUnheard };
+  const run = () => { buttons.run.click(); };
+  return { root, more, run, tellUnheard };
 }

@@ -50,6 +50,7 @@
  * @property {string[]} [members] of a row for several runs
  * @property {boolean} [isOpen]
  * @property {string | null} [spread]
+ * @property {boolean} [going]
  * @property {boolean} [within] one of those several
  * @property {boolean} [stale] the kernel that it ran in is gone
  */
@@ -74,6 +75,7 @@
  * @property {number} turn
  * @property {boolean} busy
  * @property {string} run
+ * @property {string} state of that run, such as 'paused'
  * @property {boolean} paused
  * @property {string} hint
  * @property {[string, string][]} starts
@@ -159,7 +161,7 @@
  * @property {string} tab
  * @property {{ log?: boolean, zoom?: string, smooth?: number }} scales
  * @property {string[]} ticked
- * @property {{ sort?: number, down?: boolean, filter?: string, open?: string[] }} table
+ * @property {{ sort?: number, down?: boolean, filter?: string, open?: string[], without?: string[] }} table
  * @property {{ width: number, ratio: number, dark: boolean }} screen
  */
 

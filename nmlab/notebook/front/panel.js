@@ -51,6 +51,11 @@ function render({ model, el }) {
   root.append(head, h("div", { class: "nm-body" }, side, view), runs.root, board.root);
   // where the page listens for plain keys, as VS Code does for its cells
   root.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !event.shiftKey && side.contains(/** @type {Node} */ (event.target))) {
+      event.preventDefault();
+      event.stopPropagation();
+      controls.run();
+    }
     if (!event.ctrlKey && !event.metaKey && !event.altKey) event.stopPropagation();
   });
   el.append(root);
@@ -81,7 +86,10 @@ function render({ model, el }) {
     const html = at ? "" : any; // else it stands elsewhere
     message.innerHTML = html;
     if (html && columns) message.append(makeColumns(columns, prefix, send));
-    if (html && lr) message.append(button(`Use ${lr}`, () => send({ do: "edit", form: "options", name: "lr", value: lr })));
+    if (html && lr) message.append(button(`Use ${lr}`, () => {
+      send({ do: "edit", form: "options", name: "lr", value: lr });
+      send({ do: "dismiss" });
+    }));
     if (html && swap) message.append(button(`Swap to ${swap}`, () => send({ do: "swap" })));
     if (html && undo) message.append(button("Undo", () => send({ do: "undo" })));
     if (html) message.append(button("×", () => send({ do: "dismiss" }), { class: "nm-icon", "aria-label": "Dismiss" }));

@@ -1,14 +1,16 @@
 // The table of runs: sorted, filtered and ticked here; what is done with the ticked ones is Python's.
 
 import { button, h, keepingFocus, setText } from "./dom.js";
-import { COLUMNS, filtered, folded, NUMBERS, sorted } from "./table.js";
+import { COLUMNS, coloursOf, filtered, folded, LONG, NUMBERS, sorted } from "./table.js";
+import { colourOf } from "./chart.js";
 import { makeActions } from "./actions.js";
 
 /** @import { Model, RunRow, Send } from "./model.js" */
 /** @import { View } from "./table.js" */
 
 /** @type {Record<string, string>} */
-const MARKS = { finished: "✓", stopped: "■", failed: "✗", interrupted: "⚡", running: "▶", damaged: "⚠" };
+const MARKS = { finished: "✓", stopped: "■", failed: "✗", interrupted: "⚡", running: "▶", damaged: "⚠", paused: "❙❙", pausing: "…", stopping: "…" };
+const ROWS = 200; // rows that are made at once
 
 /**
  * @param {Model} model
@@ -27,17 +29,30 @@ export function makeRuns(model, prefix, send, openBoard) {
     const sort = button(title, () => sortBy(place), { "data-key": `sort-${title}` });
     return h("th", { scope: "col", class: NUMBERS.has(title) ? "nm-right" : null }, sort);
   });
+  const all = h("input", { type: "checkbox", "aria-label": "Choose all runs", "data-key": "tick-all", onchange: () => tickAll(inSight, all.checked) });
   const table = h(
     "table", {}, h("caption", { class: "nm-hidden" }, "Runs of this Lab"),
-    h("thead", {}, h("tr", {}, h("td", {}), heads, h("td", {}))), body,
+    h("thead", {}, h("tr", {}, h("td", { class: "nm-tick" }, all), heads, h("td", { class: "nm-again" }))), body,
   );
   const scroll = h("div", { class: "nm-table", tabindex: "0", role: "region", "aria-label": "Table of runs" }, table);
   const actions = makeActions(model, send, ticked);
   const exports = button("Export all", () => send({ do: "export" }), { title: "Save all runs, code and figures as a ZIP file" });
   const board = button("TensorBoard", () => openBoard(ticked()), { title: "Show the ticked runs, or all runs, in TensorBoard" });
-  const bar = h("div", { class: "nm-row" }, h("h3", {}, "Runs"), filter, count, h("span", { class: "nm-gap" }), board, exports);
-  const root = h("section", { class: "nm-runs", "aria-label": "Runs" }, bar, actions.root, scroll);
+  const picks = COLUMNS.slice(1).map(([title]) => {
+    const box = h("input", { type: "checkbox", onchange: () => {
+      const without = (model.get("table").without ?? []).filter((other) => other !== title);
+      change({ without: box.checked ? without : [...without, title] });
+    } });
+    return /** @type {const} */ ([title, box]);
+  });
+  const pick = h("details", { class: "nm-pick" }, h("summary", {}, "Columns"), h("div", {}, picks.map(([title, box]) => h("label", {}, box, ` ${title}`))));
+  const more = button("", () => { most += ROWS; show(); }, { hidden: true, "data-key": "more" });
+  const bar = h("div", { class: "nm-row" }, h("h3", {}, "Runs"), filter, count, h("span", { class: "nm-gap" }), pick, board, exports);
+  const root = h("section", { class: "nm-runs", "aria-label": "Runs" }, bar, actions.root, scroll, more);
 
+  let most = ROWS;
+  /** @type {string[]} */
+  let inSight = []; // ids of the runs that pass the filter
   let lost = false; // whether the kernel is gone, and no run goes on
   /** @param {boolean} now */
   function lose(now) {
@@ -45,7 +60,14 @@ export function makeRuns(model, prefix, send, openBoard) {
     lost = now;
     show();
   }
-  const known = () => model.get("runs").map((run) => (lost && run.status === "running" ? { ...run, status: "interrupted", stale: true } : run));
+  function known() {
+    const { run: going, state } = model.get("controls");
+    return model.get("runs").map((run) => {
+      if (run.status !== "running") return run;
+      if (lost) return { ...run, status: "interrupted", stale: true };
+      return run.id === going && state ? { ...run, status: state, going: true } : { ...run, going: true };
+    });
+  }
 
   function ticked() {
     const there = new Set(model.get("runs").map((run) => run.id));
@@ -78,9 +100,17 @@ export function makeRuns(model, prefix, send, openBoard) {
       if (column === place) head.setAttribute("aria-sort", up ? "ascending" : "descending");
       else head.removeAttribute("aria-sort");
     });
-    const shown = folded(seen, table.open);
+    const shown = folded(seen, table.open), without = table.without ?? [];
+    const colours = coloursOf(chosen, runs);
+    inSight = seen.map((run) => run.id);
+    all.checked = inSight.length > 0 && inSight.every((id) => chosen.includes(id));
+    all.indeterminate = !all.checked && inSight.some((id) => chosen.includes(id));
+    for (const [title, box] of picks) box.checked = !without.includes(title);
+    heads.forEach((head, column) => { head.hidden = without.includes(COLUMNS[column][0]); });
+    more.hidden = shown.length <= most;
+    setText(more, `Show ${Math.min(shown.length - most, ROWS)} more of ${shown.length}`);
     setText(count, table.filter?.trim() ? `${seen.length} of ${runs.length}` : `${runs.length}`);
-    keepingFocus(root, () => body.replaceChildren(...shown.map((run) => makeRow(run, (run.members || [run.id]).every((id) => chosen.includes(id))))));
+    keepingFocus(root, () => body.replaceChildren(...shown.slice(0, most).map((run) => makeRow(run, (run.members || [run.id]).every((id) => chosen.includes(id)), colours, without))));
     showActions();
   }
 
@@ -102,8 +132,8 @@ export function makeRuns(model, prefix, send, openBoard) {
     actions.update(runs.filter((run) => ticked().includes(run.id)), model.get("controls").busy);
   }
 
-  /** @param {RunRow} run @param {boolean} on */
-  function makeRow(run, on) {
+  /** @param {RunRow} run @param {boolean} on @param {Record<string, number>} colours @param {string[]} without */
+  function makeRow(run, on, colours, without) {
     const key = run.members ? `group-${run.id}` : run.id, id = `${prefix}tick-${key}`;
     const box = h("input", {
       type: "checkbox", id, "data-key": `tick-${key}`,
@@ -114,19 +144,20 @@ export function makeRuns(model, prefix, send, openBoard) {
       class: "nm-icon", "data-key": `fold-${run.id}`, "aria-expanded": String(run.isOpen), "aria-label": `Single runs of ${run.id} and its repeats`,
     }) : null;
     box.checked = on;
-    const going = run.status === "running" || run.stale; // then its numbers stand above, where they move, or are of its begin
-    const cells = COLUMNS.map(([title, shown]) => {
+    const going = run.going || run.stale; // then its numbers stand above, where they move, or are of its begin
+    const colour = colours[run.members?.[0] ?? run.id];
+    const dot = on && colour !== undefined ? h("i", { class: "nm-dot", style: `background: ${colourOf(colour)}` }) : null;
+    const cells = COLUMNS.filter(([title]) => !without.includes(title)).map(([title, shown]) => {
       const text = going && NUMBERS.has(title) ? "" : shown(run);
-      if (title === "run") {
-        const best = run.is_best ? h("span", { class: "nm-best", title: "Best of the comparable runs" }, "★", h("span", { class: "nm-hidden" }, " best")) : null;
-        return h("th", { scope: "row", class: run.within ? "nm-within" : null }, fold, h("label", { for: id }, text), " ", best);
+      if (title === "run") return h("th", { scope: "row", title: run.id, class: run.within ? "nm-within" : null }, fold, dot, h("label", { for: id }, text), " ");
+      if (title === "status") return h("td", { title: run.error || null, class: `nm-${run.status}` }, `${MARKS[run.status] || "•"} ${text}`, " ");
+      if (title === "best") {
+        const best = run.is_best ? h("span", { class: "nm-best", title: "The best of the runs that can be compared, by this value" }, "★", h("span", { class: "nm-hidden" }, " best")) : null;
+        return h("td", { class: "nm-right", title: run.best_epoch !== null ? `in epoch ${run.best_epoch}` : null }, best, best && " ", text);
       }
-      if (title === "status") {
-        return h("td", { title: run.error || null, class: `nm-${run.status}` }, `${MARKS[run.status] || "•"} ${text}`);
-      }
-      return h("td", { class: NUMBERS.has(title) ? "nm-right" : null, title: title === "best" && run.best_epoch !== null ? `in epoch ${run.best_epoch}` : null }, text);
+      return h("td", { class: NUMBERS.has(title) ? "nm-right" : LONG.has(title) ? "nm-line" : null, title: LONG.has(title) ? text || null : null }, text);
     });
-    if (run.members) return h("tr", { class: on ? "nm-on" : null }, h("td", {}, box), cells, h("td", {}));
+    if (run.members) return h("tr", { class: on ? "nm-on" : null }, h("td", { class: "nm-tick" }, box), cells, h("td", { class: "nm-again" }));
     const again = button("↻", () => send({ do: "again", run: run.id }), {
       "aria-label": `Run again as ${run.id}`, title: "Run again with this run's settings", class: "nm-icon",
       "data-key": `again-${run.id}`, disabled: run.status === "damaged" || model.get("controls").busy,
@@ -135,15 +166,17 @@ export function makeRuns(model, prefix, send, openBoard) {
       "aria-label": `Train ${run.id} longer`, title: "Train this run for 50 more epochs", class: "nm-icon",
       "data-key": `longer-${run.id}`, disabled: run.status === "damaged" || going || model.get("controls").busy,
     });
-    return h("tr", { class: on ? "nm-on" : null }, h("td", {}, box), cells, h("td", {}, again, longer));
+    return h("tr", { class: on ? "nm-on" : null }, h("td", { class: "nm-tick" }, box), cells, h("td", { class: "nm-again" }, again, longer));
   }
 
   for (const trait of ["runs", "table", "ticked"]) model.on(`change:${trait}`, show);
   model.on("change:message", showActions);
-  let busy = model.get("controls").busy;
+  const stateNow = () => `${model.get("controls").busy} ${model.get("controls").state}`;
+  let busy = stateNow();
   model.on("change:controls", () => { // which comes with every edit of a field
-    if (busy !== model.get("controls").busy) show();
-    busy = model.get("controls").busy;
+    const now = stateNow();
+    if (busy !== now) show();
+    busy = now;
   });
   show();
   return { root, lose };

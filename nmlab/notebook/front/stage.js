@@ -103,7 +103,7 @@ export function makeStage(model, prefix, send) {
       for (const node of words.querySelectorAll("a, summary, [tabindex]")) node.setAttribute("data-lm-suppress-shortcuts", "true");
       if (tab === "log" && atEnd) panel.scrollTop = panel.scrollHeight;
     }
-    panel.classList.toggle("nm-scrolls", ["log", "code", "values", "profile"].includes(tab));
+    panel.classList.toggle("nm-scrolls", ["log", "code", "values", "profile", "details"].includes(tab));
     panel.classList.toggle("nm-pair", there && tab === "overview" && Boolean(page.picture));
     scales.hidden = !(page.curves && there);
     if (!there) image.style.visibility = "hidden"; // keeps its place while another tab's is on its way

@@ -3,14 +3,15 @@
 import { durationText, numberText, sizeText } from "./text.js";
 
 /** @import { RunRow } from "./model.js" */
-/** @typedef {{ sort?: number, down?: boolean, filter?: string, open?: string[] }} View */
+/** @typedef {{ sort?: number, down?: boolean, filter?: string, open?: string[], without?: string[] }} View */
 
 /**
  * Title, what is shown, what is sorted by.
  * @type {[string, (run: RunRow) => string, (run: RunRow) => string | number | null][]}
  */
 export const COLUMNS = [
-  ["run", (run) => `${run.id.split("-")[0]} ${run.name}`, (run) => run.id],
+  ["run", (run) => called(run), (run) => run.id],
+  ["status", (run) => run.status, (run) => run.status],
   ["data", (run) => run.data || "", (run) => run.data || ""],
   ["changed", (run) => run.changed || "", (run) => run.changed || ""],
   ["epochs", (run) => String(run.epochs), (run) => run.epochs],
@@ -18,10 +19,32 @@ export const COLUMNS = [
   ["test", (run) => numberText(run.test), (run) => run.test],
   ["time", (run) => durationText(run.seconds), (run) => run.seconds],
   ["size", (run) => sizeText(run.size), (run) => run.size],
-  ["status", (run) => run.status, (run) => run.status],
   ["note", (run) => run.note || "", (run) => run.note || ""],
 ];
 export const NUMBERS = new Set(["epochs", "best", "test", "time", "size"]);
+export const LONG = new Set(["data", "changed", "note"]); // of one line, with the whole in a tooltip
+
+/**
+ * A run's number, and its name where the column of the data does not say it.
+ * @param {RunRow} run
+ */
+function called(run) {
+  const number = run.id.split("-")[0];
+  return run.name && run.name !== run.data ? `${number} ${run.name}` : number;
+}
+
+/**
+ * The place in the palette of each ticked run's curve; {} where they are not drawn over each other. Runs of one group
+ * share a curve.
+ * @param {string[]} ticked
+ * @param {RunRow[]} runs
+ * @returns {Record<string, number>}
+ */
+export function coloursOf(ticked, runs) {
+  const groups = ticked.map((id) => runs.find((run) => run.id === id)?.group?.id ?? id);
+  const places = [...new Set(groups)];
+  return ticked.length < 2 ? {} : Object.fromEntries(ticked.map((id, place) => [id, places.indexOf(groups[place])]));
+}
 
 /**
  * The runs whose words include all of the filter's.
@@ -32,7 +55,7 @@ export function filtered(runs, filter = "") {
   const words = filter.toLowerCase().split(/\s+/).filter(Boolean);
   if (words.length === 0) return runs;
   return runs.filter((run) => {
-    const text = `${run.id} ${COLUMNS.map(([, shown]) => shown(run)).join(" ")}`.toLowerCase();
+    const text = `${run.id} ${run.name} ${COLUMNS.map(([, shown]) => shown(run)).join(" ")}`.toLowerCase();
     return words.every((word) => text.includes(word));
   });
 }

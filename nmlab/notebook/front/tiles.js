@@ -6,7 +6,7 @@ import { h, setText } from "./dom.js";
 
 /** @param {Model} model */
 export function makeTiles(model) {
-  const root = h("dl", { class: "nm-tiles", hidden: true });
+  const root = h("div", { class: "nm-tiles", hidden: true }) // no <dl>: JupyterLab has rules of its own for that;
   let shape = "";
   function show() {
     const tiles = model.get("tiles");
@@ -14,7 +14,7 @@ export function makeTiles(model) {
     const labels = JSON.stringify(tiles.map((tile) => tile.label));
     if (labels !== shape) {
       shape = labels;
-      root.replaceChildren(...tiles.map((tile) => h("div", {}, h("dt", {}, tile.label), h("dd", {}), h("dd", { class: "nm-soft" }))));
+      root.replaceChildren(...tiles.map((tile) => h("div", {}, h("div", { class: "nm-soft" }, tile.label), h("b", {}), h("div", { class: "nm-soft" }))));
     }
     tiles.forEach((tile, place) => {
       const [, value, note] = root.children[place].children;
