@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -70,6 +70,8 @@ class Chart:
     best: tuple[int, float | None] | None = None
     """The best epoch and its value; without a value where y is something else."""
     best_text: str = ""
+    marks: list[tuple[int, str]] = field(default_factory=list)
+    """Epochs from which on something was changed, and what."""
 
 
 @dataclass
@@ -231,7 +233,7 @@ def terms(run: Run, earlier: Sequence[Run], growing: bool) -> Drawing:
 def rate(run: Run, growing: bool) -> Drawing:
     """Return the learning rate of a run."""
     lines = [Line("learning rate", _points(run, "lr"), growing, legend=False)] if "lr" in run.columns else []
-    return Drawing([Chart("rate", "learning rate")], lines, alt_text(run, "rate"), run.id)
+    return Drawing([Chart("learning rate", "learning rate")], lines, alt_text(run, "rate"), run.id)
 
 
 GUESS, WORST = 3, 3

@@ -47,7 +47,7 @@ function chart(more = {}) {
   const made = makeChart((range) => zoomed.push(range));
   for (const [name, value] of [["clientWidth", 600], ["clientHeight", 300]]) Object.defineProperty(made.root, name, { value });
   const curve = { name: "train", colour: 0, dash: 0, width: 2, x: [0, 1, 2], y: [10, 1, 0.1] };
-  made.show({ curves: [curve], what: "loss", log: true, zero: false, smooth: 0, range: null, best: [2, 0.1], alt: "falling", ...more });
+  made.show({ curves: [curve], what: "loss", log: true, zero: false, smooth: 0, range: null, best: [2, 0.1], marks: [], alt: "falling", ...more });
   const texts = () => [...made.root.querySelectorAll("text")].map((node) => node.textContent);
   const points = () => made.root.querySelector("path").getAttribute("d").split(/[ML]/).slice(1).map((point) => point.split(",").map(Number));
   return { ...made, zoomed, texts, points };
@@ -80,4 +80,11 @@ test("keys move along the epochs, and Escape shows all of them", () => {
   assert.equal(tip.textContent, "epoch 1train 1");
   root.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape" }));
   assert.deepEqual(zoomed, [null]);
+});
+
+test("what was changed in a run is marked, and told where the pointer is", () => {
+  const { root } = chart({ marks: [[1, "lr 0.1 → 0.01"], [99, "out of sight"]] });
+  assert.equal(root.querySelectorAll(".nm-mark").length, 1);
+  root.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowLeft" }));
+  assert.match(root.querySelector(".nm-tip").textContent, /lr 0.1 → 0.01/);
 });

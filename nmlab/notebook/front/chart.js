@@ -28,6 +28,7 @@ import { numberText } from "./text.js";
  * @property {number} smooth
  * @property {Range | null} range epochs in sight; null for all
  * @property {[number, number | null] | null} best epoch and value; without a value, a line
+ * @property {[number, string][]} marks epochs from which on something was changed, and what
  * @property {string} alt
  */
 
@@ -140,6 +141,10 @@ export function makeChart(zoom, { small = false } = {}) {
       });
       return band ? [band, path] : [path];
     });
+    for (const [epoch, text] of look.marks.filter(([at]) => at >= range.low && at <= range.high)) {
+      const x = across(epoch);
+      strokes.push(svg("line", { x1: x, x2: x, y1: top, y2: height - bottom, class: "nm-mark" }, svg("title", {}, text)));
+    }
     if (best && best[0] >= range.low && best[0] <= range.high) {
       const x = across(best[0]);
       if (best[1] === null) strokes.push(svg("line", { x1: x, x2: x, y1: top, y2: height - bottom, style: `stroke: ${colourOf(2)}` }));
@@ -170,7 +175,8 @@ export function makeChart(zoom, { small = false } = {}) {
     for (const [name, value] of Object.entries({ x1: x, x2: x, y1: 4, y2: root.clientHeight - (small ? 20 : 36) })) cursor.setAttribute(name, String(value));
     const rows = found.filter((each) => each.epoch === epoch).map(({ curve, value }) =>
       h("div", {}, h("i", { style: `background: ${colourOf(curve.colour)}` }), `${curve.name} `, h("b", {}, numberText(value))));
-    tip.replaceChildren(h("div", { class: "nm-soft" }, `epoch ${epoch}`), ...rows.slice(0, 12));
+    const marked = (look?.marks ?? []).filter(([at]) => Math.abs(there.across(at) - x) < 5).map(([, text]) => h("div", {}, text));
+    tip.replaceChildren(h("div", { class: "nm-soft" }, `epoch ${epoch}`), ...rows.slice(0, 12), ...marked);
     const right = x > root.clientWidth / 2;
     tip.style.left = right ? "auto" : `${x + 10}px`;
     tip.style.right = right ? `${root.clientWidth - x + 10}px` : "auto";

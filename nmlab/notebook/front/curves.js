@@ -184,7 +184,7 @@ export function makeCurves(model, prefix, send) {
       });
       one.chart.show({
         curves, what: about.what, log: Boolean(scales.log), zero: Boolean(about.zero), smooth: scales.smooth ?? 0, range,
-        best: about.best ?? null, alt: store && store.charts.length === 1 ? store.alt : `${about.name}: ${about.words ?? ""}`,
+        best: about.best ?? null, marks: about.marks ?? [], alt: store && store.charts.length === 1 ? store.alt : `${about.name}: ${about.words ?? ""}`,
       });
     });
     root.dataset.drawn = String(Number(root.dataset.drawn ?? 0) + 1);

@@ -105,7 +105,7 @@
  * @property {string} [run] whose curves they are
  * @property {{ name: string, chart: number, colour: number, dash: number, width: number, legend: boolean, role: string }[]} lines
  * @property {[number, number][]} counts line and number of its new points, whose epochs and values follow each other
- * @property {{ name: string, what: string, words: string, zero: boolean, best: [number, number | null] | null, best_text: string }[]} [charts]
+ * @property {{ name: string, what: string, words: string, zero: boolean, best: [number, number | null] | null, best_text: string, marks: [number, string][] }[]} [charts]
  * @property {string} [alt]
  */
 
