@@ -154,13 +154,14 @@ def _by_rules(field: Field, value: Any) -> Any:
 
 def _to_integer(field: Field, value: Any) -> Any:
     if isinstance(value, numbers.Real) and not is_bool(value) and (number := _whole(value)) is not None:
-        if abs(number) >= _TOO_LARGE:
-            raise _Fault("is too large for an integer of 64 bits")
+        if isinstance(value, float) and abs(number) > _EXACT:
+            raise _Fault("is too large for an exact integer")
         return _of_type(field, _within(field, number))
     raise _Fault(f"is not an integer{_with_point(value)}")
 
 
-_TOO_LARGE = 2**64
+_EXACT = 2**53
+"""The largest integer up to which a float stands for one alone."""
 
 
 def _with_point(value: Any) -> str:

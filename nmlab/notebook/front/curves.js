@@ -177,7 +177,7 @@ export function makeCurves(model, prefix, send) {
       const one = made.get(about.name);
       if (!one) return;
       setText(one.state, about.words ?? "");
-      if (!one.seen) return;
+      if (!one.seen && store && store.charts.length > 1) return;
       const curves = lines.filter((line) => line.chart === place && line.role === "line" && !hidden.has(line.name)).map((line) => {
         const edge = (/** @type {string} */ role) => lines.find((other) => other.chart === place && other.role === role && other.name === line.name)?.y ?? null;
         return /** @type {Curve} */ ({ ...line, low: edge("low"), high: edge("high") });
