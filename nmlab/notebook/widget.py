@@ -11,7 +11,8 @@ import traitlets
 
 _FRONT = files("nmlab.notebook") / "front"
 _IMPORT = re.compile(r'^import \{ [\w, ]+ \} from "\./([\w-]+\.js)";\n', re.M)
-_COMMENT = re.compile(r"^\s*(?://.*|/\*\*(?:.|\n)*?\*/)\n", re.M)
+_COMMENT = re.compile(r"/\*\*(?:.|\n)*?\*/ ?|^\s*//.*\n", re.M)
+_BLANK = re.compile(r"^\s+", re.M)
 _EXPORT = re.compile(r"^export (?=async function|function|const|let|class)", re.M)
 
 
@@ -19,7 +20,8 @@ def front(name: str) -> str:
     """Return a file of `front/`; a module with all that it imports, joined into one without imports.
 
     The page gets a single module. Modules import only each other, as `import { a, b } from "./c.js"`, and no two of
-    them define the same name, so that their texts can follow one another. Comments on lines of their own are left out.
+    them define the same name, so that their texts can follow one another. Comments and the blanks that
+    lines begin with are left out.
 
     Parameters
     ----------
@@ -27,7 +29,7 @@ def front(name: str) -> str:
         Name of the file, such as 'panel.js'.
     """
     if not name.endswith(".js"):
-        return _read(name)
+        return _BLANK.sub("", _read(name))
     texts: dict[str, str] = {}
     _collect(name, texts)
     return "\n".join(texts.values())
@@ -40,7 +42,7 @@ def _collect(name: str, texts: dict[str, str]) -> None:
     text = _read(name)
     for imported in _IMPORT.findall(text):
         _collect(imported, texts)
-    texts[name] = _COMMENT.sub("", _EXPORT.sub("", _IMPORT.sub("", text)))
+    texts[name] = _BLANK.sub("", _COMMENT.sub("", _EXPORT.sub("", _IMPORT.sub("", text))))
 
 
 def _read(name: str) -> str:
