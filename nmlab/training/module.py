@@ -18,6 +18,7 @@ from nmlab.options import TrainerOptions
 from nmlab.problem.fast_loss import FastProblem
 from nmlab.problem.metrics import MetricAccumulator
 from nmlab.problem.state import preserving_state
+from nmlab.problem.term_weights import measured_terms
 from nmlab.problem.terms import terms_of
 from nmlab.problem.weights import copy_weights, fit_multipliers, load_weights, plain_names
 from nmlab.runtime.control import Control
@@ -65,7 +66,8 @@ class ProblemModule(ScheduledModule):
         super().__init__(options, monitor)
         self.problem = problem
         self.terms = terms_of(problem)
-        self.totals = {split: MetricAccumulator(self.terms) for split in ("train", "dev", "test")}
+        measured = measured_terms(problem)
+        self.totals = {split: MetricAccumulator(self.terms, measured) for split in ("train", "dev", "test")}
         self._fast = FastProblem(problem, _tell)
         self._streams = streams
         self._control = control
@@ -146,7 +148,11 @@ class ProblemModule(ScheduledModule):
         the random numbers that the next step would draw. {} where the user's own code makes these passes.
         """
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]  # nmlab's own
-        totals, loader, drawn = MetricAccumulator(self.terms), data.loader(split), self._streams.state_dict()
+        totals, loader, drawn = (
+            MetricAccumulator(self.terms, measured_terms(self.problem)),
+            data.loader(split),
+            self._streams.state_dict(),
+        )
         gradients = split == "train" or bool(self.problem.grad_inference)
         try:
             with preserving_state(self.problem), torch.set_grad_enabled(gradients), self._streams:
