@@ -150,7 +150,8 @@ class Cross:
             f"on {data} run {run} is best with {typeset_number(self._score(run, data))}"
             for data, run in list(self.best.items())[:5]
         )
-        return f"{self.what} of {len(self._runs)} runs on {len(self._data)} data sets: {best or self.remark or 'none could be scored'}."
+        told = best or self.remark.rstrip(".") or "none could be scored"
+        return f"{self.what} of {len(self._runs)} runs on {len(self._data)} data sets: {told}."
 
     def reason_lines(self) -> list[str]:
         """Return each reason for missing scores once, with the runs and data sets that it applies to, and `remark`."""

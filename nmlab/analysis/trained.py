@@ -65,7 +65,7 @@ def trained(run: Run, problem: Problem | None = None) -> Iterator[Problem]:
 
 
 def weights_in(run: Run) -> dict[str, float]:
-    """Return the weights of a run's terms in the epoch whose weights of the model `restore` loaded, by default the best.
+    """Return the weights of a run's terms in the epoch whose model `restore` loaded, by default the best epoch.
 
     {} for a run of an earlier version.
     """

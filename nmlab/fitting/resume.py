@@ -83,8 +83,8 @@ def as_before(
     done = epochs_done(run)
     if given.get("weights", before.weights) != before.weights:
         faults["options.weights"] = (
-            f"{given['weights']!r}, but the run goes on with {before.weights!r}; leave it out, and to change weights from "
-            f"epoch {done} on give changes=[{{'epoch': {done}, 'weights': …}}]"
+            f"{given['weights']!r}, but the run goes on with {before.weights!r}; leave it out, and to change weights "
+            f"from epoch {done} on give changes=[{{'epoch': {done}, 'weights': …}}]"
         )
     past = [_before(options.changes, done) for options in (before, before.replace(**given)) if "changes" in given]
     if past and past[0] != past[1]:

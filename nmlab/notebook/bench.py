@@ -271,6 +271,10 @@ class Bench:
         if (fit, fit.problem) != self._shown:  # once the Problem is built, comparable runs are known
             self._shown = (fit, fit.problem)
             self._earlier = self._session.earlier(fit.run)
+            self._session.read_terms()
+            if self._session.forms_changed:
+                self._session.forms_changed = False
+                self.show_forms()
             self.show_runs()
         ending = done and self._ended is not fit
         if ending:

@@ -9,10 +9,11 @@ from typing import Any
 
 from nmlab.errors import FieldError
 from nmlab.fields import Field, check, convert
+from nmlab.fields.field import Rule
 
 WEIGHTS = "weights"
 
-_WEIGHT = Field("weight", "number", minimum=0, exclusive_maximum=math.inf)
+_WEIGHT = Field("weight", "number", minimum=0, rules=(Rule("that is finite", math.isfinite),))
 _PARTS = (
     Field("epoch", "integer", minimum=0),
     Field("lr", "number", default=None, exclusive_minimum=0, optional=True),
@@ -93,6 +94,6 @@ def change_text(change: Mapping[str, Any]) -> str:
     return ", ".join([*rate, *(f"weight of {name} {weight:g}" for name, weight in weights.items())])
 
 
-def weight_fields(weights: Mapping[str, float], helps: Mapping[str, str]) -> list[Field]:
-    """Return a field for each weight, whose default is the weight itself."""
-    return [replace(_WEIGHT, name=name, default=value, help=helps.get(name, "")) for name, value in weights.items()]
+def weight_field(name: str, weight: float | None, explanation: str) -> Field:
+    """Return the field of a term's weight; None for one that is not known, and used where nothing is entered."""
+    return replace(_WEIGHT, name=name, default=weight, optional=weight is None, help=explanation)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Self
@@ -33,6 +34,7 @@ class Weight(float):
     given: Any
 
     def __new__(cls, given: Any) -> Self:
+        """Return the weight."""
         weight = super().__new__(cls, given)
         weight.given = given
         return weight
@@ -143,7 +145,7 @@ def measured_terms(problem: Problem) -> list[str]:
 
 
 class KeptWeights:
-    """The weights that the terms of a Problem have now, to be put back.
+    """The weights that the terms of a Problem have now, to be put back; `own_weights` knows of them until then.
 
     Parameters
     ----------
@@ -153,11 +155,26 @@ class KeptWeights:
 
     def __init__(self, problem: Problem) -> None:
         self._held = [(term, term.weight) for _, term in _named(problem) if _fixed(term) is None]
+        self.numbers: dict[str, float] = _kept[problem].numbers if problem in _kept else weights_of(problem)
+        """The weights by the names of the terms."""
+        self._problem = weakref.ref(problem)
+        _kept.setdefault(problem, self)
 
     def put_back(self) -> None:
         """Give the terms these weights."""
         for term, weight in self._held:
             term.weight = weight
+        problem = self._problem()
+        if problem is not None and _kept.get(problem) is self:
+            del _kept[problem]
+
+
+_kept: weakref.WeakKeyDictionary[Problem, KeptWeights] = weakref.WeakKeyDictionary()
+
+
+def own_weights(problem: Problem) -> dict[str, float]:
+    """Return the same as `weights_of`, also while a fit has put others in their place."""
+    return dict(_kept[problem].numbers) if problem in _kept else weights_of(problem)
 
 
 def _named(problem: Problem) -> list[tuple[str, Any]]:

@@ -42,7 +42,8 @@ def test_they_are_listed_and_read(folder: Path) -> None:
 def test_a_fit_of_today_gives_their_numbers(folder: Path) -> None:
     run = nmlab.fit(built(rosenbrock), rosenbrock_data, OPTIONS, runs_dir=folder, nsim=20)
     old = RunStore(folder).get("0001-rosenbrock_data")
-    assert rows(run).to_numpy() == pytest.approx(rows(old).to_numpy(), rel=1e-5)  # another processor rounds otherwise
+    then = rows(old)
+    assert rows(run)[[*then]].to_numpy() == pytest.approx(then.to_numpy(), rel=1e-5)  # processors differ
     weights = old.restore(built(rosenbrock, 7)).state_dict()
     assert run.problem is not None
     for name, value in run.problem.state_dict().items():
