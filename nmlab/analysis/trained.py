@@ -65,13 +65,11 @@ def trained(run: Run, problem: Problem | None = None) -> Iterator[Problem]:
 
 
 def weights_in(run: Run) -> dict[str, float]:
-    """Return the weights of a run's terms in the epoch whose model `restore` loaded, by default the best epoch.
+    """Return the weights that a run's terms had at its end, by which its best epoch is chosen; at first for its start.
 
     {} for a run of an earlier version.
     """
-    epoch = {"best": run.best_epoch, "last": run.epochs, "start": 0}[run.restored]
-    since = int(run.scored.get("since") or 0)  # from where on the best is scored, with other weights than its epoch's
-    return weights_after(run.term_weights, before(run.changes, max(epoch or 0, since) + 1))
+    return weights_after(run.term_weights, before(run.changes, 0 if run.restored == "start" else run.epochs))
 
 
 @contextmanager

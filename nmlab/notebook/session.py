@@ -415,7 +415,7 @@ class Session:
         return self._go(make_fit(request), blocking)
 
     def change(self, wanted: Mapping[str, Any]) -> None:
-        """Change `max_epochs` or `patience` of the running fit from its next epoch on."""
+        """Change `max_epochs`, `patience`, `lr` or `weights` of the running fit from its next epoch on."""
         if self.fit is None or self.fit.done:
             raise RunError("No run of this Lab is going on. lab.longer(run, epochs=…) goes on with one that has ended.")
         change_running(self.fit, wanted)

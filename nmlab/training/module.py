@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any
@@ -18,7 +18,7 @@ from nmlab.options import TrainerOptions
 from nmlab.problem.fast_loss import FastProblem
 from nmlab.problem.metrics import MetricAccumulator
 from nmlab.problem.state import preserving_state
-from nmlab.problem.term_weights import measured_terms
+from nmlab.problem.term_weights import measured_terms, use_weights
 from nmlab.problem.terms import terms_of
 from nmlab.problem.weights import copy_weights, fit_multipliers, load_weights, plain_names
 from nmlab.runtime.control import Control
@@ -66,8 +66,9 @@ class ProblemModule(ScheduledModule):
         super().__init__(options, monitor)
         self.problem = problem
         self.terms = terms_of(problem)
-        measured = measured_terms(problem)
-        self.totals = {split: MetricAccumulator(self.terms, measured) for split in ("train", "dev", "test")}
+        self.measured = measured_terms(problem)
+        """Terms of which the value without the weight is a metric too."""
+        self.totals = {split: MetricAccumulator(self.terms, self.measured) for split in ("train", "dev", "test")}
         self._fast = FastProblem(problem, _tell)
         self._streams = streams
         self._control = control
@@ -183,6 +184,21 @@ class ProblemModule(ScheduledModule):
 
     def _lost(self, split: str, term: str) -> NonFiniteLossError:
         return NonFiniteLossError(self.current_epoch, self.global_step, term, split)
+
+    # --- what changes between epochs ---
+
+    def set_weights(self, weights: Mapping[str, float]) -> list[str]:
+        """Give terms other weights, and return those of which the value without the weight is a metric from now on."""
+        new = [name for name in weights if name not in self.measured]
+        self.measured = [*self.measured, *new]
+        use_weights(self.problem, weights, self.measured)
+        for totals in self.totals.values() if new else ():
+            totals.measure(self.measured)
+        return new
+
+    def changes_of(self, epoch: int) -> list[dict[str, Any]]:
+        """Return the changes of the options that begin with an epoch."""
+        return [dict(change) for change in self.options.changes if change["epoch"] == epoch]
 
     # --- epochs ---
 
