@@ -11,7 +11,6 @@ from neuromancer.problem import Problem
 
 from nmlab.data.coverage import KeyCoverage
 from nmlab.errors import BusyError, RunError
-from nmlab.options.changes import before, weights_after
 from nmlab.problem.start import start_of
 from nmlab.problem.state import preserving_state
 from nmlab.problem.term_weights import use_weights_of, weighted
@@ -69,7 +68,7 @@ def weights_in(run: Run) -> dict[str, float]:
 
     {} for a run of an earlier version.
     """
-    return weights_after(run.term_weights, before(run.changes, 0 if run.restored == "start" else run.epochs))
+    return run.term_weights if run.restored == "start" else run.term_weights_in(run.epochs - 1)
 
 
 @contextmanager

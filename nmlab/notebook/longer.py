@@ -10,7 +10,7 @@ from neuromancer.problem import Problem
 from nmlab.errors import FieldError, RunError
 from nmlab.launch.base import Fit
 from nmlab.options import TrainerOptions
-from nmlab.options.changes import lr_after, weights_after
+from nmlab.options.changes import lr_after
 from nmlab.options.schedules import schedule_named
 from nmlab.problem.term_weights import weight_faults
 from nmlab.runs import Run
@@ -104,8 +104,7 @@ def _weight_faults(fit: Fit, weights: Mapping[str, float]) -> dict[str, str]:
 
 def weights_now(fit: Fit) -> dict[str, float]:
     """Return the weights of a running fit's terms as they are now, or will be from its next epoch on."""
-    run = fit.run
-    return {**weights_after(run.term_weights, run.changes), **fit.control.wanted.get("weights", {})}
+    return {**fit.run.term_weights_in(fit.control.progress.epoch + 1), **fit.control.wanted.get("weights", {})}
 
 
 def lr_now(fit: Fit) -> float:

@@ -26,7 +26,7 @@ from nmlab.launch.base import Fit
 from nmlab.launch.fit import make_fit
 from nmlab.launch.process import take_up
 from nmlab.launch.task import Task
-from nmlab.notebook.longer import change_running, options_for_more
+from nmlab.notebook.longer import change_running, lr_now, options_for_more, weights_now
 from nmlab.notebook.recipes import Recipes
 from nmlab.notebook.redefined import Redefined, redefined
 from nmlab.notebook.start_weights import StartWeights
@@ -419,6 +419,16 @@ class Session:
         if self.fit is None or self.fit.done:
             raise RunError("No run of this Lab is going on. lab.longer(run, epochs=…) goes on with one that has ended.")
         change_running(self.fit, wanted)
+
+    def unlike_running(self) -> dict[str, Any]:
+        """Return what `change` would take of the forms: learning rate and weights that the running fit does not have."""
+        if self.fit is None or self.fit.done or self.fit.control.over or self.faults:
+            return {}
+        there, rate = weights_now(self.fit), self.options_form.values.get("lr", self.options.lr)
+        terms = {} if self.terms_form is None else self.terms_form.values
+        other = {n: value for n, value in terms.items() if value is not None and there.get(n, value) != value}
+        lr = {"lr": rate} if rate != lr_now(self.fit) else {}
+        return {**lr, **({OF_TERMS: other} if other else {})}
 
     def find_lr(self, *asked: Any, echo: bool = True, blocking: bool = False, **settings: Any) -> LRSearch:
         """Begin a search for a learning rate in its thread and return it.

@@ -87,13 +87,6 @@ def lr_after(lr: float, changes: Sequence[Mapping[str, Any]]) -> float:
     return float(rates[-1]) if rates else lr
 
 
-def change_text(change: Mapping[str, Any]) -> str:
-    """Return a change in words, such as 'lr 0.0001, weight of x_max 5'."""
-    rate = [f"lr {change['lr']:g}"] if change.get("lr") is not None else []
-    weights = change.get(WEIGHTS) or {}
-    return ", ".join([*rate, *(f"weight of {name} {weight:g}" for name, weight in weights.items())])
-
-
 def weight_field(name: str, weight: float | None, explanation: str) -> Field:
     """Return the field of a term's weight; None for one that is not known, and used where nothing is entered."""
     return replace(_WEIGHT, name=name, default=weight, optional=weight is None, help=explanation)

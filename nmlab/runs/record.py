@@ -185,6 +185,25 @@ class Run(Uses):
         stored = (self.settings.get("options") or {}).get("changes")
         return [dict(change) for change in stored] if isinstance(stored, list) else []
 
+    def term_weights_in(self, epoch: int) -> dict[str, float]:
+        """Return the weights of the Problem's terms in an epoch, counted from 0; {} as for `term_weights`.
+
+        Parameters
+        ----------
+        epoch : int
+            The epoch.
+
+        Returns
+        -------
+        dict of str to float
+            Weights by the names of the terms.
+        """
+        weights = self.term_weights
+        for change in self.changes:
+            if weights and int(change.get("epoch", 0)) <= epoch:
+                weights |= change.get("weights") or {}
+        return weights
+
     @property
     def damage(self) -> str | None:
         """Reason why this folder cannot be read as a run; None if it can."""

@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Any
 
 import torch
+from lightning.pytorch.plugins.precision import Precision
 from neuromancer.problem import Problem
 
 from nmlab.data.splits import Batch
@@ -24,6 +25,8 @@ from nmlab.problem.weights import copy_weights, fit_multipliers, load_weights, p
 from nmlab.runtime.control import Control
 from nmlab.runtime.rng import RandomStreams
 from nmlab.training.callbacks import copy_modules
+from nmlab.training.gradient_norms import COLUMNS as GRADIENT
+from nmlab.training.gradient_norms import GradientNorms
 from nmlab.training.profile import section
 from nmlab.training.scheduled import ScheduledModule
 
@@ -69,6 +72,8 @@ class ProblemModule(ScheduledModule):
         self.measured = measured_terms(problem)
         """Terms of which the value without the weight is a metric too."""
         self.totals = {split: MetricAccumulator(self.terms, self.measured) for split in ("train", "dev", "test")}
+        self.norms = GradientNorms(options.gradient_clip_val)
+        """Norms of the gradients that are clipped."""
         self._fast = FastProblem(problem, _tell)
         self._streams = streams
         self._control = control
@@ -185,6 +190,26 @@ class ProblemModule(ScheduledModule):
     def _lost(self, split: str, term: str) -> NonFiniteLossError:
         return NonFiniteLossError(self.current_epoch, self.global_step, term, split)
 
+    def clip_gradients(
+        self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Clip as Lightning does, by default or in a hook of the user's, and keep the norm that this computes."""
+        plugin = self.trainer.precision_plugin
+        kept = self.norms
+
+        def clip(optimizer: Any, clip_val: float) -> None:
+            kept.maximum = clip_val
+            norm = torch.nn.utils.clip_grad_norm_(plugin.main_params(optimizer), clip_val)
+            if not self._repeated:
+                kept.add(norm)
+
+        if type(plugin).clip_grad_by_norm is Precision.clip_grad_by_norm:
+            plugin.clip_grad_by_norm = clip  # type: ignore[method-assign]
+        try:
+            super().clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        finally:
+            vars(plugin).pop("clip_grad_by_norm", None)
+
     # --- what changes between epochs ---
 
     def set_weights(self, weights: Mapping[str, float]) -> list[str]:
@@ -204,6 +229,7 @@ class ProblemModule(ScheduledModule):
 
     def on_train_epoch_start(self) -> None:
         self._counted = -1
+        self.norms.clear()
         self.totals["train"].clear()
         self.totals["dev"].clear()
         self._fast.look()
@@ -246,11 +272,11 @@ class ProblemModule(ScheduledModule):
         splits = ("train", "dev") if dev else ("train",)
         losses = [f"{split}_loss" for split in splits]
         rest = [f"{split}_{name}" for split in splits for name in self.totals[split].names if name != "loss"]
-        return ["epoch", *losses, "lr", "seconds", *rest]
+        return ["epoch", *losses, "lr", "seconds", *(GRADIENT if self.options.gradient_clip_val else ()), *rest]
 
     def metrics(self) -> dict[str, float]:
         """Return the epoch's metrics; without those of dev where no dev pass was made in this epoch."""
-        row = {"lr": self._lr}
+        row = {"lr": self._lr, **self.norms.metrics()}
         for split in ("train", "dev"):
             row |= {f"{split}_{name}": value for name, value in self.totals[split].means().items()}
         return row

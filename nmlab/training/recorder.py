@@ -12,11 +12,12 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, EarlyStopping
 
-from nmlab.options.changes import before, change_text
+from nmlab.options.changes import before
 from nmlab.problem.metric_names import RAW, is_free_of_weights
 from nmlab.problem.term_weights import weight_faults, weights_of
 from nmlab.problem.weights import PREFIX, copy_weights, equal_weights
 from nmlab.runs import RunWriter
+from nmlab.runs.shown import change_text
 from nmlab.runtime.control import Control
 from nmlab.training.callbacks import without_masks
 from nmlab.training.checkpoints import CheckpointWriter, weights_content

@@ -1,5 +1,6 @@
 """Learning rate and weights of terms that change while a fit trains: the numbers of a plain loop with these changes."""
 
+import ast
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from torch.optim import lr_scheduler as schedulers
 
 import nmlab
 from nmlab import FieldError, Run, RunStore, TrainerOptions
+from nmlab.problem.weights import read_weights
 from nmlab.provenance.script import script
 from nmlab.runs import Comparison, best_of
 from tests.helpers.fits import built, rows, same
@@ -37,11 +39,6 @@ def lambdas(optimizer: torch.optim.Optimizer) -> Any:
 def sequence(optimizer: torch.optim.Optimizer) -> Any:
     warm = schedulers.LinearLR(optimizer, 0.5, total_iters=2)
     return schedulers.SequentialLR(optimizer, [warm, schedulers.ExponentialLR(optimizer, 0.8)], milestones=[3])
-
-
-def cyclic(optimizer: torch.optim.Optimizer) -> Any:
-    made = schedulers.CyclicLR(optimizer, base_lr=1e-3, max_lr=1e-2, step_size_up=2, cycle_momentum=False)
-    return {"scheduler": made, "interval": "epoch"}
 
 
 SCHEDULES: dict[str, Any] = {
@@ -109,14 +106,13 @@ class Watcher(Callback):
 
 
 def last_weights(run: Run) -> dict[str, torch.Tensor]:
-    from nmlab.problem.weights import read_weights
-
     assert run.last_checkpoint_path is not None
     return read_weights(run.last_checkpoint_path)
 
 
-@pytest.mark.parametrize("how", ["whole epochs", "batch by batch"])
-@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize(
+    ("schedule", "how"), [*((name, "whole epochs") for name in SCHEDULES), ("sequence", "batch by batch")]
+)
 def test_changes_give_the_numbers_of_a_plain_loop_that_makes_them(schedule: str, how: str, tmp_path: Path) -> None:
     expected, weights = plain(SCHEDULES[schedule])
     callbacks = [Watcher()] if how == "batch by batch" else []
@@ -129,8 +125,9 @@ def test_changes_give_the_numbers_of_a_plain_loop_that_makes_them(schedule: str,
         assert change in str(run.remark)
 
 
-@pytest.mark.parametrize("schedule", ["exponential", "CosineAnnealingLR", "OneCycleLR", "plateau"])
-@pytest.mark.parametrize("done", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize(
+    ("schedule", "done"), [("exponential", 2), ("CosineAnnealingLR", 3), ("OneCycleLR", 5), ("plateau", 4)]
+)
 def test_a_run_goes_on_as_if_it_had_not_been_interrupted(schedule: str, done: int, tmp_path: Path) -> None:
     known = {**SCHEDULES, "plateau": lambda made: schedulers.ReduceLROnPlateau(made, patience=0)}
     options: dict[str, Any] = {"lr_scheduler": known.get(schedule, schedule), "optimizer": None}
@@ -146,7 +143,8 @@ def test_a_run_goes_on_as_if_it_had_not_been_interrupted(schedule: str, done: in
         fitted(tmp_path, **options, callbacks=[Stop()])
     except KeyboardInterrupt:
         short = RunStore(tmp_path).runs()[-1]
-    assert short is not None and short.epochs < EPOCHS
+    assert short is not None
+    assert short.epochs < EPOCHS
     again = TrainerOptions(callbacks=[], lr_scheduler=options["lr_scheduler"])
     more = nmlab.fit(built(rosenbrock), rosenbrock_data, again, runs_dir=tmp_path, resume=short)
     assert rows(more).equals(rows(whole))
@@ -183,13 +181,9 @@ def test_such_a_run_is_compared_with_those_alone_in_which_the_same_changed(tmp_p
 
 def test_its_script_makes_the_changes(tmp_path: Path) -> None:
     text = script(fitted(tmp_path, optimizer=None))
-    namespace: dict[str, Any] = {}
-    line = next(line for line in text.splitlines() if "changes=" in line)
-    exec(f"found = dict({line.strip().rstrip(',')})" if line.strip().startswith("changes=") else "", namespace)
-    if "found" in namespace:
-        assert namespace["found"]["changes"] == CHANGES
-    else:
-        assert "'epoch': 2" in line
+    calls = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
+    given = [word.value for call in calls for word in call.keywords if word.arg == "changes"]
+    assert [ast.literal_eval(value) for value in given] == [CHANGES]
 
 
 def test_changes_are_checked_with_all_faults_at_once(tmp_path: Path) -> None:
@@ -205,6 +199,6 @@ def test_changes_are_checked_with_all_faults_at_once(tmp_path: Path) -> None:
     ]
     with pytest.raises(FieldError, match=r"changes\[0\]\.weights\.ordr: not a term"):
         fitted(tmp_path, changes=[{"epoch": 1, "weights": {"ordr": 1.0}}])
+    zero = {"order": 0.0, "circle": 0.0, "obj": 0.0}
     with pytest.raises(FieldError, match=r"changes\[0\]\.weights: all terms have the weight 0"):
-        zero = {"order": 0.0, "circle": 0.0, "obj": 0.0}
         fitted(tmp_path, changes=[{"epoch": 1, "weights": zero}])
