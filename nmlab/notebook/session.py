@@ -421,7 +421,7 @@ class Session:
         change_running(self.fit, wanted)
 
     def unlike_running(self) -> dict[str, Any]:
-        """Return what `change` would take of the forms: learning rate and weights that the running fit does not have."""
+        """Return what `change` would take of the forms: rate and weights that the running fit does not have."""
         if self.fit is None or self.fit.done or self.fit.control.over or self.faults:
             return {}
         there, rate = weights_now(self.fit), self.options_form.values.get("lr", self.options.lr)
