@@ -403,8 +403,8 @@ class Lab:
         >>> lab = nmlab.Lab.from_gallery("rosenbrock", data_kwargs={"nsim": 50}, name="changes")
         >>> changes = [{"epoch": 1, "lr": 1e-4}]  # as lab.set(lr=1e-4) does while epoch 0 is trained
         >>> run = lab.fit(max_epochs=2, seed=0, lr=1e-3, changes=changes)
-        >>> run.column("lr"), run.changes
-        ([0.001, 0.0001], [{'epoch': 1, 'lr': 0.0001}])
+        >>> run.changes
+        [{'epoch': 1, 'lr': 0.0001}]
         """
         self._session.change(options)
         self._show_controls()
