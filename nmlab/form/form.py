@@ -98,7 +98,7 @@ class Form:
         Returns
         -------
         dict
-            'title', 'folded' (what the collapsed fields are), 'remarks' (a list of texts) if there are any, and
+            'title', 'folded' (what the collapsed fields are) and 'remarks' (a list of texts) if there are any, and
             'fields', a list with one dict per field. Its 'kind' is 'text', 'slider' (text, and a slider with the
             positions 'stops'), 'choice' (one of 'options', to which `set` may add), 'boolean' or 'code' (a value that
             can only be seen). 'expects' is a text about valid input, and 'first' says whether the field is always
@@ -107,12 +107,14 @@ class Form:
         shown = self._shown_entries()
         return {
             "title": self.title,
-            "folded": self._folded,
             "fields": [
                 entry.describe() | {"first": self._first is None or self._owners[name] in self._first}
                 for name, entry in shown.items()
             ],
-        } | ({"remarks": self.remarks} if self.remarks else {})
+        } | {
+            **({"remarks": self.remarks} if self.remarks else {}),
+            **({"folded": self._folded} if self._first is not None else {}),
+        }
 
     def state(self) -> dict[str, Any]:
         """Return the current state as JSON: 'shown', 'faults' and 'changed' (from the initial value), each by name."""

@@ -54,7 +54,8 @@ def test_a_stopped_one_is_resumed_to_where_the_undisturbed_one_ended(folder: Pat
     run = nmlab.fit(built(rosenbrock), rosenbrock_data, resume="0004-rosenbrock_data", runs_dir=folder)
     assert (run.status, run.epochs) == ("finished", 6)
     undisturbed = RunStore(folder).get("0001-rosenbrock_data")
-    assert rows(run).to_numpy() == pytest.approx(rows(undisturbed).to_numpy(), rel=1e-5)
+    then = rows(undisturbed)
+    assert rows(run)[[*then]].to_numpy() == pytest.approx(then.to_numpy(), rel=1e-5)
 
 
 def test_a_lab_goes_on_from_them(folder: Path) -> None:
