@@ -163,6 +163,10 @@ class Actions:
         lost = self._session.take_settings(run)
         self._bench.show_forms()
         shown = f"The form now holds the settings of run {run.id}"
+        if changed := [f"{change_text(change)} from epoch {change['epoch']} on" for change in run.changes]:
+            told = "The form does not repeat what changed while it trained"
+            self._bench.say(f"{shown}. {told} ({'; '.join(changed)}): lab.fit(changes=run.changes) does.")
+            return
         if lost:
             missing = ", ".join(lost)
             self._bench.say(f"{shown}, except {missing}, which could not be recorded. Set them before Run.")
