@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nmlab.notebook.status_line import BYTES_A_SECOND, SHARE
-from nmlab.plots import alt_text, mean_curve, term_states, thin
+from nmlab.plots import alt_text, change_marks, mean_curve, term_states, thin
 from nmlab.plots.words import run_label
 from nmlab.runs import Run
 from nmlab.runs.repeats import grouped
@@ -180,7 +180,7 @@ def losses(run: Run, earlier: Sequence[Run], growing: bool) -> Drawing:
         if len(guess) == 1:  # a final loss alone
             x, y = np.array([0.0, max(run.epochs - 1, 1)]), np.repeat(y, 2)
         lines.append(Line("guess", lambda: (x, y), colour=GUESS, dash=3, width=1.6))
-    chart = Chart("losses", "loss")
+    chart = Chart("losses", "loss", marks=change_marks(run))
     if run.best_epoch is not None and run.best_value is not None:
         seen = run.monitor in ("train_loss", "dev_loss")
         chart.best = run.best_epoch, run.best_value if seen else None
@@ -214,7 +214,7 @@ def terms(run: Run, earlier: Sequence[Run], growing: bool) -> Drawing:
     behind = [each for each in earlier[-1:] if each.gone is None]
     columns = set(run.columns)
     for place, state in enumerate(term_states(run)):
-        charts.append(Chart(state.name, "", state.words, zero=state.constraint))
+        charts.append(Chart(state.name, "", state.words, zero=state.constraint, marks=change_marks(run)))
         lines += [
             Line("earlier", _points(old, f"{state.split}_{state.column}"), chart=place, colour=BEHIND, width=1)
             for old in behind
@@ -233,7 +233,18 @@ def terms(run: Run, earlier: Sequence[Run], growing: bool) -> Drawing:
 def rate(run: Run, growing: bool) -> Drawing:
     """Return the learning rate of a run."""
     lines = [Line("learning rate", _points(run, "lr"), growing, legend=False)] if "lr" in run.columns else []
-    return Drawing([Chart("learning rate", "learning rate")], lines, alt_text(run, "rate"), run.id)
+    charts = [Chart("learning rate", "learning rate", marks=change_marks(run))]
+    if "grad_norm" in run.columns:
+        charts.append(Chart("gradient norm", "gradient norm", marks=change_marks(run)))
+        for name, column, colour in (("mean", "grad_norm", 0), ("largest", "grad_norm_max", 3)):
+            lines.append(Line(name, _points(run, column), growing, 1, colour=colour, dash=colour))
+        limit = (run.settings.get("options") or {}).get("gradient_clip_val")
+        if limit and (run.arrays("grad_norm_max")[1] > 0.1 * limit).any():
+            ends = np.array([0.0, max(run.epochs - 1, 1)]), np.repeat(float(limit), 2)
+            lines.append(
+                Line(f"clipped at {typeset_number(limit)}", lambda: ends, chart=1, colour=WORST, dash=1, width=1)
+            )
+    return Drawing(charts, lines, alt_text(run, "rate"), run.id)
 
 
 GUESS, WORST = 3, 3

@@ -61,6 +61,8 @@ def sort_out(
     chosen = {name: value for name, value in given.items() if name in known and name not in data}
     loose = {name: value for name, value in given.items() if name not in chosen}
     base = options if options is not None else session.trainer_options
+    if options is None and isinstance(weights := chosen.get("weights"), Mapping):  # beside those that the form holds
+        chosen["weights"] = {**base.weights, **weights}
     asked = {name: getattr(base, name) for name in base.model_fields_set} | chosen
     refuse_locked({**loose, **data_kwargs}, session.locked(data), session.data_fields)
     lock = session.locked(known)

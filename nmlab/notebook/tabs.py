@@ -306,6 +306,7 @@ def _details(context: TabContext) -> str:
         "status": run.status,
         "note": run.note,
         "remark": run.remark,
+        "weights of terms": ", ".join(f"{name} {weight:g}" for name, weight in run.term_weights.items()),
         "started": run.created,
         "start weights": run.starts_from or "the Lab's own",
         "seed": settings.get("seed"),

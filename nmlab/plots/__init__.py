@@ -9,7 +9,7 @@ Imports `runtime`, `problem`, `runs`.
 from nmlab.plots.alt import alt_text
 from nmlab.plots.axes import panel
 from nmlab.plots.cross import HeatMap, draw_heat, heat_figure
-from nmlab.plots.curves import draw_losses, draw_overlay, draw_rate, mean_curve
+from nmlab.plots.curves import change_marks, draw_gradient_norm, draw_losses, draw_overlay, draw_rate, mean_curve
 from nmlab.plots.graph import draw_graph
 from nmlab.plots.multiples import draw_terms, term_states
 from nmlab.plots.paper import paper_figure
@@ -26,6 +26,8 @@ __all__ = [
     "SampleColumn",
     "Theme",
     "alt_text",
+    "change_marks",
+    "draw_gradient_norm",
     "draw_graph",
     "draw_heat",
     "draw_losses",

@@ -34,6 +34,9 @@ export function makeControls(model, prefix, send) {
     pause: button("Pause", press("pause"), { class: "nm-pause", "data-key": "pause" }),
     step: button("Step one epoch", press("step"), { class: "nm-step", "data-key": "step" }),
     stop: button("Stop", press("stop"), { class: "nm-stop", "data-key": "stop" }),
+    apply: button("Apply to this run", press("apply"), {
+      "data-key": "apply", hidden: true, title: "Give the running fit the learning rate and the weights of the form, from its next epoch on",
+    }),
     "find lr": button("Find lr", press("find lr"), { "data-key": "find lr", title: "Try learning rates for a few steps each" }),
   };
   const start = h("select", { id: `${prefix}start`, onchange: () => send({ do: "from", runs: start.value ? [start.value] : [] }) });
@@ -50,6 +53,7 @@ export function makeControls(model, prefix, send) {
   function show() {
     const now = model.get("controls");
     setText(buttons.pause, now.paused ? "Resume" : "Pause");
+    buttons.apply.hidden = !now.enabled.includes("apply") && pressed !== "apply" && document.activeElement !== buttons.apply;
     for (const [what, node] of Object.entries(buttons)) {
       const held = document.activeElement === node;
       // off by aria alone while it has the focus, which a disabled button would lose

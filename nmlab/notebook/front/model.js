@@ -18,7 +18,7 @@
  * @property {string[]} [options] of a choice
  */
 
-/** @typedef {{ title: string, fields: Field[], remarks?: string[] }} FormSpec */
+/** @typedef {{ title: string, fields: Field[], remarks?: string[], folded?: string }} FormSpec */
 
 /**
  * What stands in a form, as `Form.state` gives it: each by name.

@@ -64,8 +64,10 @@ function render({ model, el }) {
 
   function showForms() {
     const spec = model.get("form");
-    shownForms = ["data", "options"].filter((which) => spec[which]).map((which) => [which, makeForm(which, spec[which], prefix, send)]);
-    forms.replaceChildren(...shownForms.map(([, form]) => form.root));
+    shownForms = ["data", "options", "terms"].filter((which) => spec[which]).map((which) => [which, makeForm(which, spec[which], prefix, send)]);
+    const roots = Object.fromEntries(shownForms.map(([which, form]) => [which, form.root]));
+    if (roots.terms) roots.options.append(roots.terms); // a section of the options
+    forms.replaceChildren(...[roots.data, roots.options].filter(Boolean));
     showEntries();
   }
   function showEntries() {

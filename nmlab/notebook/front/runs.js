@@ -10,6 +10,8 @@ import { makeActions } from "./actions.js";
 
 /** @type {Record<string, string>} */
 const MARKS = { finished: "✓", stopped: "■", failed: "✗", interrupted: "⚡", running: "▶", damaged: "⚠", paused: "❙❙", pausing: "…", stopping: "…" };
+const BEST =
+  "The best of the runs that can be compared, by this value. Runs with other weights of terms cannot, unless it is free of them: a raw value or a violation";
 const ROWS = 200; // rows that are made at once
 
 /**
@@ -152,7 +154,7 @@ export function makeRuns(model, prefix, send, openBoard) {
       if (title === "run") return h("th", { scope: "row", title: run.id, class: run.within ? "nm-within" : null }, fold, dot, h("label", { for: id }, text), " ");
       if (title === "status") return h("td", { title: run.error || null, class: `nm-${run.status}` }, `${MARKS[run.status] || "•"} ${text}`, " ");
       if (title === "best") {
-        const best = run.is_best ? h("span", { class: "nm-best", title: "The best of the runs that can be compared, by this value" }, "★", h("span", { class: "nm-hidden" }, " best")) : null;
+        const best = run.is_best ? h("span", { class: "nm-best", title: BEST }, "★", h("span", { class: "nm-hidden" }, " best")) : null;
         return h("td", { class: "nm-right", title: run.best_epoch !== null ? `in epoch ${run.best_epoch}` : null }, best, best && " ", text);
       }
       return h("td", { class: NUMBERS.has(title) ? "nm-right" : LONG.has(title) ? "nm-line" : null, title: LONG.has(title) ? text || null : null }, text);
