@@ -197,12 +197,10 @@ class Execution:
                         state = "stopped"
                     self._keep_elsewhere()
                 finally:
-                    self._draw_last()
-                    if self._identified is not None and self.problem is not None:
-                        use_weights(self.problem, self.request.options.weights)
-                        with suppress(OSError):  # a full disk must not hide how the training ended
-                            self._identified.is_trained(self.problem)
-                    self._put_weights_back()
+                    try:
+                        self._draw_last()
+                    finally:
+                        self._settle()
         except KeyboardInterrupt:  # in a function of the user
             state = "stopped"
             if not self.control.stopping or self.control.blocking:
@@ -227,6 +225,16 @@ class Execution:
         self._own_weights = KeptWeights(problem)
         changed = {name for change in options.changes for name in change.get("weights", {})}
         use_weights(problem, options.weights, {*changed, *raw_terms([options.monitor or ""])})
+
+    def _settle(self) -> None:
+        """Record what the training changed besides weights, and give the Problem's terms their own weights back."""
+        try:
+            if self._identified is not None and self.problem is not None:
+                use_weights(self.problem, self.request.options.weights)
+                with suppress(OSError):  # a full disk must not hide how the training ended
+                    self._identified.is_trained(self.problem)
+        finally:
+            self._put_weights_back()
 
     def _put_weights_back(self) -> None:
         if self._own_weights is not None:

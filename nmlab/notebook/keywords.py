@@ -67,6 +67,10 @@ def sort_out(
     refuse_locked({**loose, **data_kwargs}, session.locked(data), session.data_fields)
     lock = session.locked(known)
     refuse_locked({name: value for name, value in asked.items() if name in lock}, lock, TrainerOptions.fields())
+    changes = asked.get("changes")
+    for change in changes if lock and isinstance(changes, list | tuple) else ():
+        if isinstance(change, Mapping):  # else that is said below
+            refuse_locked({n: value for n, value in change.items() if n in lock}, lock, TrainerOptions.fields())
     values = {**session.data_kwargs, **loose, **data_kwargs}
     try:
         return values, base.replace(**{**chosen, **lock})

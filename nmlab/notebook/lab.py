@@ -287,7 +287,7 @@ class Lab:
         ----------
         **kwargs : Any
             Keywords of the data function and options, told apart by name. Where both have a name, give
-            ``data_kwargs={…}`` or ``options=TrainerOptions(…)``.
+            ``data_kwargs={…}`` or ``options=TrainerOptions(…)``. `weights` are set beside those in the form.
 
         Returns
         -------

@@ -418,6 +418,7 @@ class Session:
         """Change `max_epochs`, `patience`, `lr` or `weights` of the running fit from its next epoch on."""
         if self.fit is None or self.fit.done:
             raise RunError("No run of this Lab is going on. lab.longer(run, epochs=…) goes on with one that has ended.")
+        refuse_locked(wanted, self.locked(TrainerOptions.model_fields), TrainerOptions.fields())
         change_running(self.fit, wanted)
 
     def unlike_running(self) -> dict[str, Any]:

@@ -6,13 +6,14 @@ import inspect
 import os
 import re
 from collections.abc import Callable, Mapping
+from functools import cache
 from types import ModuleType
 from typing import Any
 
 from pydantic import BaseModel
 
 from nmlab.errors import FieldError
-from nmlab.fields import check, fields_of_model
+from nmlab.fields import Field, check, fields_of_model
 from nmlab.fields.field import unknown_name
 from nmlab.options.changes import checked_changes, checked_weights
 
@@ -55,6 +56,12 @@ SET_BY_NMLAB = {
 _HELD_AS: dict[str, type] = {"callbacks": tuple, "loggers": tuple, "trainer_kwargs": dict}
 
 
+@cache
+def option_fields(options: type[BaseModel]) -> tuple[Field, ...]:
+    """Return the options of a model as fields, as they are declared."""
+    return fields_of_model(options)
+
+
 def checked(options: type[BaseModel], given: Mapping[str, Any]) -> dict[str, Any]:
     """Return values converted to the types of the options.
 
@@ -81,7 +88,7 @@ def checked(options: type[BaseModel], given: Mapping[str, Any]) -> dict[str, Any
             values[name] = offered.get(values[name], values[name])
     if type(values.get("precision")) in (int, str):
         values["precision"] = _PRECISIONS.get(str(values["precision"]), values["precision"])
-    fields = fields_of_model(options)
+    fields = option_fields(options)
     faults = {name: fault for name, find in _CHECKS.items() if name in values and (fault := find(values[name]))}
     if fault := _trainer_kwargs_fault(values.get("trainer_kwargs", {}), options):
         faults["trainer_kwargs"] = fault

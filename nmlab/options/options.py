@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from annotated_types import Ge, Gt, Le
 from pydantic import BaseModel, ConfigDict
 
-from nmlab.fields import Field, fields_of_model
+from nmlab.fields import Field
 from nmlab.options.as_json import as_json, class_stored, holds_stand_in
-from nmlab.options.checks import OFFERED, SET_BY_NMLAB, checked, class_named, made_by, option_fault
+from nmlab.options.checks import OFFERED, SET_BY_NMLAB, checked, class_named, made_by, option_fault, option_fields
 from nmlab.options.environment import trainer_kwargs_of_environment
 from nmlab.options.schedules import build_schedule
 from nmlab.options.together import step_together
@@ -203,7 +203,7 @@ class TrainerOptions(BaseModel):
             replace(field, kind="choice", choices=OFFERED[field.name], optional=False)
             if field.name in OFFERED
             else field
-            for field in fields_of_model(cls)
+            for field in option_fields(cls)
         )
 
     def replace(self, **changes: Any) -> Self:

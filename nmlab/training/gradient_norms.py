@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 COLUMNS = ("grad_norm", "grad_norm_max", "grad_clipped")
@@ -27,8 +29,8 @@ class GradientNorms:
     def clear(self) -> None:
         """Remove all norms."""
         self._waiting: list[torch.Tensor] = []
-        self._reduced: list[torch.Tensor] = []
-        self._count = 0
+        self._sum = self._clipped = self._count = 0.0
+        self._maxima: list[float] = []
 
     def add(self, norm: torch.Tensor | None) -> None:
         """Add the norm that a step's clipping has computed; None for a step without a gradient."""
@@ -40,11 +42,12 @@ class GradientNorms:
     def _reduce(self) -> None:
         if self._waiting:
             norms = torch.stack(self._waiting)
-            # as torch has it, to the last bit
-            clipped = (torch.inf if self.maximum is None else self.maximum) / (norms + 1e-6) < 1.0
-            parts = [norms.double().sum(), norms.double().amax(), clipped.double().sum()]
-            self._reduced.append(torch.stack(parts).cpu())
-            self._count += len(norms)
+            limit = torch.inf if self.maximum is None else self.maximum
+            factors, values = (limit / (norms + 1e-6)).tolist(), norms.tolist()  # as torch scales, to the last bit
+            self._sum += math.fsum(values)
+            self._maxima.append(math.nan if any(map(math.isnan, values)) else max(values))
+            self._clipped += sum(factor < 1.0 for factor in factors)
+            self._count += len(values)
             self._waiting.clear()
 
     def metrics(self) -> dict[str, float]:
@@ -52,6 +55,5 @@ class GradientNorms:
         self._reduce()
         if not self._count:
             return {}
-        parts = torch.stack(self._reduced)
-        values = parts[:, 0].sum() / self._count, parts[:, 1].amax(), parts[:, 2].sum() / self._count
-        return dict(zip(COLUMNS, map(float, values), strict=True))
+        largest = math.nan if any(map(math.isnan, self._maxima)) else max(self._maxima)
+        return dict(zip(COLUMNS, (self._sum / self._count, largest, self._clipped / self._count), strict=True))

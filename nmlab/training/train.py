@@ -26,6 +26,7 @@ from nmlab.runtime.control import Control, StopRequested
 from nmlab.runtime.rng import RandomStreams
 from nmlab.training.callbacks import put_back, remove_masks
 from nmlab.training.checkpoints import CheckpointWriter, epochs_done, save_weights
+from nmlab.training.entry_points import known_entry_points
 from nmlab.training.events import EventWriter
 from nmlab.training.loop import Loop
 from nmlab.training.module import ProblemModule, ready_to_train
@@ -292,4 +293,5 @@ def make_trainer(
         # one device needs none; Lightning would look for one, and refuse what `SLURM_NTASKS=4` says of a whole hub
         plugins = [*plugins, LightningEnvironment()]
     settings["plugins"] = [*plugins, *([files] if files else [])]
-    return Trainer(**{**settings, **given})
+    with known_entry_points():
+        return Trainer(**{**settings, **given})

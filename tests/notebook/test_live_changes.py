@@ -141,6 +141,8 @@ def test_they_can_be_locked_and_hidden(runs_dir: Path) -> None:
     assert lab._session.trainer_options.weights == {"order": 4.0}
     with pytest.raises(FieldError, match="locked by this Lab"):
         lab.fit(weights={"order": 5.0})
+    with pytest.raises(FieldError, match="locked by this Lab"):
+        lab.fit(changes=[{"epoch": 1, "weights": {"order": 5.0}}])
     screen = Screen(Lab(built(rosenbrock), rosenbrock_data, runs_dir=runs_dir, hide=["weights"]))
     assert "terms" not in screen.panel.form
     with pytest.raises(FieldError, match=r"options.weights.ordr"):
