@@ -256,7 +256,7 @@ def test_runs_over_each_other_are_told_apart_by_name_and_style(run_of: Make) -> 
     axes = panel(Figure())
     draw_overlay(axes, runs)
     axes.figure.canvas.draw()
-    assert [line.get_label() for line in axes.lines] == [f"{int(run.id[:4])} {run.name}" for run in runs]
+    assert [line.get_label() for line in axes.lines] == [f"{run.id[:4]} {run.name}" for run in runs]
     looks = {(line.get_color(), str(line.get_linestyle()), line.get_marker()) for line in axes.lines}
     assert len(looks) == 9
     draw_overlay(axes, runs[:2], "train_loss", last=1, labels=["a", "b"])
