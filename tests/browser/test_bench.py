@@ -42,7 +42,7 @@ def test_the_first_notebook_choose_run_stop_swap_run_again(notebook: NotebookPag
     assert notebook.output_text(other) == "42"
 
     button(bench, "Stop").click()
-    says(bench, "0001-whole_region stopped", seconds=5)
+    says(bench, "0001-whole_region stopped")
     expect(button(bench, "Run")).to_be_enabled()
 
     # other data: the form is made anew, and a value that was chosen is kept under its name
