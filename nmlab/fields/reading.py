@@ -107,6 +107,11 @@ def takes_any_keyword(function: Callable[..., Any]) -> bool:
     return any(p.kind is p.VAR_KEYWORD for p in inspect.signature(function).parameters.values())
 
 
+def parameters_of(function: Callable[..., Any]) -> set[str]:
+    """Return the names of a function's parameters."""
+    return {*inspect.signature(function).parameters}
+
+
 def _name_of(function: Callable[..., Any]) -> str:
     inner = _underlying(function)
     return f"{getattr(inner, '__qualname__', type(function).__qualname__)}()"

@@ -74,16 +74,19 @@ class Lab:
     Parameters
     ----------
     problem : Problem or callable
-        A NeuroMANCER `Problem`, or a function without arguments that builds one, called anew for every run.
+        A NeuroMANCER `Problem`, or a function that builds one, called anew for every run; its parameters become a part
+        of the form.
     data_setup_function : callable
-        Returns train, dev and test datasets and the batch size; its parameters become the form.
+        Returns train, dev and test datasets and the batch size; its parameters become a part of the form. One that the
+        builder has too is one field of both where annotation, bounds, default and initial value agree.
     options : TrainerOptions, optional
         Initial values of the trainer's part of the form; default ``TrainerOptions()``.
     data_kwargs : Mapping[str, Any], optional
         Initial values of the data's part; the function's defaults elsewhere. Values that no widget can make (arrays,
         system objects) are given here.
     choices : Mapping[str, Any], optional
-        Values to choose by name, as in ``{"sys": {"CSTR": cstr, "TwoTank": two_tank}}``.
+        Values to choose by name, for parameters of either function, as in
+        ``{"sys": {"CSTR": cstr, "TwoTank": two_tank}}``.
     runs_dir : path-like, default "nmlab_runs"
         The folder of the runs.
     name : str, default "lab"
@@ -100,6 +103,8 @@ class Lab:
     guess : bool, default False
         Whether the bench asks for a guess of the dev loss before each run, typed or drawn. It is saved with the run and
         shown beside its curve.
+    problem_kwargs : Mapping[str, Any], optional
+        Initial values of the builder's parameters; its defaults elsewhere.
 
     Raises
     ------
@@ -117,7 +122,7 @@ class Lab:
 
     def __init__(
         self,
-        problem: Problem | Callable[[], Problem],
+        problem: Problem | Callable[..., Problem],
         data_setup_function: Callable[..., Any],
         *,
         options: TrainerOptions | None = None,
@@ -129,6 +134,7 @@ class Lab:
         lock: Mapping[str, Any] | None = None,
         hide: Iterable[str] = (),
         guess: bool = False,
+        problem_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
         self.name = name or UNNAMED
         self.example: Example | None = None
@@ -142,6 +148,7 @@ class Lab:
             runs_dir,
             lab=self.name,
             view=view,
+            problem_kwargs=problem_kwargs or {},
         )
         self._held_by = ""
         this = weakref.ref(self)  # a Lab that is not used any more goes at once, and with it its data
@@ -245,7 +252,7 @@ class Lab:
     # --- fits ---
 
     @property
-    def problem(self) -> Problem | Callable[[], Problem]:
+    def problem(self) -> Problem | Callable[..., Problem]:
         """The Problem, or the function that builds it, as it was given."""
         return self._session.problem
 
@@ -260,8 +267,13 @@ class Lab:
         return self._session.data_kwargs
 
     @property
+    def problem_kwargs(self) -> dict[str, Any]:
+        """The builder's keywords for the next run, as the form holds them; {} where the Problem is an object."""
+        return self._session.problem_kwargs
+
+    @property
     def choices(self) -> Mapping[str, Any] | None:
-        """Values that its keywords take by name, as they were given."""
+        """Values that the data function's keywords take by name, as they were given."""
         return self._session.choices
 
     @property
@@ -286,8 +298,8 @@ class Lab:
         Parameters
         ----------
         **kwargs : Any
-            Keywords of the data function and options, told apart by name. Where both have a name, give
-            ``data_kwargs={…}`` or ``options=TrainerOptions(…)``.
+            Keywords of the data function and of the builder, and options, told apart by name. Where several have a
+            name, give ``data_kwargs={…}``, ``problem_kwargs={…}`` or ``options=TrainerOptions(…)``.
 
         Returns
         -------
@@ -300,8 +312,7 @@ class Lab:
             A keyword is wrong, or its value is locked; with all faults at once. Otherwise as for `nmlab.fit`.
         """
         self._use()
-        data_kwargs, options = sort_out(self._session, kwargs)
-        return self._follow(self._session.start(data_kwargs, options, blocking=True))
+        return self._follow(self._session.start(sort_out(self._session, kwargs), blocking=True))
 
     def repeat(self, n: int = 5, **kwargs: Any) -> Runs:
         """Fit the same settings on `n` further seeds, one after the other, as one group; blocks.
@@ -339,10 +350,10 @@ class Lab:
         [0, 1, 2]
         """
         self._use()
-        repeats = Repeats(self._session, n, *sort_out(self._session, kwargs, "lab.repeat"))
+        repeats = Repeats(self._session, n, sort_out(self._session, kwargs, "lab.repeat"))
         for seed in repeats.seeds:
             own = repeats.parts(seed)
-            self._follow(self._session.start(repeats.data_kwargs, repeats.options, blocking=True, **own))
+            self._follow(self._session.start(repeats.asked, blocking=True, **own))
         return self._session.runs.group(repeats.group)
 
     def longer(self, run: Run | str | None = None, epochs: int = 50, **options: Any) -> Run:
@@ -437,7 +448,7 @@ class Lab:
         """
         asked = sort_out(self._session, kwargs, "lab.find_lr")
         settings: dict[str, Any] = {"min_lr": min_lr, "max_lr": max_lr, "num_training": num_training}
-        return self._wait_for(self._session.find_lr(*asked, blocking=True, **settings))
+        return self._wait_for(self._session.find_lr(asked, blocking=True, **settings))
 
     def find_batch_size(
         self, *, mode: Literal["power", "binsearch"] = "power", max_trials: int = 6, **kwargs: Any
@@ -462,7 +473,7 @@ class Lab:
             The batch size.
         """
         asked = sort_out(self._session, kwargs, "lab.find_batch_size")
-        return self._wait_for(self._session.find_batch_size(*asked, mode=mode, max_trials=max_trials))
+        return self._wait_for(self._session.find_batch_size(asked, mode=mode, max_trials=max_trials))
 
     def guess(self, loss: float | str | Mapping[Any, float] | Iterable[tuple[float, float]]) -> None:
         """Guess the dev loss of the next run; the guess is saved as `run.guess` and shown beside its curve.
@@ -703,8 +714,9 @@ class Lab:
     def cross(self, runs: Iterable[Run | str] | None = None, split: str = "dev", metric: str = "loss") -> Cross:
         """Score the best weights of every run on the data of every run; blocks.
 
-        The data are made again from function, keywords and seed, one set at a time, and `lab.splits` are released
-        first. What cannot be scored says why. The Problem's weights do not change. ■ (an interrupt) ends it.
+        Where the Problem is built by a function, each run is scored by a Problem that this builds of the run's
+        keywords. The data are made again from function, keywords and seed, one set at a time, and `lab.splits` are
+        released first. What cannot be scored says why. The Problem's weights do not change. ■ (an interrupt) ends it.
 
         Parameters
         ----------
@@ -777,7 +789,7 @@ class Lab:
             A fit is running.
         """
         chosen = self._chosen(run)
-        return predict(chosen, data, units, chosen.problem or self._session.some_problem())
+        return predict(chosen, data, units, chosen.problem or self._session.problem_for(chosen))
 
     def code(self, run: Run | str | None = None) -> str:
         """Return plain Python that does a run without the bench, with the same numbers to the last digit.

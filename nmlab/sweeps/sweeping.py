@@ -54,7 +54,7 @@ def sweep(
     Parameters
     ----------
     problem : Problem or callable
-        A NeuroMANCER `Problem`, or a function without arguments that builds one.
+        A NeuroMANCER `Problem`, or a function that builds one.
     data_setup_function : callable
         Returns train, dev and test datasets and the batch size.
     sweep_config : Mapping[str, Any]

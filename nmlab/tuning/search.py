@@ -70,9 +70,9 @@ class Search(Task[T]):
         with captured_output(lambda _text: None, request.echo):
             streams = RandomStreams(request.seed)
             self._say("building the Problem")
-            problem = (
-                request.problem if isinstance(request.problem, Problem) else build_problem(request.problem, streams)
-            )
+            problem = request.problem
+            if not isinstance(problem, Problem):
+                problem = build_problem(problem, streams, request.problem_kwargs)
             with _state_kept(request.options.optimizer), preserving_state(problem, request.seed):
                 self._say("making the data")
                 splits = splits_of(request.data_setup_function, request.data_kwargs, request.batch_size, streams)

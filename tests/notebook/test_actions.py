@@ -458,7 +458,7 @@ def test_run_again_takes_free_keywords_and_asks_for_what_is_lost(problem: Any, t
     assert "system" in screen.message
     assert len(lab.runs) == 3
     lab.save_preset("free")
-    lab._session._beyond = {}
+    lab._session.data._beyond = {}
     lab.load_preset("free")
     assert lab._session.data_kwargs["noise"] == 0.1
 
