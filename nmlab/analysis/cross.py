@@ -194,7 +194,9 @@ class CrossScoring(Task[Cross]):
                 for run, cell in told.items()
             }
             own = {(titles[run], label) for label, data in zip(labels, sets, strict=True) for run in data.own}
-            return Cross([titles[run] for run in self._runs], labels, cells, own, self._split, self._metric)
+            of_problems = {titles[run]: _digest(known[id(problem)][1]) for run, problem in able}
+            rows = [titles[run] for run in self._runs]
+            return Cross(rows, labels, cells, own, self._split, self._metric, of_problems)
 
     def _column(self, data: DataSet, unfit: Mapping[Run, str]) -> tuple[dict[Run, float | str], bool]:
         """Return each run's score on these data, or why it has none, and whether random numbers were drawn for them.
@@ -237,6 +239,10 @@ class CrossScoring(Task[Cross]):
 def _known(problem: Problem) -> tuple[str | None, Identity | None]:
     """Return fingerprint and identity of a Problem; None for each where lazy modules wait for data."""
     return (None, None) if has_lazy(problem) else (fingerprint(problem), identity_of_problem(problem))
+
+
+def _digest(identity: Identity | None) -> str | None:
+    return None if identity is None else identity.digest
 
 
 def _row_fault(run: Run, fits: str | None, identity: Identity | None) -> str | None:

@@ -87,6 +87,7 @@ class Form:
         }
         self._owners = {name: owner for name, (_, owner) in shown.items()}
         self._shared: set[str] = set()
+        self._shared_with = ""
         self.ties: dict[str, Any] = {}
         """What a screen is told of parameters that another form has too, by name; see `Ties`."""
 
@@ -102,15 +103,21 @@ class Form:
             'kind' is 'text', 'slider' (text, and a slider with the positions 'stops'), 'choice' (one of 'options', to
             which `set` may add), 'boolean' or 'code' (a value that can only be seen). 'expects' is a text about valid
             input, 'first' says whether the field is always visible, and 'tie', of a parameter that another form has
-            too, whether it is one field of both ('tied'; None where it cannot be one) and a 'text' about it.
+            too, whether it is one field of both ('tied'; None where it cannot be one) and a 'text' about it. 'shared'
+            is a text about fields that another form shows.
         """
         shown = self._shown_entries()
         fields = []
         for name, entry in shown.items():
             owner = self._owners[name]
-            told = {"tie": self.ties[owner] | {"name": owner}} if owner in self.ties else {}
-            fields.append(entry.describe() | {"first": self._first is None or owner in self._first} | told)
-        return {"title": self.title, "fields": fields} | ({"remarks": self.remarks} if self.remarks else {})
+            tie = {"tie": self.ties[owner] | {"name": owner}} if owner in self.ties else {}
+            fields.append(entry.describe() | {"first": self._first is None or owner in self._first} | tie)
+        told: dict[str, Any] = {"remarks": self.remarks} if self.remarks else {}
+        if self._shared:
+            told["shared"] = (
+                f"The same as in {self._shared_with}: {', '.join(n for n in self._fields if n in self._shared)}"
+            )
+        return {"title": self.title, "fields": fields} | told
 
     def state(self) -> dict[str, Any]:
         """Return the current state as JSON: 'shown', 'faults' and 'changed' (from the initial value), each by name."""
@@ -130,7 +137,7 @@ class Form:
 
         Fields that were in common until now get a state of their own, with the values that they have.
         """
-        before, self._shared = self._shared, set(names)
+        before, self._shared, self._shared_with = self._shared, set(names), other.title
         entries = {name: (owner, self._entries[name]) for name, owner in self._owners.items()}
         for name in before - self._shared:
             entries |= {key: (name, copy(entry)) for key, (owner, entry) in entries.items() if owner == name}

@@ -75,12 +75,9 @@ class Ties:
         first, second = self._forms
         second.share(first, self.tied)
         for form, other in zip(self._forms, reversed(self._names), strict=True):
-            for name in self.able:
-                tied = name in self._tied
-                text = f"one field with that of {other}" if tied else f"apart from that of {other}"
-                form.ties[name] = {"tied": tied, "text": text}
+            form.ties = {name: {"tied": name in self._tied, "text": f"the same for {other}"} for name in self.able}
             for name, differing in self.differing.items():
-                form.ties[name] = {"tied": None, "text": f"apart from that of {other}, which differs: {differing}"}
+                form.ties[name] = {"tied": None, "text": f"not the same for {other}, where it differs: {differing}"}
 
 
 def _same(field: Field, one: Any, other: Any) -> bool:

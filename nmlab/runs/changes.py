@@ -111,7 +111,7 @@ def _changes(new: Mapping[str, Any], old: Mapping[str, Any], full: bool) -> dict
         note(DATA_SOURCE, "data_function", "source")
     # an option that the version of one run did not have was not changed by the user
     options = [name for name in _part(new, "options") if name in _part(old, "options")]
-    kwargs, builders = _differing(old, new, "data_kwargs"), _differing(old, new, "problem_kwargs")
+    kwargs, builders = keywords_changed(old, new, "data_kwargs"), keywords_changed(old, new)
     named = {part: _part(old, part).keys() | _part(new, part).keys() for part in ("data_kwargs", "problem_kwargs")}
     for name, pair in kwargs.items():
         own = name in named["problem_kwargs"] and builders.get(name) != pair  # else one of both functions
@@ -149,8 +149,10 @@ def _changes(new: Mapping[str, Any], old: Mapping[str, Any], full: bool) -> dict
     return found
 
 
-def _differing(old: Mapping[str, Any], new: Mapping[str, Any], part: str) -> dict[str, tuple[Any, Any]]:
-    """Return the keywords of data function or builder that differ, as pairs, as far as both records tell them."""
+def keywords_changed(
+    old: Mapping[str, Any], new: Mapping[str, Any], part: str = "problem_kwargs"
+) -> dict[str, tuple[Any, Any]]:
+    """Return the keywords of builder or data function that differ, as pairs, as far as both records tell them."""
     if part == "problem_kwargs" and not all(s.get("problem_source") and part in s for s in (old, new)):
         return {}  # a Problem object has none, and an earlier version called a builder without any
     names = dict.fromkeys([*_part(old, part), *_part(new, part)])
@@ -169,7 +171,7 @@ def start_changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     """Return whether two runs that ought to begin with the same weights, by seed and record, did not."""
     ought = all(old.get(key) == new.get(key) for key in ("seed", "starts_from", "fingerprint"))
     built_alike = within(old, "problem_source", "source") == within(new, "problem_source", "source")
-    built_alike = built_alike and not _differing(old, new, "problem_kwargs")
+    built_alike = built_alike and not keywords_changed(old, new)
     return ought and built_alike and starts_alike(old, new) is False
 
 

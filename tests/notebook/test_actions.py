@@ -518,7 +518,7 @@ def test_a_run_that_begins_within_a_look_is_not_taken_for_ended(
 
     def begins_meanwhile(_bench: Any) -> None:
         monkeypatch.undo()
-        session.start({}, QUICK.replace(max_epochs=100_000))
+        session.start(options=QUICK.replace(max_epochs=100_000))
 
     monkeypatch.setattr(type(bench), "_fit", property(begins_meanwhile))
     bench._look()

@@ -78,7 +78,7 @@ def test_settings_of_a_run_name_what_is_lost(tmp_path: Path) -> None:
     session = Session(
         FitRequest(rosenbrock, scaled, options=QUICK, runs_dir=tmp_path, data_kwargs={"scale": torch.ones(3)})
     )
-    run, other = session.start().wait(), session.start({"scale": torch.zeros(3)}).wait()
+    run, other = session.start().wait(), session.start(data_kwargs={"scale": torch.zeros(3)}).wait()
     session.data.form.enter("nsim", "21")
     assert session.take_settings(run) == []  # what code gives is here as it was there
     assert session.data_kwargs["nsim"] == 20

@@ -7,7 +7,7 @@ function makeForm(which, spec, prefix, send) {
   const summary = h("summary", {});
   const details = folded.length ? h("details", {}, summary, folded.map((field) => field.root)) : null;
   const remarks = (spec.remarks || []).length ? h("ul", { class: "nm-remarks" }, spec.remarks.map((text) => h("li", {}, text))) : null;
-  const nothing = fields.length ? null : h("p", { class: "nm-soft" }, "No parameters");
+  const nothing = fields.length && !spec.shared ? null : h("p", { class: "nm-soft" }, spec.shared || "No parameters");
   const root = h(
     "fieldset", { class: "nm-form" }, h("legend", {}, spec.title), remarks, nothing, first.map((field) => field.root), details,
   );
@@ -47,9 +47,10 @@ function makeField(which, field, id, send) {
   const words = [brief, field.kind === "slider" || !field.help ? field.expects : ""].filter(Boolean).join(" – ");
   const help = h("p", { id: about, class: "nm-help", title: [field.help, field.expects].filter(Boolean).join("\n") }, words);
   const fault = h("div", { id: wrong });
+  const tie = field.tie ? makeTie(field.tie, `${id}-tie`, send) : null;
   const root = h(
     "div", { class: "nm-field" }, label,
-    h("div", { class: "nm-control" }, input, slider && slider.root, reset, lock), h("div", { class: "nm-words" }, help, fault),
+    h("div", { class: "nm-control" }, input, slider && slider.root, reset, lock), h("div", { class: "nm-words" }, help, fault, tie),
   );
 
   function update(shown, whatIsWrong, changed) {
@@ -64,6 +65,16 @@ function makeField(which, field, id, send) {
     if (fault.textContent !== text) fault.replaceChildren(...(text ? [h("p", { class: "nm-fault", role: "alert" }, text)] : []));
   }
   return { root, update };
+}
+
+// Whether a parameter that another form has too is one field of both, which the user may change where it may be one.
+function makeTie(tie, id, send) {
+  if (tie.tied === null) return h("p", { class: "nm-soft" }, tie.text);
+  const box = h("input", {
+    type: "checkbox", id, checked: tie.tied, "data-tie": tie.name,
+    onchange: (event) => send({ do: "tie", name: tie.name, tied: event.target.checked }),
+  });
+  return h("label", { class: "nm-tie", for: id }, box, tie.text);
 }
 
 function setShown(input, field, shown) {

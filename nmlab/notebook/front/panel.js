@@ -34,9 +34,12 @@ function render({ model, el }) {
 
   function showForms() {
     const spec = model.get("form");
-    shownForms = ["data", "options"].filter((which) => spec[which]).map((which) => [which, makeForm(which, spec[which], prefix, send)]);
+    const held = document.activeElement, tie = held && held.dataset ? held.dataset.tie : null;
+    shownForms = ["data", "problem", "options"].filter((which) => spec[which]).map((which) => [which, makeForm(which, spec[which], prefix, send)]);
     forms.replaceChildren(...shownForms.map(([, form]) => form.root));
     showEntries();
+    const again = tie ? forms.querySelector(`[data-tie="${CSS.escape(tie)}"]`) : null;
+    if (again) again.focus(); // the switch that was pressed
   }
   function showEntries() {
     const entries = model.get("entries");
