@@ -70,7 +70,7 @@ def test_a_parameter_of_both_is_one_until_the_switch_unties_it(lab: Lab) -> None
     screen.send("tie", name="nsim", tied=False)
     screen.edit("problem", nsim="7")
     assert (lab.data_kwargs["nsim"], lab.problem_kwargs["nsim"]) == (30, 7)
-    with pytest.raises(FieldError, match="data_kwargs=.*problem_kwargs="):
+    with pytest.raises(FieldError, match=r"data_kwargs=.*problem_kwargs="):
         lab.fit(nsim=25)
     lab.swap(rosenbrock_data)
     assert (lab.data_kwargs["nsim"], lab.problem_kwargs["nsim"]) == (30, 7), "the switch holds for other data"
@@ -86,6 +86,7 @@ def test_a_swap_ties_what_the_other_data_have_too(lab: Lab) -> None:
     assert "nsim" in [field["name"] for field in lab._session.forms["problem"].describe()["fields"]]
     assert lab.problem_kwargs["nsim"] == 20
     lab.swap(rosenbrock_data, data_kwargs={"nsim": 20})
+    assert lab._session.ties is not None
     assert lab._session.ties.tied == ["nsim"]
 
 
@@ -228,8 +229,8 @@ def test_a_resumed_run_has_its_keywords_and_other_shapes_leave_it_as_it_was(lab:
     assert (run.status, run.epochs) == ("finished", 2)
     nmlab.fit(sized, rosenbrock_data, QUICK.replace(max_epochs=4), resume=run, runs_dir=run.folder.parent)
     assert (run.epochs, run.settings["problem_kwargs"]["hidden"]) == (4, 5)
+    options = QUICK.replace(max_epochs=5)
     with pytest.warns(UserWarning, match="goes on with something else"):
-        options = QUICK.replace(max_epochs=5)
         nmlab.fit(sized, rosenbrock_data, options, weight=3.0, resume=run, runs_dir=run.folder.parent)
     assert run.settings["changed"][-1]["what"] == ["Problem (weight)"]
 
