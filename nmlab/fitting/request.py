@@ -117,6 +117,17 @@ class FitRequest:
         """Return this request with other values; raises TypeError for a name that is no part of it."""
         return replace(self, **changes)
 
+    def faults_of_functions(self) -> dict[str, str]:
+        """Return what is wrong with the kinds of Problem and data function, by name."""
+        faults: dict[str, str] = {}
+        if not isinstance(self.problem, Problem) and not callable(self.problem):
+            what = type(self.problem).__name__
+            faults["problem"] = f"a {what}; give a Problem, or a function that builds one"
+        if not callable(self.data_setup_function):
+            what = type(self.data_setup_function).__name__
+            faults["data_setup_function"] = f"a {what}; give a function that returns train, dev, test, batch_size"
+        return faults
+
     def with_loose(self, loose: Mapping[str, Any], caller: str = "fit") -> FitRequest:
         """Return this request with further keywords of data function and builder, told apart by their names.
 
@@ -201,16 +212,10 @@ class FitRequest:
         RunError
             Where the run to resume cannot go on.
         """
-        faults: dict[str, str] = {}
-        if not isinstance(self.problem, Problem) and not callable(self.problem):
-            what = type(self.problem).__name__
-            faults["problem"] = f"a {what}; give a Problem, or a function that builds one"
-        elif self.problem_kwargs and self.builder is None:
+        faults = self.faults_of_functions()
+        if not faults and self.problem_kwargs and self.builder is None:
             names = ", ".join(self.problem_kwargs)
             faults["problem_kwargs"] = f"{names} given, but this Problem is built already; give the function instead"
-        if not callable(self.data_setup_function):
-            what = type(self.data_setup_function).__name__
-            faults["data_setup_function"] = f"a {what}; give a function that returns train, dev, test, batch_size"
         if self.view is not None and (fault := view_fault(self.view)):
             faults["view"] = fault
         if faults:

@@ -34,11 +34,15 @@ from nmlab.notebook.exporting import export_with_code
 from nmlab.notebook.keywords import sort_out
 from nmlab.notebook.repeating import Repeats
 from nmlab.notebook.session import UNNAMED, Session
+from nmlab.notebook.sweeping import fixed_and_tried
 from nmlab.options import TrainerOptions
 from nmlab.plots import paper_figure
 from nmlab.provenance.script import script
 from nmlab.runs import Comparison, Run, Runs
 from nmlab.runtime import one_fit
+from nmlab.sweeps import Sweep
+from nmlab.sweeps.sampler import How
+from nmlab.sweeps.sweeping import Watch, sweep_over
 from nmlab.tuning import FoundLR
 
 if TYPE_CHECKING:
@@ -355,6 +359,84 @@ class Lab:
             own = repeats.parts(seed)
             self._follow(self._session.start(repeats.asked, blocking=True, **own))
         return self._session.runs.group(repeats.group)
+
+    def sweep(
+        self,
+        sweep_config: Mapping[str, Any] | None = None,
+        /,
+        *,
+        trials: int | None = 20,
+        sampler: Any = None,
+        pruner: Any = None,
+        parallel: int = 1,
+        name: str | None = None,
+        quiet: bool = False,
+        **kwargs: Any,
+    ) -> Sweep:
+        """Fit again and again with values that are drawn for some fields of the form, a run each; blocks.
+
+        Every trial starts from the weights that the Lab's runs start from and uses the same seed. They are judged by
+        the option `monitor`. Afterwards the Problem holds the best trial's weights. A trial that fails is a failed run,
+        and the sweep continues. ■ (an interrupt) and `lab.stop()` end the running trial and the sweep;
+        ``nmlab.Sweep.read(name)`` has the trials so far.
+
+        Parameters
+        ----------
+        sweep_config : Mapping[str, Any], optional
+            What to try, in wandb's or NeuroMANCER's format, as for `nmlab.sweep`; in place of the keywords.
+        trials : int or None, default 20
+            Maximum number of trials; a grid ends when all combinations were tried.
+        sampler : {"tpe", "random", "grid"} or optuna.samplers.BaseSampler, optional
+            What draws the values; default "tpe", or the configuration's method.
+        pruner : {"median", "hyperband", "halving"} or optuna.pruners.BasePruner, optional
+            What ends a trial early that is worse than others were after as many epochs; default none. Its run says so.
+        parallel : int, default 1
+            Trials at once, with ``launch="process"``.
+        name : str, optional
+            The sweep's name; default the data function's followed by "-sweep".
+        quiet : bool, default False
+            Whether to print nothing; otherwise a line per trial.
+        **kwargs : Any
+            Keywords of the data function and of the builder, and options, as for `fit`. A list of values, or what
+            `nmlab.choice`, `nmlab.uniform` or `nmlab.log_uniform` return, is what is tried, also within a dict or in
+            ``data_kwargs={…}``, ``problem_kwargs={…}`` and ``options={…}``; other values hold for all trials.
+
+        Returns
+        -------
+        Sweep
+            The trials, as a table and as runs.
+
+        Raises
+        ------
+        FieldError
+            A keyword is wrong; with all faults at once, before anything is made.
+
+        Examples
+        --------
+        >>> import nmlab
+        >>> lab = nmlab.Lab.from_gallery("rosenbrock", data_kwargs={"nsim": 20}, name="sweeps")
+        >>> sweep = lab.sweep(lr=nmlab.log_uniform(1e-3, 1e-1), max_epochs=1, seed=0, trials=2, quiet=True)
+        >>> len(sweep.runs), sweep.best.status
+        (2, 'finished')
+        """
+        self._use()
+        fixed, tried = (kwargs, {}) if sweep_config is not None else fixed_and_tried(self._session, kwargs)
+        request = self._session.request(sort_out(self._session, fixed, "lab.sweep")).replace(name=name, echo=not quiet)
+        config = {"method": "bayes", "parameters": tried} if sweep_config is None else sweep_config
+        ties = self._session.ties
+        how = How(sampler, pruner, parallel, tied=() if ties is None else tuple(ties.tied))
+
+        def begun(fit: Fit) -> None:
+            self._session.follows(fit)
+            self._show_controls()
+
+        self._session.store.check_there()
+        try:
+            return sweep_over(request, config, trials, how, Watch(begun=begun))
+        finally:
+            self._await_screen()
+            if self._bench is not None:
+                self._bench.refresh()
 
     def longer(self, run: Run | str | None = None, epochs: int = 50, **options: Any) -> Run:
         """Train a run that has ended for more epochs, from where it ended, and return it; blocks as `fit` does.

@@ -380,6 +380,14 @@ class Session:
         self._recipes.note(fit.run, fit.request)
         return fit
 
+    def follows(self, fit: Fit) -> None:
+        """Take a fit that something else began, such as a sweep, for the newest of this session."""
+        fit.control.owner = self
+        if self.fit is not None and self.fit.done:
+            self.fit.let_go()
+        self.fit = fit
+        self._recipes.note(fit.run, fit.request)
+
     def longer(
         self,
         run: Run,

@@ -5,7 +5,9 @@ from playwright.sync_api import expect
 from .bench_page import PROBLEM, button, field, opened, run_to_its_end
 from .notebook_page import NotebookPage
 
-BUILDER = PROBLEM + """
+BUILDER = (
+    PROBLEM
+    + """
 
 def build(hidden: Annotated[int, Ge(1)] = 20, weight: float = 100.0, nsim: Annotated[int, Ge(1)] = 100):
     '''Build the Problem.
@@ -21,6 +23,7 @@ def build(hidden: Annotated[int, Ge(1)] = 20, weight: float = 100.0, nsim: Annot
     order.name = "order"
     return Problem([Node(net, ["ap"], ["z"], name="map")], PenaltyLoss([objective], [order]))
 """
+)
 
 
 def test_a_builders_parameters_are_fields_and_a_parameter_of_both_can_be_untied(notebook: NotebookPage) -> None:
