@@ -34,19 +34,16 @@ from nmlab.notebook.exporting import export_with_code
 from nmlab.notebook.keywords import sort_out
 from nmlab.notebook.repeating import Repeats
 from nmlab.notebook.session import UNNAMED, Session
-from nmlab.notebook.sweeping import fixed_and_tried
 from nmlab.options import TrainerOptions
 from nmlab.plots import paper_figure
 from nmlab.provenance.script import script
 from nmlab.runs import Comparison, Run, Runs
 from nmlab.runtime import one_fit
-from nmlab.sweeps import Sweep
-from nmlab.sweeps.sampler import How
-from nmlab.sweeps.sweeping import Watch, sweep_over
 from nmlab.tuning import FoundLR
 
 if TYPE_CHECKING:
     from nmlab.compat.trainer import Trainer
+    from nmlab.sweeps import Sweep
 
 T = TypeVar("T")
 
@@ -419,6 +416,10 @@ class Lab:
         >>> len(sweep.runs), sweep.best.status
         (2, 'finished')
         """
+        from nmlab.notebook.sweeping import fixed_and_tried  # only here, since these bring Optuna along
+        from nmlab.sweeps.sampler import How
+        from nmlab.sweeps.sweeping import Watch, sweep_over
+
         self._use()
         fixed, tried = (kwargs, {}) if sweep_config is not None else fixed_and_tried(self._session, kwargs)
         request = self._session.request(sort_out(self._session, fixed, "lab.sweep")).replace(name=name, echo=not quiet)

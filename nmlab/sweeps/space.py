@@ -19,7 +19,6 @@ from typing import Annotated, Any
 
 from annotated_types import Gt
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from scipy.special import betaincinv
 
 from nmlab.errors import FieldError
 from nmlab.fields import check, fields_of
@@ -204,11 +203,18 @@ def _of_exponents(kind: str, make: Callable[[float, float], Parameter], min: flo
 
 
 def _beta(a: Positive, b: Positive) -> Parameter:
-    return _by_probability(lambda share: float(betaincinv(a, b, share)))
+    return _by_probability(_beta_quantile(a, b))
 
 
 def _q_beta(a: Positive, b: Positive, q: Positive = 1.0) -> Parameter:
-    return _by_probability(lambda share: _multiple(round(float(betaincinv(a, b, share)) / q), q))
+    quantile = _beta_quantile(a, b)
+    return _by_probability(lambda share: _multiple(round(quantile(share) / q), q))
+
+
+def _beta_quantile(a: float, b: float) -> Callable[[float], float]:
+    from scipy.special import betaincinv  # only here, since it takes long to import
+
+    return lambda share: float(betaincinv(a, b, share))
 
 
 def _normal(mu: float = 0.0, sigma: Positive = 1.0) -> Parameter:
