@@ -72,7 +72,7 @@ def test_a_locked_field_is_not_swept(tmp_path: Path) -> None:
     lab = Lab(sized, rosenbrock_data, options=QUICK, runs_dir=tmp_path / "runs", lock={"hidden": 4})
     for refused in ({"hidden": [3, 4]}, {"problem_kwargs": {"hidden": [3, 4]}}):
         with pytest.raises(FieldError, match="locked by this Lab"):
-            lab.sweep(**refused)  # type: ignore[arg-type]
+            lab.sweep(**refused)
 
 
 def test_a_list_that_may_be_one_value_is_asked_about(tmp_path: Path) -> None:

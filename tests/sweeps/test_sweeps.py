@@ -23,6 +23,7 @@ from nmlab.errors import BusyError
 from nmlab.fitting.request import FitRequest
 from nmlab.launch.base import Fit
 from nmlab.launch.fit import make_fit
+from nmlab.problem.weights import read_weights
 from nmlab.provenance.script import script
 from nmlab.runtime import one_fit
 from nmlab.sweeps.config import read_config
@@ -636,5 +637,7 @@ def test_trials_at_once_are_those_of_one_after_the_other(tmp_path: Path) -> None
     )
     frames = [each.to_pandas().sort_index()[["lr", "nsim", "dev_loss"]] for each in (alone, both)]
     assert frames[0].equals(frames[1])
-    best = torch.load(both.best.weights_path("best"), weights_only=True)["state_dict"]
-    assert all(torch.equal(best[f"problem.{name}"], value) for name, value in problem.state_dict().items())
+    path = both.best.weights_path("best")
+    assert path is not None
+    best = read_weights(path)
+    assert all(torch.equal(best[name], value) for name, value in problem.state_dict().items())
