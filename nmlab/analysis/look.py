@@ -12,7 +12,8 @@ from torch.nn.parameter import is_lazy
 
 from nmlab.data.splits import place_of
 from nmlab.errors import FieldError
-from nmlab.fields import check, fields_of, takes_any_keyword
+from nmlab.fields import check
+from nmlab.fitting.keywords import Keywords
 from nmlab.fitting.prepare import build_problem
 from nmlab.plots import EITHER, Picture, Theme, draw_graph, picture_html
 from nmlab.problem.formulas import expression_of, swapped_in
@@ -93,8 +94,9 @@ def look(
         wanted = "give a Problem, a function that builds one, a Lab, or a Run of this kernel"
         raise FieldError({"problem": f"{what}; {wanted}"}, subject="nmlab.look() cannot show this")
     given = {**getattr(problem, "problem_kwargs", {}), **(problem_kwargs or {})}
-    subject, extra = f"{place_of(found)} cannot be called", takes_any_keyword(found)
-    return Look(build_problem(found, RandomStreams(0), check(fields_of(found), given, subject=subject, extra=extra)))
+    keywords, subject = Keywords.of(found), f"{place_of(found)} cannot be called"
+    values = check(keywords.fields, given, subject=subject, extra=keywords.extra)
+    return Look(build_problem(found, RandomStreams(0), values))
 
 
 class Look:

@@ -10,7 +10,7 @@ from nmlab.fields.agreeing import disagreement
 from nmlab.fields.annotations import fields_of_model
 from nmlab.fields.checking import check, convert, fault_of, is_default, items_of, members_by_name
 from nmlab.fields.field import REQUIRED, Field, Kind, Rule, expected
-from nmlab.fields.reading import fields_of, parameters_of, takes_any_keyword
+from nmlab.fields.reading import fields_of, has_signature, parameters_of, takes_any_keyword
 
 __all__ = [
     "REQUIRED",
@@ -24,6 +24,7 @@ __all__ = [
     "fault_of",
     "fields_of",
     "fields_of_model",
+    "has_signature",
     "is_default",
     "items_of",
     "members_by_name",

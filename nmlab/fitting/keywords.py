@@ -9,7 +9,7 @@ from typing import Any
 from neuromancer.problem import Problem
 
 from nmlab.errors import FieldError
-from nmlab.fields import Field, disagreement, fields_of, takes_any_keyword
+from nmlab.fields import Field, disagreement, fields_of, has_signature, takes_any_keyword
 from nmlab.options import TrainerOptions
 
 Values = dict[str, Any]
@@ -33,8 +33,8 @@ class Keywords:
 
     @classmethod
     def of(cls, function: Callable[..., Any] | None, choices: Mapping[str, Any] | None = None) -> Keywords:
-        """Return what a function takes; nothing where there is none."""
-        if function is None:
+        """Return what a function takes; nothing where there is none, or no signature that can be read."""
+        if function is None or not has_signature(function):
             return cls()
         return cls(tuple(fields_of(function, choices)), takes_any_keyword(function))
 

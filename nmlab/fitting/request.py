@@ -17,7 +17,7 @@ from neuromancer.problem import Problem
 
 from nmlab.data.splits import place_of
 from nmlab.errors import FieldError, RunError
-from nmlab.fields import Field, check, fields_of, parameters_of, takes_any_keyword
+from nmlab.fields import Field, check, fields_of, has_signature, parameters_of, takes_any_keyword
 from nmlab.fitting.keywords import Keywords, keywords_of_call
 from nmlab.fitting.resume import as_before
 from nmlab.identity.differences import Identity
@@ -158,8 +158,10 @@ class FitRequest:
 
     @cached_property
     def problem_fields(self) -> tuple[Field, ...]:
-        """The builder's parameters; none where the Problem is an object."""
-        return () if self.builder is None else tuple(fields_of(self.builder, self.choices_of_builder))
+        """The builder's parameters; none where the Problem is an object, or a function whose signature has none."""
+        if self.builder is None or not has_signature(self.builder):
+            return ()
+        return tuple(fields_of(self.builder, self.choices_of_builder))
 
     @property
     def builder(self) -> Builder | None:

@@ -114,9 +114,8 @@ class Form:
             fields.append(entry.describe() | {"first": self._first is None or owner in self._first} | tie)
         told: dict[str, Any] = {"remarks": self.remarks} if self.remarks else {}
         if self._shared:
-            told["shared"] = (
-                f"The same as in {self._shared_with}: {', '.join(n for n in self._fields if n in self._shared)}"
-            )
+            names = ", ".join(name for name in self._fields if name in self._shared)
+            told["shared"] = f"{names}: the same as above, in {self._shared_with}"
         return {"title": self.title, "fields": fields} | told
 
     def state(self) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from neuromancer.problem import Problem
 from nmlab.analysis.cross import CrossScoring, DataRecipe
 from nmlab.analysis.guess import Points, read_guess
 from nmlab.errors import BusyError, FieldError, RunError
-from nmlab.fields import Field
+from nmlab.fields import Field, has_signature
 from nmlab.fields.field import unknown_name
 from nmlab.fitting.prepare import build_problem, splits_of
 from nmlab.fitting.request import DataFunction, FitRequest
@@ -113,7 +113,8 @@ class Session:
         if request.problem_kwargs and request.builder is None:
             request.checked()  # which says that they are for a builder
         self._untied: set[str] = set()
-        self.builder = self._section("Problem", request.builder, request.problem_kwargs, request.choices_of_builder)
+        builder = request.builder if request.builder is not None and has_signature(request.builder) else None
+        self.builder = self._section("Problem", builder, request.problem_kwargs, request.choices_of_builder)
         """The builder's parameters; None where the Problem is an object."""
         self._take_data(self._section("Data", request.data_setup_function, request.data_kwargs, request.data_choices))
         lock = self.locked(TrainerOptions.model_fields)
