@@ -130,6 +130,30 @@ class Section:
         return [*lost, *(name for name in gone if name not in self._beyond)]
 
 
+Asked = tuple[str, Callable[..., Any] | None, Mapping[str, Any], Mapping[str, Any] | None]
+"""Title, function, initial values and choices of a section."""
+
+
+def sections_of(*asked: Asked, lock: Mapping[str, Any], hide: Container[str]) -> list[Section | None]:
+    """Return the sections of some functions, None where there is none; raises `FieldError` with the faults of all."""
+    made: list[Section | None] = []
+    errors: list[FieldError] = []
+    for title, function, values, choices in asked:
+        try:
+            made.append(None if function is None else Section(title, function, values, choices, lock, hide))
+        except FieldError as error:
+            errors.append(error)
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        faults: dict[str, str] = {}
+        for (title, *_), each in zip(asked, errors, strict=True):
+            part = f"{title.lower()}_kwargs"
+            faults |= {f"{part}.{name}" if name in faults else name: text for name, text in each.faults.items()}
+        raise FieldError(faults, subject="This Lab cannot be made")
+    return made
+
+
 def _alike(one: tuple[Field, ...], other: tuple[Field, ...]) -> bool:
     try:
         return one == other

@@ -29,7 +29,7 @@ from nmlab.launch.task import Task
 from nmlab.notebook.longer import change_running, options_for_more
 from nmlab.notebook.recipes import Recipes
 from nmlab.notebook.redefined import Redefined, redefined
-from nmlab.notebook.section import Section
+from nmlab.notebook.section import Section, sections_of
 from nmlab.notebook.start_weights import StartWeights
 from nmlab.options import TrainerOptions
 from nmlab.problem.graph import keys_from_data
@@ -114,9 +114,14 @@ class Session:
             request.checked()  # which says that they are for a builder
         self._untied: set[str] = set()
         builder = request.builder if request.builder is not None and has_signature(request.builder) else None
-        self.builder = self._section("Problem", builder, request.problem_kwargs, request.choices_of_builder)
-        """The builder's parameters; None where the Problem is an object."""
-        self._take_data(self._section("Data", request.data_setup_function, request.data_kwargs, request.data_choices))
+        self.builder, data = sections_of(
+            ("Problem", builder, request.problem_kwargs, request.choices_of_builder),
+            ("Data", request.data_setup_function, request.data_kwargs, request.data_choices),
+            lock=self._lock,
+            hide=self._hide,
+        )
+        assert data is not None
+        self._take_data(data)
         lock = self.locked(TrainerOptions.model_fields)
         given = {name: getattr(self.options, name) for name in lock if name in self.options.model_fields_set}
         refuse_locked(given, lock, TrainerOptions.fields())
@@ -145,16 +150,6 @@ class Session:
 
     # --- the data and the builder's parameters ---
 
-    def _section(
-        self,
-        title: str,
-        function: Callable[..., Any] | None,
-        values: Mapping[str, Any] | None,
-        choices: Mapping[str, Any] | None,
-    ) -> Any:
-        """Return the section of a function, with what is given for it; None where there is none."""
-        return None if function is None else Section(title, function, values or {}, choices, self._lock, self._hide)
-
     def _take_data(self, section: Section) -> None:
         self.data = section
         known_functions.remember(section.function, section.choices)
@@ -163,9 +158,9 @@ class Session:
     def _tie(self) -> None:
         """Make one field of each parameter that both functions have, where it may be one."""
         self.ties: Ties | None = None
-        if self.builder is not None:
-            titles = [section.form.title.partition(": ")[2] for section in (self.data, self.builder)]
-            self.ties = Ties(self.data.form, self.builder.form, (titles[0], titles[1]), self._untied.__contains__)
+        if (builder := self.builder) is not None:
+            first, second = (form.title.partition(": ")[2] for form in (self.data.form, builder.form))
+            self.ties = Ties(self.data.form, builder.form, (first, second), self._untied.__contains__)
 
     def tie(self, name: str, tied: bool) -> None:
         """Make one field of a parameter that data function and builder have, or two; of another, nothing."""
@@ -572,7 +567,7 @@ class Session:
         """
         (function, values, gone), choices = self._recipe(run)
         if not is_same(function, self.data_setup_function):
-            self._take_data(self._section("Data", function, {}, choices))
+            self._take_data(Section("Data", function, {}, choices, self._lock, self._hide))
         gone = [*gone]
         if self.ties is not None:
             self.ties.untie_where_different(

@@ -101,12 +101,15 @@ def test_locked_and_hidden_names_may_be_the_builders(tmp_path: Path) -> None:
         make(tmp_path, lock={"hiden": 6})
 
 
-def test_all_faults_of_all_sections_are_named_at_once(lab: Lab) -> None:
+def test_all_faults_of_all_sections_are_named_at_once(lab: Lab, tmp_path: Path) -> None:
     with pytest.raises(FieldError) as caught:
         lab.fit(hidden=0, p_low="low", lr=-1)
     assert set(caught.value.faults) == {"hidden", "p_low", "lr"}
     with pytest.raises(FieldError, match=r"did you mean 'hidden'\?"):
         lab.fit(hiden=3)
+    with pytest.raises(FieldError) as at_first:
+        make(tmp_path, data_kwargs={"p_low": "low", "nsim": "x"}, problem_kwargs={"hidden": 0, "nsim": "x"})
+    assert set(at_first.value.faults) == {"hidden", "p_low", "nsim", "data_kwargs.nsim"}
 
 
 def test_presets_and_tab_know_them(lab: Lab) -> None:
@@ -286,3 +289,10 @@ def test_a_run_of_an_earlier_version_is_read_and_compared_as_before(lab: Lab) ->
     assert lab._session.take_settings(old) == []
     assert "problem = sized()" in lab.code(old)
     assert lab.cross([old]).reasons == {}
+
+
+def test_a_builder_without_a_signature_that_can_be_read_is_called_without_keywords(tmp_path: Path) -> None:
+    lab = make(tmp_path, dict)
+    assert list(lab._session.forms) == ["data", "options"]
+    with pytest.raises(FieldError, match="returned a dict"):
+        lab.fit()
