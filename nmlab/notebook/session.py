@@ -201,12 +201,9 @@ class Session:
     @property
     def forms(self) -> dict[str, Form]:
         """The forms by the names that a screen has for them."""
-        problem = self.builder is not None and (self.builder.fields or self.builder.extra)
-        return {
-            "data": self.data.form,
-            **({"problem": self.builder.form} if problem else {}),
-            "options": self.options_form,
-        }
+        builder = self.builder
+        shown = {"problem": builder.form} if builder is not None and (builder.fields or builder.extra) else {}
+        return {"data": self.data.form, **shown, "options": self.options_form}
 
     @property
     def faults(self) -> int:
