@@ -10,12 +10,14 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from typing import Any, NamedTuple
 
 from neuromancer.problem import Problem
 
 from nmlab.analysis.cross_result import Cross
 from nmlab.analysis.score import metrics_of, split_of
+from nmlab.analysis.trained import weights_in
 from nmlab.data.splits import Splits
 from nmlab.errors import DataError, FieldError, NmlabError, RunError
 from nmlab.fields.field import unknown_name
@@ -27,8 +29,10 @@ from nmlab.identity.problem import identity_of_problem
 from nmlab.launch.task import Task
 from nmlab.options import holds_stand_in
 from nmlab.problem.lazy import has_lazy
+from nmlab.problem.metric_names import RAW, is_free_of_weights
 from nmlab.problem.metrics import MetricAccumulator
 from nmlab.problem.state import preserving_state
+from nmlab.problem.term_weights import use_weights_of
 from nmlab.problem.terms import terms_of
 from nmlab.problem.weights import fingerprint, load_weights, read_weights
 from nmlab.runs import Run
@@ -39,6 +43,11 @@ from nmlab.runtime.control import StopRequested
 from nmlab.runtime.rng import RandomStreams, same_state
 
 SPLITS = ("train", "dev", "test")
+
+OTHER_WEIGHTS = (
+    "Each run is scored with the weights that its terms had in the fit, and these differ for {}: scores in one row can "
+    "be compared, those of different runs cannot. A metric without weights, such as '<term>_raw' or a violation, can."
+)
 
 
 class DataRecipe(NamedTuple):
@@ -153,8 +162,10 @@ class CrossScoring(Task[Cross]):
             except Exception as error:
                 self._unfit[run] = _words(error)
         faults = {} if split in SPLITS else {"split": unknown_name(split, SPLITS)}
-        every = {id(each): each for each in self._problems.values()}.values()
-        names = dict.fromkeys(name for each in every for name in MetricAccumulator(terms_of(each)).names)
+        terms = {id(each): terms_of(each) for each in self._problems.values()}.values()
+        names = dict.fromkeys(
+            name for each in terms for name in MetricAccumulator(each, [term.name for term in each]).names
+        )
         if names and metric not in names:
             faults["metric"] = unknown_name(metric, [*names])
         if faults:
@@ -194,9 +205,20 @@ class CrossScoring(Task[Cross]):
                 for run, cell in told.items()
             }
             own = {(titles[run], label) for label, data in zip(labels, sets, strict=True) for run in data.own}
-            of_problems = {titles[run]: _digest(known[id(problem)][1]) for run, problem in able}
+            of_problems = {titles[run]: _digest(run, known[id(problem)][1]) for run, problem in able}
             rows = [titles[run] for run in self._runs]
-            return Cross(rows, labels, cells, own, self._split, self._metric, of_problems)
+            found = Cross(rows, labels, cells, own, self._split, self._metric, of_problems)
+            found.remark = self._remark()
+            return found
+
+    def _remark(self) -> str:
+        """Say that scores of different runs cannot be compared where their terms have other weights."""
+        if is_free_of_weights(self._metric):
+            return ""
+        weights = [weights_in(run) for run in self._runs if run.term_weights]
+        names = [name for name in dict.fromkeys(chain(*weights)) if len({each.get(name) for each in weights}) > 1]
+        depends = [name for name in names if self._metric in ("loss", name)]
+        return OTHER_WEIGHTS.format(", ".join(depends)) if depends else ""
 
     def _column(self, data: DataSet, unfit: Mapping[Run, str]) -> tuple[dict[Run, float | str], bool]:
         """Return each run's score on these data, or why it has none, and whether random numbers were drawn for them.
@@ -228,8 +250,10 @@ class CrossScoring(Task[Cross]):
                 if has_lazy(problem):
                     initialize(problem, splits, "the data", 0)
                 load_weights(problem, read_weights(run.checkpoint_path), source=f"run {run.id}")
+                use_weights_of(problem, weights_in(run))
                 scores = metrics_of(problem, dataset, self._split, splits.batch_size, self.control.check)
-            return scores.get(self._metric, f"its Problem has no {self._metric}")
+            name = self._metric if self._metric in scores else self._metric.removesuffix(RAW)
+            return scores.get(name, f"its Problem has no {self._metric}")
         except StopRequested:
             raise
         except Exception as error:
@@ -241,8 +265,11 @@ def _known(problem: Problem) -> tuple[str | None, Identity | None]:
     return (None, None) if has_lazy(problem) else (fingerprint(problem), identity_of_problem(problem))
 
 
-def _digest(identity: Identity | None) -> str | None:
-    return None if identity is None else identity.digest
+def _digest(run: Run, identity: Identity | None) -> str | None:
+    """Return what tells the Problem of a run from others, apart from weights of terms that the record has."""
+    if identity is None:
+        return None
+    return (identity.without_term_weights() if run.term_weights else identity).digest
 
 
 def _row_fault(run: Run, fits: str | None, identity: Identity | None) -> str | None:
@@ -255,6 +282,8 @@ def _row_fault(run: Run, fits: str | None, identity: Identity | None) -> str | N
     if fits is not None and run.settings.get("fingerprint") not in (None, fits):
         return "made for another Problem: other keys, terms or shapes"
     made_for = run.identities.get("problem")
+    if made_for is not None and identity is not None and run.term_weights:  # with which it is scored
+        made_for, identity = made_for.without_term_weights(), identity.without_term_weights()
     if made_for is not None and identity is not None and (differing := differences(made_for, identity)):
         return f"made for another Problem: {in_words(differing)}"
     return None if run.checkpoint_path is not None else "kept no checkpoint, so there are no weights to score"

@@ -73,6 +73,8 @@ class Cross:
         self.split, self.metric, self.own = split, metric, frozenset(own)
         self._runs, self._data, self._cells = list(runs), list(data), dict(cells)
         self._problems = dict(problems or dict.fromkeys(self._runs))
+        self.remark = ""
+        """What is to be known of scores that cannot be compared; '' if all can."""
 
     @cached_property
     def frame(self) -> pd.DataFrame:
@@ -92,7 +94,8 @@ class Cross:
     def best(self) -> dict[str, str]:
         """The run with the lowest score on each data set that has a score; of equal ones the first.
 
-        A data set on which runs of several Problems have a score is left out, as these cannot be compared.
+        A data set on which runs of several Problems have a score is left out, as these cannot be compared; {} where the
+        runs' terms have other weights and the metric is not free of them, see `remark`.
         """
         return {data: stars[0] for data, stars in self._stars.items() if len(self._scored(data)) == 1}
 
@@ -107,7 +110,9 @@ class Cross:
     @cached_property
     def _stars(self) -> dict[str, list[str]]:
         """The best runs on each data set: of the only Problem, or of each Problem with several runs there."""
-        found = {}
+        found: dict[str, list[str]] = {}
+        if self.remark:
+            return found
         for data in self._data:
             groups = list(self._scored(data).values())
             able = groups if len(groups) == 1 else [scores for scores in groups if len(scores) > 1]
@@ -172,12 +177,11 @@ class Cross:
             f"on {data} run {run} is best with {typeset_number(self._score(run, data))}"
             for data, run in list(self.best.items())[:5]
         )
-        return (
-            f"{self.what} of {len(self._runs)} runs on {len(self._data)} data sets: {best or 'none could be scored'}."
-        )
+        told = best or self.remark.rstrip(".") or "none could be scored"
+        return f"{self.what} of {len(self._runs)} runs on {len(self._data)} data sets: {told}."
 
     def reason_lines(self) -> list[str]:
-        """Return each reason for missing scores once, with the runs and data sets, and whether Problems differ."""
+        """Return each reason for missing scores once, with the runs and data sets, and why some cannot be compared."""
         holds: dict[str, list[tuple[str, str]]] = {}
         for cell, reason in self.reasons.items():
             holds.setdefault(reason, []).append(cell)
@@ -187,7 +191,8 @@ class Cross:
             where = [f"run {', '.join(runs)}"] if len(runs) < len(self._runs) or len(data) == len(self._data) else []
             where += [f"on {', '.join(data)}"] if len(data) < len(self._data) else []
             lines.append(f"{' '.join(where)}: {reason}")
-        return lines + ([SEVERAL] if any(len(self._scored(data)) > 1 for data in self._data) else [])
+        several = any(len(self._scored(data)) > 1 for data in self._data)
+        return [*lines, *([SEVERAL] if several else []), *([self.remark] if self.remark else [])]
 
     def _table(self) -> tuple[list[str], list[list[str]]]:
         reasons, best = self.reasons, {(run, data) for data, stars in self._stars.items() for run in stars}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from neuromancer.problem import Problem
 from torch.nn.parameter import is_lazy
 
+from nmlab.analysis.trained import weighted_as_in
 from nmlab.data.splits import place_of
 from nmlab.errors import FieldError
 from nmlab.fields import check
@@ -20,6 +21,7 @@ from nmlab.problem.formulas import expression_of, swapped_in
 from nmlab.problem.graph import Part, graph_of
 from nmlab.problem.lazy import lazy_modules
 from nmlab.problem.terms import terms_of
+from nmlab.runs import Run
 from nmlab.runs.shown import html_table, shorten, text_table
 from nmlab.runtime.rng import RandomStreams
 from nmlab.runtime.text import number_text
@@ -85,6 +87,9 @@ def look(
     size  objective  mean(x)     1
     """
     found = problem if isinstance(problem, Problem) or callable(problem) else getattr(problem, "problem", None)
+    if isinstance(found, Problem) and isinstance(problem, Run):
+        with weighted_as_in(problem, found):
+            return Look(found)
     if isinstance(found, Problem):
         if problem_kwargs:
             raise FieldError({"problem_kwargs": "this Problem is built already; give the function that builds it"})

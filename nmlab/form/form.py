@@ -40,6 +40,8 @@ class Form:
         Names of fields that are not shown and keep their values. Unknown names are ignored.
     remarks : iterable of str, default ()
         What is to be said of the function whose fields these are, such as how its file was read.
+    folded : str, default 'more options'
+        What the collapsed fields are, after their number.
 
     Raises
     ------
@@ -70,6 +72,7 @@ class Form:
         lock: Mapping[str, Any] | None = None,
         hide: Iterable[str] = (),
         remarks: Iterable[str] = (),
+        folded: str = "more options",
     ) -> None:
         known = {field.name: field for field in fields}
         locked, hidden = dict(lock or {}), list(hide)
@@ -80,6 +83,7 @@ class Form:
         self.title = title
         self._fields, self._start = known, start
         self.remarks = list(remarks)
+        self._folded = folded
         self._first = None if first is None else set(first)
         self._entries = {
             name: Entry(field, held.get(name, field.default), locked=owner in locked, hidden=owner in hidden)
@@ -99,12 +103,12 @@ class Form:
         Returns
         -------
         dict
-            'title', 'remarks' (a list of texts) if there are any, and 'fields', a list with one dict per field. Its
-            'kind' is 'text', 'slider' (text, and a slider with the positions 'stops'), 'choice' (one of 'options', to
-            which `set` may add), 'boolean' or 'code' (a value that can only be seen). 'expects' is a text about valid
-            input, 'first' says whether the field is always visible, and 'tie', of a parameter that another form has
-            too, whether it is one field of both ('tied'; None where it cannot be one) and a 'text' about it. 'shared'
-            is a text about fields that another form shows.
+            'title', 'folded' (what the collapsed fields are) and 'remarks' (a list of texts) if there are any, and
+            'fields', a list with one dict per field. Its 'kind' is 'text', 'slider' (text, and a slider with the
+            positions 'stops'), 'choice' (one of 'options', to which `set` may add), 'boolean' or 'code' (a value that
+            can only be seen). 'expects' is a text about valid input, 'first' says whether the field is always visible,
+            and 'tie', of a parameter that another form has too, whether it is one field of both ('tied'; None where it
+            cannot be one) and a 'text' about it. 'shared' is a text about fields that another form shows.
         """
         shown = self._shown_entries()
         fields = []
@@ -113,6 +117,8 @@ class Form:
             tie = {"tie": self.ties[owner] | {"name": owner}} if owner in self.ties else {}
             fields.append(entry.describe() | {"first": self._first is None or owner in self._first} | tie)
         told: dict[str, Any] = {"remarks": self.remarks} if self.remarks else {}
+        if self._first is not None:
+            told["folded"] = self._folded
         if self._shared:
             names = ", ".join(name for name in self._fields if name in self._shared)
             told["shared"] = f"{names}: the same as above, in {self._shared_with}"

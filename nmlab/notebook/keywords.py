@@ -63,6 +63,8 @@ def sort_out(session: Session, kwargs: Mapping[str, Any], caller: str = "lab.fit
     if faults | more:
         raise FieldError(faults | more, subject=f"{caller}() cannot take these keywords")
     base = options if options is not None else session.trainer_options
+    if options is None and isinstance(weights := chosen.get("weights"), Mapping):  # beside those that the form holds
+        chosen["weights"] = {**base.weights, **weights}
     asked = {name: getattr(base, name) for name in base.model_fields_set} | chosen
     refused: dict[str, str] = {}
     values: dict[str, Any] = {}
@@ -72,6 +74,10 @@ def sort_out(session: Session, kwargs: Mapping[str, Any], caller: str = "lab.fit
         values[part] = {**keywords.values, **found, **given[part]}
     lock = session.locked(known)
     refused |= _locked({name: each for name, each in asked.items() if name in lock}, lock, TrainerOptions.fields())
+    changes = asked.get("changes")
+    for change in changes if lock and isinstance(changes, list | tuple) else ():
+        if isinstance(change, Mapping):  # else that is said below
+            refused |= _locked({n: each for n, each in change.items() if n in lock}, lock, TrainerOptions.fields())
     if refused:
         raise FieldError(refused)
     try:

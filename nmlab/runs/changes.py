@@ -120,8 +120,9 @@ def _changes(new: Mapping[str, Any], old: Mapping[str, Any], full: bool) -> dict
         own = name in named["data_kwargs"] and kwargs.get(name) != pair
         found[f"problem_kwargs.{name}" if own or name in options else name] = pair
     of_functions = named["data_kwargs"] | named["problem_kwargs"]
+    told = {"weights"} if "problem" in identities else set()  # as part of the Problem
     for name in options:
-        if name != "seed" and (full or name not in PLACE):
+        if name != "seed" and name not in told and (full or name not in PLACE):
             note(f"options.{name}" if name in of_functions else name, "options", name)
     if any(within(settings, "options", "seed") is not None for settings in (old, new)):
         note("options.seed" if "seed" in of_functions else "seed", "seed")

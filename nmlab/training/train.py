@@ -18,12 +18,15 @@ from nmlab.data.loader import SplitsDataModule
 from nmlab.data.splits import Splits
 from nmlab.errors import FieldError
 from nmlab.options import TrainerOptions
+from nmlab.options.changes import before as changes_before
+from nmlab.options.changes import weights_after
 from nmlab.problem.weights import PREFIX, copy_weights, forget_values, load_weights, read_weights
 from nmlab.runs import RunWriter
 from nmlab.runtime.control import Control, StopRequested
 from nmlab.runtime.rng import RandomStreams
 from nmlab.training.callbacks import put_back, remove_masks
 from nmlab.training.checkpoints import CheckpointWriter, epochs_done, save_weights
+from nmlab.training.entry_points import known_entry_points
 from nmlab.training.events import EventWriter
 from nmlab.training.loop import Loop
 from nmlab.training.module import ProblemModule, ready_to_train
@@ -140,6 +143,10 @@ def train(
         files = CheckpointWriter({writer.checkpoint("best"): 2.0, writer.checkpoint("last"): 30.0}, writer.keep)
     recorder = Recorder(module, writer, control, monitor, options.mode, columns, files, training.events)
     last = _take_up(writer, recorder, before, changed) if training.resume else None
+    if last is not None:
+        module.taken_up = epochs_done(writer.run)
+        module.set_weights(weights_after({}, changes_before(options.changes, module.taken_up)))
+        writer.widen(columns)
     module.renews = last is not None and bool(training.extended) and training.extended[-1][0] == epochs_done(writer.run)
 
     callbacks: list[Callback] = [*options.callbacks, *([] if whole else [ProgressCallback(control)]), recorder]
@@ -226,7 +233,8 @@ def _take_up(writer: RunWriter, recorder: Recorder, monitor: str, changed: tuple
         epoch = content.get("epochs_done", 0) - 1
         if 0 <= epoch < run.epochs and done:
             value = content["value"] if "value" in content else run.column(monitor)[epoch]
-            recorder.go_on_from(Earlier(epoch, value, read_weights(best), epoch >= done, changed))
+            since = int(content.get("since", 0))
+            recorder.go_on_from(Earlier(epoch, value, read_weights(best), epoch >= done, changed, since))
     writer.keep_epochs(done)
     return last
 
@@ -285,4 +293,5 @@ def make_trainer(
         # one device needs none; Lightning would look for one, and refuse what `SLURM_NTASKS=4` says of a whole hub
         plugins = [*plugins, LightningEnvironment()]
     settings["plugins"] = [*plugins, *([files] if files else [])]
-    return Trainer(**{**settings, **given})
+    with known_entry_points():
+        return Trainer(**{**settings, **given})
