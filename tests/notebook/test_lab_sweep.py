@@ -27,7 +27,7 @@ def test_fields_of_all_sections_are_tried_and_others_hold(lab: Lab) -> None:
         hidden=nmlab.uniform(3, 9),
         nsim=[20, 30],
         p_low=0.25,
-        options={"weight_decay": nmlab.choice(0.0, 0.1)} if "weight_decay" in TrainerOptions.model_fields else {},
+        options={"shuffle": nmlab.choice(True, False)},
         trials=4,
         sampler="random",
         quiet=True,
@@ -52,6 +52,13 @@ def test_dicts_tell_apart_and_a_configuration_is_taken_as_before(lab: Lab) -> No
     assert {each["problem_kwargs"]["weight"] for each in told} == {2.0}
     config = {"method": "grid", "parameters": {"learning_rate": {"values": [1e-3, 1e-2]}}}
     assert len(lab.sweep(config, hidden=4, quiet=True).runs) == 2
+
+
+def test_weights_of_terms_are_tried_within_their_dict(lab: Lab) -> None:
+    sweep = lab.sweep(weights={"circle": nmlab.uniform(1, 40), "order": 3.0}, trials=2, sampler="random", quiet=True)
+    told = [run.settings["options"]["weights"] for run in sweep.runs]
+    assert all(1 <= each["circle"] <= 40 and each["order"] == 3.0 for each in told)
+    assert told[0] != told[1]
 
 
 def test_what_cannot_be_tried_is_refused_before_a_folder_is_made(lab: Lab) -> None:
