@@ -199,6 +199,8 @@ class FitRequest:
             if self.start_weights is None and resumed is None and starts_from is None:
                 starts_from = start.origin
         options = options.with_environment()
+        if len(options.resolved_devices()) > 1 and options.launch == "thread":  # each has a process of its own
+            options = options.replace(launch="process")
         seed = next((seed for seed in (options.seed, self.seed) if seed is not None), None)
         return self.replace(
             options=options,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from itertools import groupby
 from typing import Any
 
@@ -24,6 +25,8 @@ class MetricAccumulator:
     """
 
     def __init__(self, terms: list[Term]) -> None:
+        self.gather: Callable[[torch.Tensor], torch.Tensor] | None = None
+        """Takes a vector and returns those of all processes as rows, where several pass parts of each batch."""
         violated = [term for term in terms if term.violation_key]
         self.names = ["loss", *(term.name for term in terms)]
         """Names of the values that `means` returns."""
@@ -107,15 +110,22 @@ class MetricAccumulator:
             Values by name, those of violations as `…_violation` and `…_violation_max`; {} without batches.
         """
         with torch.no_grad():
-            if len(self._samples) == len(self._waiting) == 1:
+            if len(self._samples) == len(self._waiting) == 1 and self.gather is None:
                 return dict(zip(self.names, self._of_one(self._waiting[0]), strict=True))
             self._reduce()
         if not self._means:
             return {}
-        weights = torch.tensor(self._samples, dtype=torch.float64, device="cpu") / self.samples
-        means = (torch.cat(self._means).cpu().double() * weights[:, None]).sum(0).tolist()
-        maxima = torch.stack(self._maxima).amax(0).tolist() if self._maxima else []
-        return dict(zip(self.names, means + maxima, strict=True))
+        weights = torch.tensor(self._samples, dtype=torch.float64, device="cpu")
+        means = torch.cat(self._means).cpu().double()
+        maxima = torch.stack(self._maxima).amax(0).cpu().double() if self._maxima else means[0, :0]
+        if self.gather is None:
+            average = (means * (weights / self.samples)[:, None]).sum(0)
+        else:
+            sums = (means * weights[:, None]).sum(0)
+            every = self.gather(torch.cat([weights.sum()[None], sums, maxima]))
+            average = every[:, 1 : 1 + len(sums)].sum(0) / every[:, 0].sum()
+            maxima = every[:, 1 + len(sums) :].amax(0)
+        return dict(zip(self.names, average.tolist() + maxima.tolist(), strict=True))
 
 
 def _detached(value: Any) -> torch.Tensor:

@@ -24,6 +24,7 @@ from nmlab.runtime.control import Control
 from nmlab.runtime.rng import RandomStreams
 from nmlab.training.callbacks import copy_modules
 from nmlab.training.profile import section
+from nmlab.training.ranks import Ranks
 from nmlab.training.scheduled import ScheduledModule
 
 CHECK_EVERY = 50
@@ -52,6 +53,8 @@ class ProblemModule(ScheduledModule):
         Receives the progress of the fit.
     monitor : str
         Name of the metric that determines the best epoch.
+    ranks : Ranks, optional
+        The processes that share the training. Default: this one alone.
     """
 
     def __init__(
@@ -61,11 +64,17 @@ class ProblemModule(ScheduledModule):
         streams: RandomStreams,
         control: Control,
         monitor: str,
+        ranks: Ranks | None = None,
     ) -> None:
         super().__init__(options, monitor)
         self.problem = problem
         self.terms = terms_of(problem)
         self.totals = {split: MetricAccumulator(self.terms) for split in ("train", "dev", "test")}
+        self.ranks = ranks
+        for split in ("train", "dev") if ranks is not None else ():
+            self.totals[split].gather = ranks.gather  # type: ignore[union-attr]
+        self.share = 1.0
+        """How much the loss of the last train batch counts; less than 1 for a part of it."""
         self._fast = FastProblem(problem, _tell)
         self._streams = streams
         self._control = control
@@ -103,9 +112,31 @@ class ProblemModule(ScheduledModule):
         if not self._repeated:
             self._counted = batch_idx
             with section(self.trainer, "metrics"):
-                self.totals["train"].add(output, batch["name"], samples_of(batch))
+                self.totals["train"].add(output, batch["name"], self._own_samples("train", batch, batch_idx))
                 self._look_at(loss, output, batch)
         return loss  # type: ignore[no-any-return]
+
+    def samples(self, split: str, batch: Batch, batch_idx: int) -> int:
+        """Return how many samples a batch has, in all processes together."""
+        if self.ranks is None or split == "test":
+            return samples_of(batch)
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]  # nmlab's own
+        return int(data.samples(split, batch_idx))
+
+    def _own_samples(self, split: str, batch: Batch, batch_idx: int) -> int:
+        """Return how many samples of a batch count here, and note which share of it they are."""
+        samples = self.samples(split, batch, batch_idx)
+        if self.ranks is None or split == "test":
+            return samples
+        owned = self.ranks.part.owned(samples)
+        if split == "train":
+            self.share = owned / samples
+        return owned
+
+    def take_loss(self, loss: torch.Tensor) -> None:
+        """Take in the loss of a batch of which each process has passed a part."""
+        if loss.device.type == "cpu":
+            self._control.progress.loss = float(loss)
 
     def _look_at(self, loss: torch.Tensor, output: dict[str, Any], batch: Batch) -> None:
         # on the CPU a look at the loss costs nothing; elsewhere the step would have to wait for the device
@@ -133,7 +164,7 @@ class ProblemModule(ScheduledModule):
         with section(self.trainer, "forward"), torch.set_grad_enabled(bool(self.problem.grad_inference)), drawing:
             output = self._pass(split, batch, batch_idx)
         with section(self.trainer, "metrics"):
-            self.totals[split].add(output, batch["name"], samples_of(batch))
+            self.totals[split].add(output, batch["name"], self._own_samples(split, batch, batch_idx))
 
     def _pass(self, split: str, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """Return what the Problem gives for a batch of a split, the loss and all terms among it."""
@@ -146,7 +177,11 @@ class ProblemModule(ScheduledModule):
         the random numbers that the next step would draw. {} where the user's own code makes these passes.
         """
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]  # nmlab's own
-        totals, loader, drawn = MetricAccumulator(self.terms), data.loader(split), self._streams.state_dict()
+        totals, loader, drawn = (
+            MetricAccumulator(self.terms),
+            data.loader(split, whole=True),
+            self._streams.state_dict(),
+        )
         gradients = split == "train" or bool(self.problem.grad_inference)
         try:
             with preserving_state(self.problem), torch.set_grad_enabled(gradients), self._streams:

@@ -106,8 +106,9 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._control.progress.begin(trainer.current_epoch, trainer.max_epochs or 0)
         self._control.on_pause = self._flush  # a machine that goes away while the fit waits takes nothing with it
-        if self._earlier is not None:
-            self._compare(trainer, self._earlier)
+        anew = self._earlier is not None and self._compare(trainer, self._earlier)
+        if self._module.ranks is not None:
+            self._module.ranks.broadcast(anew)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._epoch_started = self._control.progress.clock()
@@ -147,6 +148,8 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
                 self._events.add(trainer.current_epoch, {**self._module.extra, **row}, best)
         if wanted := self._control.take_wanted():
             self._change(trainer, wanted)
+        if self._module.ranks is not None:
+            self._module.ranks.broadcast((wanted, trainer.should_stop))
         last = trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs
         if self._checkpoints is not None:
             if best:
@@ -216,8 +219,11 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
         name = self._monitor.removeprefix(f"{split}_")
         return self._module.score_split(split, weights).get(name, math.nan)
 
-    def _compare(self, trainer: Trainer, earlier: Earlier) -> None:
-        """Find out whether the best value of the epochs before holds on the data of now, and if not, score it anew."""
+    def _compare(self, trainer: Trainer, earlier: Earlier) -> bool:
+        """Find out whether the best value of the epochs before holds on the data of now, and if not, score it anew.
+
+        Returns whether it does not.
+        """
         split = "train" if self._of_train else "dev"
         changed = list(earlier.changed)
         value = math.nan
@@ -228,7 +234,7 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
         if again is not False and again == value:  # a pass that draws random numbers would tell nothing
             changed = ["losses (the same weights no longer have the same)"]
         if not changed:
-            return
+            return False
         done = trainer.current_epoch
         found = math.isfinite(value)
         self.best_value = self._sign * value if found else math.inf
@@ -243,6 +249,7 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
             f"From epoch {done} on with other {', '.join(changed)}: metrics before and after are not comparable; the "
             f"best of before, epoch {earlier.epoch}, {what}."
         )
+        return True
 
     def _scored_beside(self, epoch: int | None, value: float | None) -> None:
         self._writer.update(scored={"epoch": epoch, "value": value, "since": self._since})

@@ -24,6 +24,7 @@ from nmlab.problem.state import preserving_state
 from nmlab.runtime.control import Control, StopRequested
 from nmlab.runtime.rng import RandomStreams
 from nmlab.training.module import ProblemModule
+from nmlab.training.ranks import Ranks
 from nmlab.training.user_hooks.hooks import STEP_OF, STEPS, Hook, UserHooks
 
 _KNOWN_AT = {"on_validation_epoch_end": ("dev",), "on_train_epoch_end": ("train", "dev")}
@@ -53,7 +54,7 @@ class HookedModule(ProblemModule):
 
     Parameters
     ----------
-    problem, options, streams, control, monitor
+    problem, options, streams, control, monitor, ranks
         As in `ProblemModule`.
     user_hooks : UserHooks
         The custom functions.
@@ -66,10 +67,11 @@ class HookedModule(ProblemModule):
         streams: RandomStreams,
         control: Control,
         monitor: str,
+        ranks: Ranks | None = None,
         *,
         user_hooks: UserHooks,
     ) -> None:
-        super().__init__(problem, options, streams, control, monitor)
+        super().__init__(problem, options, streams, control, monitor, ranks)
         self.automatic_optimization = user_hooks.automatic_optimization
         self.lr = options.lr
         metrics = {split: user_hooks.metrics.get(split, f"{split}_loss") for split in STEP_OF}
