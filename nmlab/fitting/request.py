@@ -199,6 +199,9 @@ class FitRequest:
             if self.start_weights is None and resumed is None and starts_from is None:
                 starts_from = start.origin
         options = options.with_environment()
+        if options.num_nodes > 1:
+            fault = f"{options.num_nodes}: on each machine start the script that fits, by torchrun or srun"
+            raise FieldError({"num_nodes": fault}, "TrainerOptions")
         if len(options.resolved_devices()) > 1 and options.launch == "thread":  # each has a process of its own
             options = options.replace(launch="process")
         seed = next((seed for seed in (options.seed, self.seed) if seed is not None), None)

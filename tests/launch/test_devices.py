@@ -1,9 +1,13 @@
 """Fits that several processes share: each passes its part of every batch, and all take the steps of one."""
 
+import os
+import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from lightning.pytorch import Callback
@@ -13,13 +17,18 @@ from neuromancer.loss import PenaltyLoss
 from neuromancer.problem import Problem
 from neuromancer.system import Node
 from torch import nn
+from torch.utils.data import DataLoader
 
 import nmlab
-from nmlab import DataError, TrainerOptions
+from nmlab import DataError, FieldError, NonFiniteLossError, RunError, TrainerOptions
+from nmlab.data.splits import make_splits
 from nmlab.fitting.request import FitRequest
+from nmlab.fitting.shares import check_shares
 from nmlab.launch.fit import make_fit
+from nmlab.launch.server import server
+from nmlab.training.user_hooks import user_hooks_of
 from tests.helpers.fits import built, rows, same
-from tests.helpers.problems import PROBLEMS, rosenbrock, rosenbrock_data
+from tests.helpers.problems import PROBLEMS, noisy, noisy_data, rosenbrock, rosenbrock_data, three
 from tests.helpers.waiting import until
 
 EXACT = 1e-10
@@ -182,10 +191,181 @@ NO_MEANS: dict[str, tuple[Callable[[], Problem], str]] = {
 
 
 @pytest.mark.parametrize("kind", NO_MEANS)
-def test_a_loss_that_is_no_mean_over_samples_is_refused(kind: str, runs_dir: Path) -> None:
-    from nmlab.data.splits import make_splits
-    from nmlab.fitting.shares import check_shares
-
+def test_a_loss_that_is_no_mean_over_samples_is_refused(kind: str) -> None:
     builder, told = NO_MEANS[kind]
     with pytest.raises(DataError, match=told):
         check_shares(built(builder), make_splits(rosenbrock_data, {}), shared(), None, 2)
+
+
+@pytest.mark.parametrize("name", [name for name in PROBLEMS if name not in ("lagrange", "noisy")])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_loss_that_is_one_passes_unchanged(name: str, dtype: torch.dtype) -> None:
+    builder, data = PROBLEMS[name]
+    problem = built(builder)
+    before = {key: value.clone() for key, value in problem.state_dict().items()}
+    options = shared(precision="64-true" if dtype == torch.float64 else "32-true")
+    assert check_shares(problem, make_splits(data, {}), options, None, 3) == []
+    assert same(before, problem.state_dict())
+    assert all(parameter.grad is None for parameter in problem.parameters())
+
+
+def test_what_a_process_does_by_itself_is_told() -> None:
+    remarks = check_shares(built(noisy), make_splits(noisy_data, {}), shared(), None, 2)
+    assert "normalizes its own part of a batch (BatchNorm1d)" in remarks[0]
+    assert "draws its own random numbers (Dropout)" in remarks[1]
+    drawing = _of(lambda x: (x + torch.rand_like(x)).mean())
+    remarks = check_shares(drawing, make_splits(rosenbrock_data, {}), shared(), None, 2)
+    assert "another loss each time" in remarks[0]
+
+
+def test_all_reasons_are_named_at_once() -> None:
+    problem, data = PROBLEMS["lagrange"]
+    splits = make_splits(data, {"nsim": 2})
+    hooks = user_hooks_of(lambda self, batch: None, {}, {}, False)
+    optimizer = {"optimizer": torch.optim.LBFGS, "trainer_kwargs": {"max_steps": 3}}
+    with pytest.raises(DataError) as caught:
+        check_shares(problem(), splits, shared(3, **optimizer), hooks, 3)
+    for reason in ("have 2 samples for 3 processes", "AugmentedLagrangeLoss", "automatic_optimization", "LBFGS"):
+        assert reason in str(caught.value)
+    with pytest.raises(DataError, match=r"smallest batch \(2 samples in 2 parts\)"):
+        check_shares(built(noisy), make_splits(noisy_data, {"nsim": 18}), shared(), None, 2)
+    given = nmlab.from_loaders(*(DataLoader(split, 4, collate_fn=split.collate_fn) for split in rosenbrock_data(8)[:2]))
+    with pytest.raises(DataError, match="batches of a DataLoader") as caught:
+        check_shares(built(rosenbrock), make_splits(given, {}), shared(), None, 2)
+    assert "dev:" in str(caught.value)
+
+
+def test_too_small_batches_are_told_by_the_fit(runs_dir: Path) -> None:
+    with pytest.raises(DataError, match="have 2 samples for 3 processes"):
+        nmlab.fit(built(rosenbrock), rosenbrock_data, shared(3), runs_dir=runs_dir, nsim=10, batch_size=2)
+    with pytest.raises(FieldError, match="finds none here"):
+        nmlab.fit(built(rosenbrock), rosenbrock_data, TrainerOptions(devices=[1, 2]), runs_dir=runs_dir)
+    with pytest.raises(FieldError, match="torchrun or srun"):
+        nmlab.fit(built(rosenbrock), rosenbrock_data, shared(num_nodes=2), runs_dir=runs_dir)
+    assert len(nmlab.RunStore(runs_dir).runs()) == 1
+
+
+# --- ends of every kind ---
+
+
+def processes() -> set[int]:
+    """The processes of fits: all that the warm server and what it forked have started, zombies too."""
+    return {child.pid for child in psutil.Process(server()._process.pid).children(recursive=True)}
+
+
+def ports() -> list[Any]:
+    """What this user's processes listen on, and the zombies among them."""
+    return [c.laddr for c in psutil.net_connections("tcp") if c.status == "LISTEN" and c.pid is not None]
+
+
+class OwnError(Exception):
+    """An error of the user's own."""
+
+
+def breaking(how: Callable[[int], None]) -> Problem:
+    """Rosenbrock's problem, with a call before each pass of a part; `how` gets the process's number."""
+
+    class Breaks(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.Linear(2, 2)
+
+        def forward(self, a: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
+            if torch.distributed.is_initialized() and self.training:
+                how(torch.distributed.get_rank())
+            return self.inner(torch.cat([a, p], 1))  # type: ignore[no-any-return]
+
+    node = Node(Breaks(), ["a", "p"], ["x"], name="map")
+    return Problem([node], PenaltyLoss([(variable("x") ** 2).minimize(name="obj")], []))
+
+
+def _raises(calls: int = 30) -> Callable[[int], None]:
+    made: list[int] = []
+
+    def how(rank: int) -> None:
+        made.append(rank)
+        print("pass", len(made))
+        if rank == 1 and len(made) > calls:
+            raise OwnError("in the second process")
+
+    return how
+
+
+def test_an_exception_in_one_process_ends_all_and_is_raised(runs_dir: Path) -> None:
+    before = ports()
+    problem = breaking(_raises())
+    with pytest.raises(OwnError, match="in the second process") as caught:
+        nmlab.fit(problem, rosenbrock_data, shared(3, max_epochs=10**7), runs_dir=runs_dir)
+    assert any("raised in process 1 of 3" in note for note in caught.value.__notes__)
+    run = nmlab.RunStore(runs_dir).runs()[-1]
+    assert run.status == "failed"
+    assert run.error == "OwnError: in the second process"
+    log = run.log_path.read_text(encoding="utf-8")
+    for line in ("pass ", "[rank 1] pass ", "[rank 2] pass "):
+        assert f"\n{line}" in log
+    until(lambda: not processes())
+    assert not set(ports()) - set(before)
+
+
+def test_a_killed_process_ends_all_and_is_told(runs_dir: Path) -> None:
+    problem = breaking(lambda rank: os.kill(os.getpid(), signal.SIGKILL) if rank == 1 else None)
+    with pytest.raises(RunError, match=r"process 1 of 2 of this fit was ended by signal 9 \(SIGKILL\)"):
+        nmlab.fit(problem, rosenbrock_data, shared(), runs_dir=runs_dir)
+    assert nmlab.RunStore(runs_dir).runs()[-1].status == "failed"
+    until(lambda: not processes())
+
+
+def test_the_first_process_that_is_killed_takes_the_others_along(runs_dir: Path) -> None:
+    problem = breaking(lambda rank: os.kill(os.getpid(), signal.SIGKILL) if rank == 0 else None)
+    with pytest.raises(RunError, match=r"signal 9 \(SIGKILL\)"):
+        nmlab.fit(problem, rosenbrock_data, shared(), runs_dir=runs_dir)
+    until(lambda: not processes())
+
+
+def test_a_loss_that_is_not_finite_in_one_part(runs_dir: Path) -> None:
+    def data() -> Any:
+        def split(name: str) -> DictDataset:
+            p = torch.ones(8, 1)
+            p[7] = 1e30 if name == "train" else 1.0  # its square is none of single precision
+            return DictDataset({"a": torch.ones(8, 1), "p": p}, name=name)
+
+        return three(split, 8)
+
+    problem = breaking(lambda _rank: None)
+    with pytest.raises(NonFiniteLossError) as caught:
+        nmlab.fit(problem, data, shared(), runs_dir=runs_dir)
+    assert caught.value.term == "obj"
+    assert caught.value.run.status == "failed"
+
+
+def test_pause_step_and_stop_reach_all(runs_dir: Path) -> None:
+    problem = built(rosenbrock)
+    options = shared(max_epochs=10**7, tensorboard=False)
+    fit = make_fit(FitRequest(problem, rosenbrock_data, options, runs_dir=runs_dir)).start()
+    until(lambda: fit.run.epochs >= 2)
+    assert len(processes()) == 3  # a guard, and one a device
+    fit.control.pause()
+    until(lambda: fit.control.paused)
+    epochs = fit.run.epochs
+    fit.control.step()
+    until(lambda: fit.control.paused and not fit.control.stepping and fit.run.epochs > epochs)
+    assert fit.run.epochs == epochs + 1
+    fit.control.stop()
+    until(lambda: fit.done)
+    assert fit.run.status == "stopped"
+    assert same(fit.run.restore(rosenbrock()).state_dict(), problem.state_dict())
+    until(lambda: not processes())
+
+
+def test_a_stop_ends_a_process_that_hangs(runs_dir: Path) -> None:
+    def hangs(rank: int) -> None:
+        while rank == 1:
+            time.sleep(0.05)
+
+    request = FitRequest(breaking(hangs), rosenbrock_data, shared(), runs_dir=runs_dir)
+    fit = make_fit(request).start()
+    until(lambda: fit.control.phase == "training")
+    fit.control.stop()
+    until(lambda: fit.done)
+    assert fit.run.status == "stopped"
+    until(lambda: not processes())

@@ -143,7 +143,7 @@ def test_devices_that_are_not_there_are_told(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     for everything in ("auto", -1, 2):
-        assert TrainerOptions(devices=everything).resolved_devices() == [0, 1]  # type: ignore[arg-type]
+        assert TrainerOptions(devices=everything).resolved_devices() == [0, 1]
     assert TrainerOptions(devices=[1]).resolved_devices() == [1]
     with pytest.raises(FieldError, match="this machine has 2 CUDA devices; give 2 at most"):
         TrainerOptions(devices=4).resolved_devices()
