@@ -11,9 +11,11 @@ from neuromancer.problem import Problem
 from nmlab.fitting.request import Builder, DataFunction, FitRequest, all_data_kwargs
 from nmlab.launch.base import Fit
 from nmlab.launch.process import ProcessFit
+from nmlab.launch.script import FollowingFit, LeadingFit, join
 from nmlab.launch.thread import ThreadFit
 from nmlab.options import TrainerOptions
 from nmlab.runs import Run
+from nmlab.training.started import started_together
 
 _KINDS: dict[str, type[Fit]] = {"thread": ThreadFit, "process": ProcessFit}
 """Where a fit is carried out, by the option `launch`."""
@@ -32,8 +34,11 @@ def make_fit(request: FitRequest) -> Fit:
     FieldError
         Where the request is wrong, with all faults at once.
     """
-    checked = request.checked()
-    return _KINDS[checked.options.launch](checked)
+    checked, started = request.checked(), started_together()
+    if started is None:
+        return _KINDS[checked.options.launch](checked)
+    ranks = join(started, checked)
+    return LeadingFit(checked, ranks) if ranks.leads else FollowingFit(checked, ranks)
 
 
 def fit(

@@ -23,7 +23,7 @@ from nmlab.launch.modules import take_modules
 from nmlab.runtime.capture import captured_output
 from nmlab.runtime.pickling import dumps
 from nmlab.training.following import follow
-from nmlab.training.ranks import RankLost, Ranks
+from nmlab.training.ranks import FAILED, RankLost, Ranks
 
 LOOPBACK = "127.0.0.1"
 
@@ -54,9 +54,9 @@ class Seat:
     def ended(self, how: str) -> None:
         """Tell the others that this process has ended without a word of its own."""
         store = FileStore(str(self.meets), self.part.ranks)
-        if not store.check(["failed"]):
+        if not store.check([failed := FAILED.format(1)]):
             error = RunError(f"process {self.part.rank} of {self.part.ranks} of this fit {how}")
-            store.set("failed", dumps((self.part.rank, error, "")))  # type: ignore[arg-type]  # bytes too
+            store.set(failed, dumps((self.part.rank, error, "")))  # type: ignore[arg-type]  # bytes too
 
 
 def _loopback() -> str:

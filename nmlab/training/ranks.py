@@ -8,7 +8,6 @@ alone keeps the record, listens to requests, and tells the others what it decide
 from __future__ import annotations
 
 import pickle
-import sys
 import time
 import traceback
 from collections.abc import Iterable
@@ -28,6 +27,10 @@ NEVER = timedelta(days=1000)
 
 TELLS_WITHIN = 5.0
 """Seconds after which a process that was lost is taken to have ended without a word."""
+
+
+FAILED = "failed in fit {}"
+"""Under what a process says why it ends, by the number of the fit in its life."""
 
 
 class RankLost(Exception):  # noqa: N818 - what happened to another process
@@ -51,15 +54,18 @@ class Ranks:
         Where they find each other; default as environment variables say, such as those of torchrun.
     """
 
+    _made = 0
+
     def __init__(self, part: Part, device: int | None = None, store: Any = None) -> None:
         self.part = part
         self.device = torch.device("cpu") if device is None else torch.device("cuda", device)
-        self._owns = not dist.is_initialized()
-        if self._owns:
+        if not dist.is_initialized():
             backend = "gloo" if device is None else "cpu:gloo,cuda:nccl"
-            given: dict[str, Any] = {"rank": part.rank, "world_size": part.ranks, "store": store} if store else {}
-            dist.init_process_group(backend, timeout=NEVER, **given)
+            place: dict[str, Any] = {"rank": part.rank, "world_size": part.ranks, "store": store}
+            dist.init_process_group(backend, timeout=NEVER, **place)
         self._store: Any = store or dist.distributed_c10d._get_default_store()
+        Ranks._made += 1
+        self._failed = FAILED.format(Ranks._made)
 
     @property
     def leads(self) -> bool:
@@ -131,29 +137,39 @@ class Ranks:
 
     def fail(self, error: BaseException) -> None:
         """Tell why this process ends, so that it ends all."""
-        if isinstance(error, RankLost) or self._store.check(["failed"]):
+        if isinstance(error, RankLost) or self._store.check([self._failed]):
             return
         told = portable(error)
         text = "".join(traceback.format_exception(error))
-        self._store.set("failed", dumps((self.part.rank, told, text)))
+        self._store.set(self._failed, dumps((self.part.rank, told, text)))
 
     def failure(self) -> BaseException:
         """Return what has ended another process, where this one has lost it."""
-        end = time.monotonic() + TELLS_WITHIN
-        while not self._store.check(["failed"]) and time.monotonic() < end:
-            time.sleep(0.02)
-        if not self._store.check(["failed"]):
+        try:
+            told = self._told()
+        except RuntimeError:  # where they met is gone as well
+            told = None
+        if told is None:
             return RunError("another process of this fit ended without a word")
-        rank, error, text = pickle.loads(self._store.get("failed"))
-        error.__cause__ = InRank(f"\n{text}")
+        rank, error, text = pickle.loads(told)
+        if text:
+            error.__cause__ = InRank(f"\n{text}")
         error.add_note(f"It was raised in process {rank} of {self.part.ranks}, counted from 0.")
         return error  # type: ignore[no-any-return]
 
-    def leave(self) -> None:
+    def _told(self) -> bytes | None:
+        end = time.monotonic() + TELLS_WITHIN
+        while not self._store.check([self._failed]):
+            if time.monotonic() > end:
+                return None
+            time.sleep(0.02)
+        return bytes(self._store.get(self._failed))
+
+    @staticmethod
+    def leave() -> None:
         """Close the connections to the other processes."""
-        if self._owns and dist.is_initialized():
+        if dist.is_initialized():
             dist.destroy_process_group()
-        sys.stdout.flush()
 
 
 def _real(tensor: torch.Tensor) -> torch.Tensor:
