@@ -399,8 +399,9 @@ class LitTrainer(AfterFit):
         return options, user_hooks
 
     def _has_one_device(self) -> bool:
+        given: dict[str, Any] = {"accelerator": self.accelerator, "devices": self.devices}
         try:
-            options = TrainerOptions(accelerator=self.accelerator, devices=self.devices)
+            options = TrainerOptions(**given)
             return len(options.resolved_devices()) == 1
         except FieldError:  # which is told on its own
             return True

@@ -15,8 +15,6 @@ import torch
 from neuromancer.loss import AugmentedLagrangeLoss
 from neuromancer.problem import Problem
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.dropout import _DropoutNd
 
 from nmlab.data.given import LoadedDataset
 from nmlab.data.loader import Loader
@@ -29,6 +27,10 @@ from nmlab.problem.terms import terms_of
 from nmlab.problem.weights import forget_values
 from nmlab.training.user_hooks import UserHooks
 from nmlab.training.whole_epochs import supports_whole_epochs
+
+NORMS = nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm
+DROPS = nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout
+"""Modules that do in each process what they would otherwise do over the whole batch."""
 
 EXACT, ROUNDED = 1e-9, 1e-4
 """Relative differences that are taken for rounding, in double precision and in single."""
@@ -56,8 +58,8 @@ def check_shares(
     """
     faults = list(_faults(problem, splits, options, user_hooks, ranks))
     remarks: list[str] = []
-    norms = _classes(problem, _BatchNorm)
-    drops = _classes(problem, _DropoutNd)
+    norms = _classes(problem, NORMS)
+    drops = _classes(problem, DROPS)
     if norms:
         remarks.append(NORMALIZES.format(ranks, ", ".join(norms)))
     if drops:
@@ -77,8 +79,8 @@ def check_shares(
     return remarks
 
 
-def _classes(problem: Problem, kind: type[nn.Module]) -> list[str]:
-    return sorted({type(module).__name__ for module in problem.modules() if isinstance(module, kind)})
+def _classes(problem: Problem, kinds: tuple[type[nn.Module], ...]) -> list[str]:
+    return sorted({type(module).__name__ for module in problem.modules() if isinstance(module, kinds)})
 
 
 def _faults(
@@ -91,7 +93,7 @@ def _faults(
     size = min(splits.batch_size, len(splits.train))
     if size < ranks:
         yield f"train: its batches have {size} sample{'s' * (size != 1)} for {ranks} processes; give larger batches"
-    elif _classes(problem, _BatchNorm):
+    elif _classes(problem, NORMS):
         last = size if options.drop_last else (len(splits.train) - 1) % splits.batch_size + 1
         if min(size, last) // ranks < 2:
             smallest = f"{min(size, last)} samples in {ranks} parts"
@@ -166,7 +168,7 @@ def _values(problem: Problem, batch: Batch, seed: int, exact: bool) -> dict[str,
     with preserving_state(problem, seed, homes), torch.enable_grad(), _default_dtype(exact):
         problem.train()
         for module in problem.modules():
-            if isinstance(module, (_BatchNorm, _DropoutNd)):
+            if isinstance(module, (*NORMS, *DROPS)):
                 module.eval()
         output: dict[str, Any] = problem(dict(batch))
         found = {

@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import islice
 from typing import Any
 
 import torch
 from neuromancer.problem import Problem
 
+from nmlab.data.loader import first_batch
 from nmlab.data.splits import Batch
 from nmlab.errors import NonFiniteLossError
 from nmlab.options import TrainerOptions
+from nmlab.problem.constants import constants_of
 from nmlab.problem.fast_loss import FastProblem
 from nmlab.problem.metrics import MetricAccumulator
 from nmlab.problem.state import preserving_state
@@ -29,6 +31,14 @@ from nmlab.training.scheduled import ScheduledModule
 
 CHECK_EVERY = 50
 """Steps between two checks of the loss on a device that has to be synchronized."""
+
+COPIED = "copy constants"
+"""What a profile calls the copies of tensors to the device."""
+
+FOLLOW = (
+    "Functions of the Problem hold or make tensors on the CPU: they are copied to {0} where they meet tensors there, "
+    "which a profile shows as {1!r}."
+)
 
 _logger = logging.getLogger("nmlab")
 _logger.setLevel(logging.INFO)  # so that a run's log has it; on screen comes what is a warning at least
@@ -78,6 +88,7 @@ class ProblemModule(ScheduledModule):
         self._fast = FastProblem(problem, _tell)
         self._streams = streams
         self._control = control
+        self._constants: AbstractContextManager[Any] = nullcontext()
         self._log_names: frozenset[str] | None = frozenset()
         self._lr = math.nan
         self._counted = -1
@@ -106,7 +117,7 @@ class ProblemModule(ScheduledModule):
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         # an optimizer such as LBFGS evaluates a batch several times in a step; the first is of the weights before it
         self._repeated = batch_idx == self._counted
-        with section(self.trainer, "forward"), self._streams.drawing("train", self._look(batch_idx)):
+        with section(self.trainer, "forward"), self._streams.drawing("train", self._look(batch_idx)), self._constants:
             output = self._pass("train", batch, batch_idx)
         loss = output[f"{batch['name']}_loss"]
         if not self._repeated:
@@ -161,7 +172,12 @@ class ProblemModule(ScheduledModule):
     def _score(self, split: str, batch: Batch, batch_idx: int) -> None:
         # problems that need gradients to be evaluated (PINNs, projected gradients) say so by grad_inference
         drawing = self._streams.drawing(split, self._look(batch_idx))
-        with section(self.trainer, "forward"), torch.set_grad_enabled(bool(self.problem.grad_inference)), drawing:
+        with (
+            section(self.trainer, "forward"),
+            torch.set_grad_enabled(bool(self.problem.grad_inference)),
+            drawing,
+            self._constants,
+        ):
             output = self._pass(split, batch, batch_idx)
         with section(self.trainer, "metrics"):
             self.totals[split].add(output, batch["name"], self._own_samples(split, batch, batch_idx))
@@ -193,7 +209,7 @@ class ProblemModule(ScheduledModule):
                 for number, batch in enumerate(islice(loader, self._batches_in(split))):
                     plugin = self.trainer.strategy.precision_plugin
                     moved = self.trainer.strategy.batch_to_device(plugin.convert_input(batch), self.device)
-                    with plugin.forward_context():
+                    with plugin.forward_context(), self._constants:
                         output = self._pass(split, moved, number)
                     totals.add(output, batch["name"], samples_of(batch))
         finally:
@@ -212,6 +228,18 @@ class ProblemModule(ScheduledModule):
 
     def _lost(self, split: str, term: str) -> NonFiniteLossError:
         return NonFiniteLossError(self.current_epoch, self.global_step, term, split)
+
+    def on_fit_start(self) -> None:
+        if self.device.type == "cpu":
+            return
+        data, strategy = self.trainer.datamodule, self.trainer.strategy  # type: ignore[attr-defined]  # nmlab's own
+        batch = strategy.precision_plugin.convert_input(first_batch(data.splits.train, data.batch_size))
+        with strategy.precision_plugin.forward_context():
+            there = strategy.batch_to_device(batch, self.device)
+            found = constants_of(self.problem, there, self.device, lambda: section(self.trainer, COPIED))
+        if found is not None:
+            self._constants = found
+            _tell(FOLLOW.format(self.device, COPIED), False)
 
     # --- epochs ---
 

@@ -54,16 +54,19 @@ class Ranks:
         Where they find each other; default as environment variables say, such as those of torchrun.
     """
 
-    _made = 0
+    _made, _met = 0, None
 
     def __init__(self, part: Part, device: int | None = None, store: Any = None) -> None:
         self.part = part
         self.device = torch.device("cpu") if device is None else torch.device("cuda", device)
         if not dist.is_initialized():
             backend = "gloo" if device is None else "cpu:gloo,cuda:nccl"
-            place: dict[str, Any] = {"rank": part.rank, "world_size": part.ranks, "store": store}
-            dist.init_process_group(backend, timeout=NEVER, **place)
-        self._store: Any = store or dist.distributed_c10d._get_default_store()
+            place: dict[str, Any] = {"rank": part.rank, "world_size": part.ranks}
+            if store is None:
+                store, _, _ = next(dist.rendezvous("env://", **place))  # type: ignore[attr-defined]
+            dist.init_process_group(backend, timeout=NEVER, store=store, **place)
+            Ranks._met = store
+        self._store: Any = Ranks._met
         Ranks._made += 1
         self._failed = FAILED.format(Ranks._made)
 

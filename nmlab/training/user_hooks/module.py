@@ -274,6 +274,8 @@ class HookedModule(ProblemModule):
 
     def on_fit_start(self) -> None:
         """Find the metrics in what the Problem gives: their names may have another prefix than the batches."""
+        if "train" not in self._untried:
+            super().on_fit_start()
         faults = {}
         splits = self.trainer.datamodule.splits  # type: ignore[attr-defined]  # nmlab's own
         for split, dataset in splits.items():
@@ -307,7 +309,7 @@ class HookedModule(ProblemModule):
         """Return what the Problem gives for a few samples of a split, or where these do not fit for a real batch."""
         gradients = split == "train" or bool(self.problem.grad_inference)
         *few, last = trial_batches(dataset, self.trainer.datamodule.batch_size)  # type: ignore[attr-defined]
-        with preserving_state(self.problem), torch.set_grad_enabled(gradients):
+        with preserving_state(self.problem), torch.set_grad_enabled(gradients), self._constants:
             for batch in few:
                 with suppress(Exception):  # whatever a user's node raises; the real batch has been tried out
                     return self.problem(self.trainer.strategy.batch_to_device(batch, self.device))  # type: ignore[no-any-return]
