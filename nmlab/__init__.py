@@ -6,7 +6,7 @@ The public names are loaded when they are first used, so that `import nmlab` cos
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from nmlab import _neuromancer
+from nmlab import _deferred
 
 if TYPE_CHECKING:
     from nmlab import gallery as gallery
@@ -93,4 +93,4 @@ def __dir__() -> list[str]:
     return [*_MODULE_OF, "gallery", "__version__"]
 
 
-_neuromancer.install()
+_deferred.install()

@@ -29,7 +29,7 @@ LONGEST_FIRST = (
     "tests/test_notebooks.py",
     "tests/gallery/test_gallery.py",
     "tests/notebook/test_saved.py",
-    "tests/test_neuromancer.py",
+    "tests/test_deferred.py",
     "tests/provenance/test_script.py",
     "tests/compat/test_lit_trainer.py",
     "tests/tuning/test_tuning.py",

@@ -1,10 +1,12 @@
-"""NeuroMANCER without its import cost: nothing is compiled until used, and then it is the plain thing."""
+"""What the dependencies import for rare uses is deferred until used, and then it is the plain thing."""
 
 import importlib
 import json
 import sys
 
-from nmlab import _neuromancer
+import pytest
+
+from nmlab import _deferred
 from tests.helpers.processes import fresh
 
 # pyts then imports in a second
@@ -36,6 +38,89 @@ assert importlib.reload(neuromancer.plot).pytsimg is pyts.image, "once imported,
 """,
         **INTERPRETED,
     )
+
+
+def test_import_loads_nothing_that_only_rare_uses_need() -> None:
+    loaded = fresh("import sys, nmlab, neuromancer; print(*sys.modules)").split()
+    slow = {"numba", "pandas", "pyts.image", "scipy.signal", "scipy.stats", "sympy", "torch._dynamo", "wandb"}
+    assert slow.isdisjoint(loaded), slow.intersection(loaded)
+
+
+def test_every_importer_still_imports_what_is_deferred() -> None:
+    """A release that moves an import makes its entry useless, silently: the cost would come back."""
+    fresh(
+        """
+import importlib, inspect, re, sys
+import nmlab
+from nmlab import _deferred
+for importer, packages in _deferred.DEFERRED.items():
+    source = inspect.getsource(importlib.import_module(importer))
+    for package in packages:
+        parent, _, name = package.rpartition(".")
+        forms = rf"import {package}\\b|from {package} import|from {parent} import .*\\b{name}\\b"
+        assert re.search(forms, source), (importer, package)
+"""
+    )
+
+
+def test_deferred_packages_are_the_real_ones_when_used() -> None:
+    fresh(
+        """
+import sys
+import nmlab, neuromancer, torchmetrics
+import neuromancer.trainer, neuromancer.dataset
+assert neuromancer.dataset.pd.DataFrame is sys.modules["pandas"].DataFrame
+import scipy.signal, scipy.stats, wandb, pandas
+assert scipy.signal.hamming is scipy.signal.windows.hamming  # torchmetrics adds it
+assert neuromancer.plot.stats.norm is scipy.stats.norm
+assert neuromancer.trainer.wandb.init is wandb.init
+neuromancer.trainer.wandb.agent = "changed"
+assert wandb.agent == "changed"
+del neuromancer.trainer.wandb.agent
+assert not hasattr(wandb, "agent")
+"""
+    )
+
+
+COMPILED = """
+import torch
+from lightning.fabric.wrappers import _unwrap_compiled
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.utilities.compile import from_compiled, to_uncompiled
+
+layer = torch.nn.Linear(2, 1)
+assert _unwrap_compiled(layer) == (layer, None)
+
+class Module(LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(2, 1)
+    def training_step(self, batch, index):
+        return self.layer(batch).square().mean()
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+compiled = torch.compile(layer, backend="eager")
+x = torch.ones(3, 2)
+torch.testing.assert_close(compiled(x), layer(x))
+assert isinstance(compiled, torch._dynamo.OptimizedModule)
+assert _unwrap_compiled(compiled)[0] is layer
+
+module = torch.compile(Module(), backend="eager")
+trainer = Trainer(max_epochs=2, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+                  enable_model_summary=False, accelerator="cpu", log_every_n_steps=1)
+trainer.fit(module, torch.utils.data.DataLoader(torch.ones(4, 2), batch_size=2))
+assert trainer.global_step == 4
+assert isinstance(to_uncompiled(module), Module)
+import wandb
+WandbLogger(offline=True, save_dir=".")
+"""
+
+
+@pytest.mark.parametrize("order", ["import nmlab, neuromancer", "import lightning, neuromancer, nmlab"])
+def test_compiled_modules_and_loggers_work_in_both_orders(order: str) -> None:
+    fresh(order + COMPILED)
 
 
 def test_own_import_of_pyts_is_the_plain_one() -> None:
@@ -77,8 +162,8 @@ assert not faults, faults
 
 def test_install_is_done_once() -> None:
     finders = list(sys.meta_path)
-    _neuromancer.install()
-    importlib.reload(_neuromancer).install()
+    _deferred.install()
+    importlib.reload(_deferred).install()
     assert sys.meta_path == finders
 
 
