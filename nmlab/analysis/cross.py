@@ -10,12 +10,14 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from typing import Any, NamedTuple
 
 from neuromancer.problem import Problem
 
 from nmlab.analysis.cross_result import Cross
 from nmlab.analysis.score import metrics_of, split_of
+from nmlab.analysis.trained import weights_in
 from nmlab.data.splits import Splits
 from nmlab.errors import DataError, FieldError, NmlabError, RunError
 from nmlab.fields.field import unknown_name
@@ -27,8 +29,10 @@ from nmlab.identity.problem import identity_of_problem
 from nmlab.launch.task import Task
 from nmlab.options import holds_stand_in
 from nmlab.problem.lazy import has_lazy
+from nmlab.problem.metric_names import RAW, is_free_of_weights
 from nmlab.problem.metrics import MetricAccumulator
 from nmlab.problem.state import preserving_state
+from nmlab.problem.term_weights import use_weights_of
 from nmlab.problem.terms import terms_of
 from nmlab.problem.weights import fingerprint, load_weights, read_weights
 from nmlab.runs import Run
@@ -39,6 +43,11 @@ from nmlab.runtime.control import StopRequested
 from nmlab.runtime.rng import RandomStreams, same_state
 
 SPLITS = ("train", "dev", "test")
+
+OTHER_WEIGHTS = (
+    "Each run is scored with the weights that its terms had in the fit, and these differ for {}: scores in one row can "
+    "be compared, those of different runs cannot. A metric without weights, such as '<term>_raw' or a violation, can."
+)
 
 
 class DataRecipe(NamedTuple):
@@ -143,7 +152,8 @@ class CrossScoring(Task[Cross]):
         metric: str = "loss",
     ) -> None:
         faults = {} if split in SPLITS else {"split": unknown_name(split, SPLITS)}
-        if metric not in (names := MetricAccumulator(terms_of(problem)).names):
+        terms = terms_of(problem)
+        if metric not in (names := MetricAccumulator(terms, [term.name for term in terms]).names):
             faults["metric"] = unknown_name(metric, names)
         if faults:
             raise FieldError(faults, subject="Runs cannot be scored by this")
@@ -184,7 +194,18 @@ class CrossScoring(Task[Cross]):
                 for run, cell in told.items()
             }
             own = {(titles[run], label) for label, data in zip(labels, sets, strict=True) for run in data.own}
-            return Cross([titles[run] for run in self._runs], labels, cells, own, self._split, self._metric)
+            found = Cross([titles[run] for run in self._runs], labels, cells, own, self._split, self._metric)
+            found.remark = self._remark()
+            return found
+
+    def _remark(self) -> str:
+        """Say that scores of different runs cannot be compared where their terms have other weights."""
+        if is_free_of_weights(self._metric):
+            return ""
+        weights = [weights_in(run) for run in self._runs if run.term_weights]
+        names = [name for name in dict.fromkeys(chain(*weights)) if len({each.get(name) for each in weights}) > 1]
+        depends = [name for name in names if self._metric in ("loss", name)]
+        return OTHER_WEIGHTS.format(", ".join(depends)) if depends else ""
 
     def _column(self, data: DataSet, unfit: Mapping[Run, str]) -> tuple[dict[Run, float | str], bool]:
         """Return each run's score on these data, or why it has none, and whether random numbers were drawn for them.
@@ -215,8 +236,9 @@ class CrossScoring(Task[Cross]):
                 if has_lazy(self._problem):
                     initialize(self._problem, splits, "the data", 0)
                 load_weights(self._problem, read_weights(run.checkpoint_path), source=f"run {run.id}")
+                use_weights_of(self._problem, weights_in(run))
                 scores = metrics_of(self._problem, dataset, self._split, splits.batch_size, self.control.check)
-            return scores[self._metric]
+            return scores[self._metric] if self._metric in scores else scores[self._metric.removesuffix(RAW)]
         except StopRequested:
             raise
         except Exception as error:
@@ -233,6 +255,8 @@ def _row_fault(run: Run, fits: str | None, identity: Identity | None) -> str | N
     if fits is not None and run.settings.get("fingerprint") not in (None, fits):
         return "made for another Problem: other keys, terms or shapes"
     made_for = run.identities.get("problem")
+    if made_for is not None and identity is not None and run.term_weights:  # with which it is scored
+        made_for, identity = made_for.without_term_weights(), identity.without_term_weights()
     if made_for is not None and identity is not None and (differing := differences(made_for, identity)):
         return f"made for another Problem: {in_words(differing)}"
     return None if run.checkpoint_path is not None else "kept no checkpoint, so there are no weights to score"

@@ -63,6 +63,8 @@ class Cross:
     ) -> None:
         self.split, self.metric, self.own = split, metric, frozenset(own)
         self._runs, self._data, self._cells = list(runs), list(data), dict(cells)
+        self.remark = ""
+        """What is to be known of scores that cannot be compared; '' if all can."""
 
     @cached_property
     def frame(self) -> pd.DataFrame:
@@ -80,8 +82,13 @@ class Cross:
 
     @cached_property
     def best(self) -> dict[str, str]:
-        """The run with the lowest score on each data set that has a score; of equal ones the first."""
-        found = {}
+        """The run with the lowest score on each data set that has a score; of equal ones the first.
+
+        {} where the runs' terms have other weights and the metric is not free of them; see `remark`.
+        """
+        found: dict[str, str] = {}
+        if self.remark:
+            return found
         for data in self._data:
             scores = {run: value for run in self._runs if math.isfinite(value := self._score(run, data))}
             if scores:
@@ -143,12 +150,11 @@ class Cross:
             f"on {data} run {run} is best with {typeset_number(self._score(run, data))}"
             for data, run in list(self.best.items())[:5]
         )
-        return (
-            f"{self.what} of {len(self._runs)} runs on {len(self._data)} data sets: {best or 'none could be scored'}."
-        )
+        told = best or self.remark.rstrip(".") or "none could be scored"
+        return f"{self.what} of {len(self._runs)} runs on {len(self._data)} data sets: {told}."
 
     def reason_lines(self) -> list[str]:
-        """Return each reason for missing scores once, with the runs and data sets that it applies to."""
+        """Return each reason for missing scores once, with the runs and data sets that it applies to, and `remark`."""
         holds: dict[str, list[tuple[str, str]]] = {}
         for cell, reason in self.reasons.items():
             holds.setdefault(reason, []).append(cell)
@@ -158,7 +164,7 @@ class Cross:
             where = [f"run {', '.join(runs)}"] if len(runs) < len(self._runs) or len(data) == len(self._data) else []
             where += [f"on {', '.join(data)}"] if len(data) < len(self._data) else []
             lines.append(f"{' '.join(where)}: {reason}")
-        return lines
+        return [*lines, *([self.remark] if self.remark else [])]
 
     def _table(self) -> tuple[list[str], list[list[str]]]:
         reasons, best = self.reasons, {(run, data) for data, run in self.best.items()}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from neuromancer.problem import Problem
 from torch.nn.parameter import is_lazy
 
+from nmlab.analysis.trained import weighted_as_in
 from nmlab.errors import FieldError
 from nmlab.fitting.prepare import build_problem
 from nmlab.plots import EITHER, Picture, Theme, draw_graph, picture_html
@@ -17,6 +18,7 @@ from nmlab.problem.formulas import expression_of, swapped_in
 from nmlab.problem.graph import Part, graph_of
 from nmlab.problem.lazy import lazy_modules
 from nmlab.problem.terms import terms_of
+from nmlab.runs import Run
 from nmlab.runs.shown import html_table, shorten, text_table
 from nmlab.runtime.rng import RandomStreams
 from nmlab.runtime.text import number_text
@@ -78,6 +80,9 @@ def look(problem: Problem | Callable[[], Problem] | HasProblem) -> Look:
     size  objective  mean(x)     1
     """
     found = problem if isinstance(problem, Problem) or callable(problem) else getattr(problem, "problem", None)
+    if isinstance(found, Problem) and isinstance(problem, Run):
+        with weighted_as_in(problem, found):
+            return Look(found)
     if isinstance(found, Problem):
         return Look(found)
     if not callable(found):

@@ -19,7 +19,7 @@ from PIL import Image
 
 from nmlab.analysis.inputs import names_of
 from nmlab.analysis.look import look
-from nmlab.analysis.trained import coverage_in
+from nmlab.analysis.trained import coverage_in, weighted_as_in
 from nmlab.analysis.worst import splits_for, terms_by_name, worst
 from nmlab.errors import FieldError, NmlabError, RunError
 from nmlab.plots import Picture, alt_text, draw_losses, draw_terms, panel, png_size
@@ -93,7 +93,7 @@ def report(
         comparison=None if baseline is None else _comparison(run, baseline),
         worst=found,
         worst_missing=missing,
-        problem=None if known is None else _problem(known),
+        problem=None if known is None else _problem(run, known),
         data=_rows({"function": run.data_name, **(settings.get("data_kwargs") or {})}, _remarks(settings)),
         coverage=_coverage(run),
         source=_cut(run.source or ""),
@@ -191,8 +191,9 @@ def _worst(run: Run, data: Any, problem: Problem | None) -> tuple[str, list[dict
 # --- pictures ---
 
 
-def _problem(problem: Problem) -> dict[str, Any]:
-    seen = look(problem)
+def _problem(run: Run, problem: Problem) -> dict[str, Any]:
+    with weighted_as_in(run, problem):
+        seen = look(problem)
     png, _, _ = seen.png(WIDTH)
     return {
         "head": seen.head,

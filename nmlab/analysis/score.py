@@ -12,6 +12,7 @@ from neuromancer.dataset import DictDataset
 from neuromancer.loss import AugmentedLagrangeLoss
 from neuromancer.problem import Problem
 
+from nmlab.analysis.trained import trained
 from nmlab.data.loader import Loader
 from nmlab.data.splits import Splits, make_splits
 from nmlab.errors import BusyError, DataError, FieldError
@@ -19,7 +20,9 @@ from nmlab.fitting.dry_run import split_fault
 from nmlab.problem.fast_loss import FastProblem
 from nmlab.problem.metrics import MetricAccumulator
 from nmlab.problem.state import preserving_state
+from nmlab.problem.term_weights import measured_terms, use_weights
 from nmlab.problem.terms import terms_of
+from nmlab.runs import Run
 from nmlab.runtime import one_fit
 from nmlab.runtime.control import StopRequested
 
@@ -30,17 +33,18 @@ REFUSED = "The Problem cannot take these data"
 
 
 def score(
-    problem: Problem, dataset_or_splits: Any, split: str | None = None, batch_size: int | None = None
+    problem: Problem | Run, dataset_or_splits: Any, split: str | None = None, batch_size: int | None = None
 ) -> dict[str, float]:
-    """Return the metrics of a Problem on data, computed with its current weights.
+    """Return the metrics of a Problem on data, computed with its current weights, or those of a run.
 
     The Problem is evaluated in eval mode. A split named 'train' is evaluated with gradients enabled, as in a fit.
     Weights, train and eval modes, gradients and random states are restored afterwards.
 
     Parameters
     ----------
-    problem : Problem
-        The NeuroMANCER Problem to evaluate.
+    problem : Problem or Run
+        The NeuroMANCER Problem to evaluate, as it is. Or a run, whose Problem is evaluated with the run's best weights
+        and the weights that its terms had in the fit.
     dataset_or_splits : Dataset or dict of str to Tensor or Splits or tuple
         A single data set with any name, a dict of tensors, `lab.splits`, or everything that a `data_setup_function`
         returned.
@@ -54,7 +58,8 @@ def score(
     -------
     dict of str to float
         The metrics of a run, named without the prefix of the split: 'loss', each term as weighted in the loss, and
-        '<name>_violation' and '<name>_violation_max' for each constraint. Means are weighted by samples.
+        '<name>_violation' and '<name>_violation_max' for each constraint; of a term whose weight is not 1 also
+        '<name>_raw', its value without it. Means are weighted by samples.
 
     Raises
     ------
@@ -82,6 +87,9 @@ def score(
     if running is not None and running.thread != threading.get_ident():  # a view or callback of the fit may
         raise BusyError(f"nmlab.score() is not possible during a fit, which changes the weights. {running.busy()}")
     dataset, called, own_size = _chosen(dataset_or_splits, split)
+    if isinstance(problem, Run):
+        with trained(problem) as whole:
+            return metrics_of(whole, dataset, called, batch_size or own_size)
     with preserving_state(problem):
         return metrics_of(problem, dataset, called, batch_size or own_size)
 
@@ -116,7 +124,7 @@ def metrics_of(
 ) -> dict[str, float]:
     """Return the metrics of a Problem on a data set.
 
-    This changes train and eval modes: call it within `preserving_state`.
+    This changes train and eval modes and the weights of terms into `Weight`: call it within `preserving_state`.
 
     Parameters
     ----------
@@ -141,7 +149,8 @@ def metrics_of(
     DataError
         If the Problem cannot be evaluated on the data, or there are no samples.
     """
-    totals, fast = MetricAccumulator(terms_of(problem)), FastProblem(problem)
+    use_weights(problem, {})
+    totals, fast = MetricAccumulator(terms_of(problem), measured_terms(problem)), FastProblem(problem)
     problem.eval()
     fast.look()
     device = next(problem.parameters(), torch.empty(0, device="cpu")).device

@@ -13,6 +13,7 @@ from nmlab.data.coverage import KeyCoverage
 from nmlab.errors import BusyError, RunError
 from nmlab.problem.start import start_of
 from nmlab.problem.state import preserving_state
+from nmlab.problem.term_weights import use_weights_of, weighted
 from nmlab.problem.weights import load_weights, read_weights
 from nmlab.runs import Run
 from nmlab.runtime import one_fit
@@ -31,7 +32,7 @@ def problem_of(run: Run, problem: Problem | None = None) -> Problem:
 
 @contextmanager
 def trained(run: Run, problem: Problem | None = None) -> Iterator[Problem]:
-    """Give the Problem of a run its weights and eval mode for a block, and restore it afterwards.
+    """Give the Problem of a run its weights, those of its terms too, and eval mode for a block, and restore it after.
 
     Parameters
     ----------
@@ -57,8 +58,27 @@ def trained(run: Run, problem: Problem | None = None) -> Iterator[Problem]:
     with preserving_state(problem):
         if path is not None:
             load_weights(problem, read_weights(path), source=f"run {run.id}")
+        use_weights_of(problem, weights_in(run))
         problem.eval()
         yield problem
+
+
+def weights_in(run: Run) -> dict[str, float]:
+    """Return the weights that a run's terms had at its end, by which its best epoch is chosen; at first for its start.
+
+    {} for a run of an earlier version.
+    """
+    return run.term_weights if run.restored == "start" else run.term_weights_in(run.epochs - 1)
+
+
+@contextmanager
+def weighted_as_in(run: Run, problem: Problem) -> Iterator[None]:
+    """Give the terms of a Problem the weights of a run for a block, unless a fit is running, which has its own."""
+    if one_fit.current() is not None:
+        yield
+        return
+    with weighted(problem, weights_in(run)):
+        yield
 
 
 def coverage_in(run: Run) -> dict[str, KeyCoverage]:

@@ -10,6 +10,7 @@ import torch
 from neuromancer.problem import Problem
 
 from nmlab.analysis.score import score
+from nmlab.analysis.trained import weighted_as_in
 from nmlab.errors import RunError
 from nmlab.launch.base import Fit
 from nmlab.problem.weights import PREFIX, copy_weights
@@ -126,7 +127,8 @@ class AfterFit:
             raise RunError("The data of this fit are in its own process; LitTrainer(launch='thread') has them.")
         if splits is None:
             raise RunError("The data of this LitTrainer's last fit are gone; call nmlab.score(problem, data).")
-        return [{f"{split}_{name}": value for name, value in score(problem, splits, split).items()}]
+        with weighted_as_in(self.run, problem):
+            return [{f"{split}_{name}": value for name, value in score(problem, splits, split).items()}]
 
     @property
     def _fitted(self) -> Problem:

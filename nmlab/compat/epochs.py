@@ -110,6 +110,7 @@ class EpochsModule(WholeEpochsModule):
         problem.train()
         losses = []
         output: dict[str, Any] = {}
+        self.norms.maximum = own.clip
         for _, batch in self._batches(train, "train_dataloader_next"):
             with section(self.trainer, "training_step"):
                 output = self._outputs(batch)
@@ -123,7 +124,7 @@ class EpochsModule(WholeEpochsModule):
                 output[metric].backward()
             with section(self.trainer, "configure_gradient_clipping"):
                 if own.clip is not None:
-                    torch.nn.utils.clip_grad_norm_(problem.parameters(), own.clip)
+                    self.norms.add(torch.nn.utils.clip_grad_norm_(problem.parameters(), own.clip))
             self._step()
             losses.append(output[metric].detach())
             samples = train.samples or samples_of(batch)

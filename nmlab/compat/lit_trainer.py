@@ -102,6 +102,8 @@ class LitTrainer(AfterFit):
         its effect.
     launch : {'thread', 'process'}, default 'thread'
         Where fits run, as for `TrainerOptions`. `lit_problem` and `lit_data_module` are those of a thread alone.
+    weights : Mapping[str, float], optional
+        Weights of objectives and constraints by their names, as for `TrainerOptions`.
 
     Raises
     ------
@@ -145,6 +147,7 @@ class LitTrainer(AfterFit):
         runs_dir: str | os.PathLike[str] = "nmlab_runs",
         seed: int | None = None,
         launch: Literal["thread", "process"] = "thread",
+        weights: Mapping[str, float] | None = None,
     ) -> None:
         self.epochs = epochs
         self.train_metric = train_metric
@@ -170,6 +173,7 @@ class LitTrainer(AfterFit):
         self.runs_dir = runs_dir
         self.seed = seed
         self.launch = launch
+        self.weights = weights
         self.callbacks: list[Any] = []
         """Callbacks of Lightning's, to which any may be appended before a fit."""
         super().__init__()
@@ -384,6 +388,7 @@ class LitTrainer(AfterFit):
             "loggers": _loggers(self.logger),
             "seed": self.seed,
             "launch": self.launch,
+            "weights": {} if self.weights is None else self.weights,
         }
         unset = {name for name in ("lr", "optimizer", "patience", "profiler", "seed", "monitor") if given[name] is None}
         try:

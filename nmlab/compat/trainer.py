@@ -33,6 +33,7 @@ from nmlab.launch.fit import make_fit
 from nmlab.options import TrainerOptions
 from nmlab.options.as_json import as_json
 from nmlab.problem.lazy import has_lazy
+from nmlab.problem.term_weights import weighted
 from nmlab.problem.terms import terms_of
 from nmlab.problem.weights import copy_weights
 from nmlab.runs import Run
@@ -40,7 +41,7 @@ from nmlab.runs import Run
 NAMES = {"max_epochs": "epochs", "gradient_clip_val": "clip", "accelerator": "device", "devices": "device"}
 """Trainer's names for options of nmlab that are called otherwise there."""
 
-_FREE = ("checkpoint", "tensorboard", "profiler")
+_FREE = ("checkpoint", "tensorboard", "profiler", "weights")
 """Options that a Trainer has no argument for, and that its loop heeds."""
 
 _POINTS = tuple(name for name in vars(Callback) if name.startswith(("begin_", "end_")))
@@ -97,7 +98,7 @@ class Trainer:
     name : str, optional
         The runs' name; default "trainer".
     options : TrainerOptions, optional
-        `checkpoint`, `tensorboard` and `profiler`.
+        `checkpoint`, `tensorboard`, `profiler` and `weights`; `test` uses these weights too.
     eval_last_batch : bool, default False
         Whether the best epoch is chosen by the last batch's value of `eval_metric`, as NeuroMANCER's Trainer does, in
         place of the mean over all samples.
@@ -263,7 +264,8 @@ class Trainer:
         self.model.load_state_dict(dict(best_model), strict=False)
         self.model.eval()
         output: dict[str, Any] = {}
-        with torch.set_grad_enabled(bool(self.model.grad_inference)):
+        weights = {} if self.options is None else self.options.weights
+        with torch.set_grad_enabled(bool(self.model.grad_inference)), weighted(self.model, weights):
             self.callback.begin_test(self)
             for split in ("train", "dev", "test"):
                 data, metric = getattr(self, f"{split}_data"), getattr(self, f"{split}_metric")

@@ -25,17 +25,19 @@ from neuromancer.problem import Problem
 
 from nmlab.data.coverage import coverage_of
 from nmlab.data.splits import Splits
-from nmlab.errors import NonFiniteLossError, RunError
+from nmlab.errors import FieldError, NonFiniteLossError, RunError
 from nmlab.fitting.identified import Identified
 from nmlab.fitting.prepare import build_problem, check_data, initialize_lazy, splits_of
-from nmlab.fitting.request import FitRequest
+from nmlab.fitting.request import UNFIT, FitRequest, option_faults
 from nmlab.fitting.resume import changes, extensions
 from nmlab.fitting.shares import check_shares
 from nmlab.identity.functions import held
 from nmlab.options.environment import environment_remarks
 from nmlab.problem.formulas import swapped_in
 from nmlab.problem.lazy import has_lazy
+from nmlab.problem.metric_names import raw_terms
 from nmlab.problem.start import Start, start_of, weights_fingerprint
+from nmlab.problem.term_weights import KeptWeights, use_weights, weights_of
 from nmlab.problem.terms import terms_of
 from nmlab.problem.weights import PREFIX, copy_weights, fingerprint, load_weights, read_weights
 from nmlab.provenance.settings import users_traceback
@@ -116,6 +118,8 @@ class Execution:
         self._extended: tuple[tuple[int, int, int], ...] = ()
         self._identified: Identified | None = None
         self._start: Start | None = None
+        self._own_weights: KeptWeights | None = None
+        """The weights that the Problem's terms have without this fit's options, while others may be in their place."""
 
     @property
     def opened(self) -> bool:
@@ -198,10 +202,10 @@ class Execution:
                         state = "stopped"
                     self._keep_elsewhere()
                 finally:
-                    if self._identified is not None and self.problem is not None:
-                        with suppress(OSError):  # a full disk must not hide how the training ended
-                            self._identified.is_trained(self.problem)
-                    self._draw_last()
+                    try:
+                        self._draw_last()
+                    finally:
+                        self._settle()
         except KeyboardInterrupt:  # in a function of the user
             state = "stopped"
             if not self.control.stopping or self.control.blocking:
@@ -217,6 +221,29 @@ class Execution:
             raise
         self.close(state)
         return self.run
+
+    def _take_weights(self, problem: Problem) -> None:
+        """Give the Problem's terms the weights of the options, once it is built."""
+        options = self.request.options
+        if faults := option_faults(problem, options):
+            raise FieldError(faults, subject=UNFIT)
+        self._own_weights = KeptWeights(problem)
+        changed = {name for change in options.changes for name in change.get("weights", {})}
+        use_weights(problem, options.weights, {*changed, *raw_terms([options.monitor or ""])})
+
+    def _settle(self) -> None:
+        """Record what the training changed besides weights, and give the Problem's terms their own weights back."""
+        try:
+            if self._identified is not None and self.problem is not None:
+                use_weights(self.problem, self.request.options.weights)
+                with suppress(OSError):  # a full disk must not hide how the training ended
+                    self._identified.is_trained(self.problem)
+        finally:
+            self._put_weights_back()
+
+    def _put_weights_back(self) -> None:
+        if self._own_weights is not None:
+            self._own_weights.put_back()
 
     def _keep_elsewhere(self) -> None:
         """Where the best weights cannot be written into the run's folder, write them where temporary files are.
@@ -251,6 +278,7 @@ class Execution:
         self._opened.update(remark=GIVEN_UP)
         if self.problem is not None and self.run.checkpoint_path is not None:
             load_weights(self.problem, read_weights(self.run.checkpoint_path), source=f"run {self.run.id}")
+        self._put_weights_back()
         self.close("stopped")
         return self.run
 
@@ -313,6 +341,7 @@ class Execution:
         problem, resumed = self.problem, request.resumed
         self._start = start_of(problem)
         self._start.begin_fit()
+        self._take_weights(problem)
         if not (lazy := has_lazy(problem)):
             self._take_start(problem)
 
@@ -380,6 +409,7 @@ class Execution:
         self._opened.describe(
             fingerprint=fingerprint(problem),
             terms=[term.name for term in terms_of(problem)],
+            term_weights=weights_of(problem),
             start_fingerprint=weights_fingerprint(problem),
         )
         self._identified = Identified(request, self._opened)

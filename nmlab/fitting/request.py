@@ -22,8 +22,10 @@ from nmlab.fitting.resume import as_before
 from nmlab.identity.differences import Identity
 from nmlab.identity.functions import identity_of_function, identity_of_values
 from nmlab.options import TrainerOptions
+from nmlab.options.changes import weights_after
 from nmlab.problem.lazy import has_lazy
 from nmlab.problem.start import start_of
+from nmlab.problem.term_weights import weight_faults
 from nmlab.problem.weights import copy_weights
 from nmlab.provenance.settings import describe_function, describe_sources, describe_values, own_parts, versions
 from nmlab.runs import Run, RunStore
@@ -37,6 +39,8 @@ Builder = Callable[[], Problem]
 DataFunction = Callable[..., Any]
 
 _OPTIONS = {name: f"It is an option: options=TrainerOptions({name}=…)" for name in TrainerOptions.model_fields}
+
+UNFIT = "These options do not fit the Problem"
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,6 +196,9 @@ class FitRequest:
                 if not faults:
                     raise
                 faults |= error.faults
+        if isinstance(self.problem, Problem) and (unfit := option_faults(self.problem, options)):
+            subject = subject if faults else UNFIT
+            faults |= unfit
         if faults:
             raise FieldError(faults, subject=subject)
         starts_from = self.starts_from
@@ -265,6 +272,15 @@ def _check_started(options: TrainerOptions, started: Started) -> None:
         faults["launch"] = f"{options.launch!r}: {by} has started the processes; give 'thread'"
     if faults:
         raise FieldError(faults, "TrainerOptions")
+
+
+def option_faults(problem: Problem, options: TrainerOptions) -> dict[str, str]:
+    """Return which of the weights that options give, now or later, a Problem cannot have, as faults by their places."""
+    faults = weight_faults(problem, options.weights)
+    for number, change in enumerate(options.changes):
+        held = weights_after(options.weights, options.changes[:number])
+        faults |= weight_faults(problem, change.get("weights", {}), f"changes[{number}].weights", beside=held)
+    return {f"options.{name}": fault for name, fault in faults.items()}
 
 
 def all_data_kwargs(

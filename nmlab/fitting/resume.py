@@ -8,6 +8,7 @@ from typing import Any
 from nmlab.errors import FieldError, RunError
 from nmlab.fields import Field
 from nmlab.options import TrainerOptions
+from nmlab.options.changes import before as _before
 from nmlab.provenance.settings import rebuild_values
 from nmlab.runs import Run
 from nmlab.runs.helpers import helpers_of
@@ -79,8 +80,18 @@ def as_before(
                 f"{given[name]!r}, but the run goes on with its optimizer as it was, {getattr(before, name)!r}; "
                 "leave it out, or begin a new run from these weights"
             )
-    now = before.replace(**{**given, "seed": run.settings["seed"]})
     done = epochs_done(run)
+    if given.get("weights", before.weights) != before.weights:
+        faults["options.weights"] = (
+            f"{given['weights']!r}, but the run goes on with {before.weights!r}; leave it out, and to change weights "
+            f"from epoch {done} on give changes=[{{'epoch': {done}, 'weights': …}}]"
+        )
+    past = [_before(options.changes, done) for options in (before, before.replace(**given)) if "changes" in given]
+    if past and past[0] != past[1]:
+        faults["options.changes"] = (
+            f"before epoch {done}, up to which the run was trained, it had {past[0]!r}; give these too, or leave it out"
+        )
+    now = before.replace(**{**given, "seed": run.settings["seed"]})
     if done and now.max_epochs != before.max_epochs and "options.lr_scheduler" in faults:
         faults["options.lr_scheduler"] = (
             f"a function made it for max_epochs={before.max_epochs}, and whether it holds for {now.max_epochs} is not "

@@ -39,6 +39,8 @@ class Form:
         Names of fields that are not shown and keep their values. Unknown names are ignored.
     remarks : iterable of str, default ()
         What is to be said of the function whose fields these are, such as how its file was read.
+    folded : str, default 'more options'
+        What the collapsed fields are, after their number.
 
     Raises
     ------
@@ -69,6 +71,7 @@ class Form:
         lock: Mapping[str, Any] | None = None,
         hide: Iterable[str] = (),
         remarks: Iterable[str] = (),
+        folded: str = "more options",
     ) -> None:
         known = {field.name: field for field in fields}
         locked, hidden = dict(lock or {}), list(hide)
@@ -79,6 +82,7 @@ class Form:
         self.title = title
         self._fields, self._start = known, start
         self.remarks = list(remarks)
+        self._folded = folded
         self._first = None if first is None else set(first)
         self._entries = {
             name: Entry(field, held.get(name, field.default), locked=owner in locked, hidden=owner in hidden)
@@ -94,10 +98,11 @@ class Form:
         Returns
         -------
         dict
-            'title', 'remarks' (a list of texts) if there are any, and 'fields', a list with one dict per field. Its
-            'kind' is 'text', 'slider' (text, and a slider with the positions 'stops'), 'choice' (one of 'options', to
-            which `set` may add), 'boolean' or 'code' (a value that can only be seen). 'expects' is a text about valid
-            input, and 'first' says whether the field is always visible.
+            'title', 'folded' (what the collapsed fields are) and 'remarks' (a list of texts) if there are any, and
+            'fields', a list with one dict per field. Its 'kind' is 'text', 'slider' (text, and a slider with the
+            positions 'stops'), 'choice' (one of 'options', to which `set` may add), 'boolean' or 'code' (a value that
+            can only be seen). 'expects' is a text about valid input, and 'first' says whether the field is always
+            visible.
         """
         shown = self._shown_entries()
         return {
@@ -106,7 +111,10 @@ class Form:
                 entry.describe() | {"first": self._first is None or self._owners[name] in self._first}
                 for name, entry in shown.items()
             ],
-        } | ({"remarks": self.remarks} if self.remarks else {})
+        } | {
+            **({"remarks": self.remarks} if self.remarks else {}),
+            **({"folded": self._folded} if self._first is not None else {}),
+        }
 
     def state(self) -> dict[str, Any]:
         """Return the current state as JSON: 'shown', 'faults' and 'changed' (from the initial value), each by name."""

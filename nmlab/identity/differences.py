@@ -18,7 +18,12 @@ MANY = 1500
 SOURCE, CONSTANTS, CLASS, FORMULA, STEP = "source", "constants", "class", "formula", "step "
 """Last parts of paths that say more than others: where they differ, what is below them or beside them follows."""
 
+WEIGHT = "weight"
+"""Last part of the path of a term's weight."""
+
 _COMPILED = re.compile(r"#\w+ (py\d+\.\d+)")
+
+_TERM_WEIGHT = re.compile(rf"(objective|constraint) `.*`: {WEIGHT}\b")
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,11 @@ class Identity:
         new = {path: reason for path in paths if not _covered(path, self.not_compared)}
         facts = {path: text for path, text in self.facts.items() if not _covered(path, new)}
         return Identity(facts, {**self.not_compared, **new})
+
+    def without_term_weights(self) -> Identity:
+        """Return this identity without the weights of objectives and constraints."""
+        facts = {path: text for path, text in self.facts.items() if not _TERM_WEIGHT.match(path)}
+        return Identity(facts, {path: why for path, why in self.not_compared.items() if not _TERM_WEIGHT.match(path)})
 
 
 def differences(old: Identity, new: Identity) -> dict[str, tuple[str | None, str | None]]:

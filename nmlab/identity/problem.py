@@ -14,10 +14,11 @@ from neuromancer.problem import Problem
 from neuromancer.system import MovingHorizon, Node, System
 from torch import nn
 
-from nmlab.identity.differences import FORMULA, STEP, Identity, inside
+from nmlab.identity.differences import FORMULA, STEP, WEIGHT, Identity, inside
 from nmlab.identity.reader import Reader
 from nmlab.identity.texts import shortened
 from nmlab.problem.formulas import expression_of
+from nmlab.problem.term_weights import given_weight
 from nmlab.problem.terms import steady, terms_of
 
 _WITH_STATISTICS = (
@@ -131,11 +132,11 @@ def _read_loss(reader: ProblemReader, path: str, loss: AggregateLoss, skip: froz
 
 
 def _read_term(reader: ProblemReader, path: str, term: Any) -> None:
-    weight = getattr(term, "weight", None)
+    weight = given_weight(term)
     if isinstance(weight, (int, float)) and not isinstance(weight, bool):
-        reader.note(inside(path, "weight"), f"{float(weight)!r}".removesuffix(".0"))
+        reader.note(inside(path, WEIGHT), f"{float(weight)!r}".removesuffix(".0"))
     else:
-        reader.read(inside(path, "weight"), weight)
+        reader.read(inside(path, WEIGHT), weight)
     reader.module(path, term, _skipped(term) | {"weight", "name"})
     if isinstance(term, (Objective, Constraint)):
         sides = [term.var] if isinstance(term, Objective) else [term.left, term.right]

@@ -254,8 +254,8 @@ class Steering:
     def _pass_on(self, asked: dict[str, Any]) -> None:
         control, view = self._fit.control, self._fit.view
         calls: dict[str, Callable[[Any], object]] = {
+            "wanted": lambda options: control.want(**options),  # first: it holds from the epoch on that is resumed
             "mode": lambda what: {"pause": control.pause, "step": control.step, "resume": control.resume}[what](),
-            "wanted": lambda options: control.want(**options),
         }
         if view is not None:
 

@@ -105,7 +105,7 @@ class FolderControl(Control):
         self._number += 1
         self._tell(mode=[self._number, "pause" if pausing else "step" if stepping else "resume"])
 
-    def want(self, **options: int) -> bool:
+    def want(self, **options: Any) -> bool:
         """Change options from the next epoch on; return whether there is one: False once the training has ended."""
         if super().want(**options):
             self._number += 1

@@ -17,6 +17,7 @@ from nmlab.notebook.session import Session
 from nmlab.notebook.start_weights import KEPT
 from nmlab.notebook.try_it import try_it
 from nmlab.runs import Run
+from nmlab.runs.shown import change_text
 from nmlab.runtime import one_fit
 
 Message = dict[str, Any]
@@ -105,6 +106,14 @@ class Actions:
             self._bench.searching.stop()
             self._bench.refresh()
 
+    def _apply(self) -> None:
+        """Give the running fit the learning rate and the weights that the forms hold."""
+        wanted = self._session.unlike_running()
+        if wanted:
+            self._session.change(wanted)
+            self._bench.say(f"From the next epoch on: {change_text(wanted)}.")
+        self._bench.refresh()
+
     def _find_lr(self) -> None:
         self._bench.say("")
         self._bench.searches(self._session.find_lr(echo=False))
@@ -154,6 +163,10 @@ class Actions:
         lost = self._session.take_settings(run)
         self._bench.show_forms()
         shown = f"The form now holds the settings of run {run.id}"
+        if changed := [f"{change_text(change)} from epoch {change['epoch']} on" for change in run.changes]:
+            told = "The form does not repeat what changed while it trained"
+            self._bench.say(f"{shown}. {told} ({'; '.join(changed)}): lab.fit(changes=run.changes) does.")
+            return
         if lost:
             missing = ", ".join(lost)
             self._bench.say(f"{shown}, except {missing}, which could not be recorded. Set them before Run.")
@@ -292,7 +305,7 @@ class Actions:
         self._bench.show_presets()
 
 
-OF_THIS_TURN = {"run", "again", "longer", "find lr", "pause", "resume", "step", "stop"}
+OF_THIS_TURN = {"run", "again", "longer", "find lr", "pause", "resume", "step", "stop", "apply"}
 
 _DO: dict[str, Callable[[Actions, Message], None]] = {
     "run": Actions._run,
@@ -300,6 +313,7 @@ _DO: dict[str, Callable[[Actions, Message], None]] = {
     "resume": lambda me, _message: me._of("resume"),
     "step": lambda me, _message: me._of("step"),
     "stop": lambda me, _message: me._of("stop"),
+    "apply": lambda me, _message: me._apply(),
     "find lr": lambda me, _message: me._find_lr(),
     "guess": Actions._guess,
     "skip guess": Actions._skip_guess,

@@ -23,6 +23,7 @@ from nmlab.notebook.status_line import error_html, progress_html, state_of, stat
 from nmlab.notebook.tabs import TABS, TabContext, Tabs
 from nmlab.notebook.tensorboard_view import TensorBoardView
 from nmlab.runs import Run, rows
+from nmlab.runs.shown import change_text
 from nmlab.runtime import one_fit
 
 STARTS = 20
@@ -120,6 +121,9 @@ class Bench:
                 going = not (fit.control.stopping or fit.done)
                 enabled = ["pause", "step", "stop"] if going else []
                 hint = "Paused. Step one epoch trains to the end of the epoch." if fit.control.paused else ""
+                if going and (unlike := session.unlike_running()):
+                    enabled.append("apply")
+                    hint = f"{hint} Apply changes this run from its next epoch on: {change_text(unlike)}.".lstrip()
             elif faults:
                 hint = f"{faults} invalid values. Fix them to enable Run."
                 if faults == 1:
@@ -271,6 +275,10 @@ class Bench:
         if (fit, fit.problem) != self._shown:  # once the Problem is built, comparable runs are known
             self._shown = (fit, fit.problem)
             self._earlier = self._session.earlier(fit.run)
+            self._session.read_terms()
+            if self._session.forms_changed:
+                self._session.forms_changed = False
+                self.show_forms()
             self.show_runs()
         ending = done and self._ended is not fit
         if ending:

@@ -61,10 +61,16 @@ def sort_out(
     chosen = {name: value for name, value in given.items() if name in known and name not in data}
     loose = {name: value for name, value in given.items() if name not in chosen}
     base = options if options is not None else session.trainer_options
+    if options is None and isinstance(weights := chosen.get("weights"), Mapping):  # beside those that the form holds
+        chosen["weights"] = {**base.weights, **weights}
     asked = {name: getattr(base, name) for name in base.model_fields_set} | chosen
     refuse_locked({**loose, **data_kwargs}, session.locked(data), session.data_fields)
     lock = session.locked(known)
     refuse_locked({name: value for name, value in asked.items() if name in lock}, lock, TrainerOptions.fields())
+    changes = asked.get("changes")
+    for change in changes if lock and isinstance(changes, list | tuple) else ():
+        if isinstance(change, Mapping):  # else that is said below
+            refuse_locked({n: value for n, value in change.items() if n in lock}, lock, TrainerOptions.fields())
     values = {**session.data_kwargs, **loose, **data_kwargs}
     try:
         return values, base.replace(**{**chosen, **lock})

@@ -287,7 +287,7 @@ class Lab:
         ----------
         **kwargs : Any
             Keywords of the data function and options, told apart by name. Where both have a name, give
-            ``data_kwargs={…}`` or ``options=TrainerOptions(…)``.
+            ``data_kwargs={…}`` or ``options=TrainerOptions(…)``. `weights` are set beside those in the form.
 
         Returns
         -------
@@ -377,12 +377,18 @@ class Lab:
         return self._follow(self._session.longer(self._chosen(run), epochs, options, blocking=True))
 
     def set(self, **options: Any) -> None:
-        """Change `max_epochs` or `patience` of the run that is going on, from its next epoch on.
+        """Change `max_epochs`, `patience`, `lr` or `weights` of the run that is going on, from its next epoch on.
+
+        The run's record has the change with its epoch among its options, as `TrainerOptions(changes=[…])` gives it, and
+        `lab.code(run)` and `run.changes` too, so that it can be done again. ``lr`` is the rate from which a scheduler
+        goes on; all parameter groups' rates change by the same factor. Where weights change, losses before and after
+        mean something else: the best epoch so far is scored anew, patience and ReduceLROnPlateau compare from there
+        on, and the run is compared only with those in which the same changed.
 
         Parameters
         ----------
         **options : Any
-            The new values.
+            The new values; of `weights` those that change.
 
         Raises
         ------
@@ -390,6 +396,15 @@ class Lab:
             No run of this Lab is going on.
         FieldError
             A value is wrong, or something else is to be changed.
+
+        Examples
+        --------
+        >>> import nmlab
+        >>> lab = nmlab.Lab.from_gallery("rosenbrock", data_kwargs={"nsim": 50}, name="changes")
+        >>> changes = [{"epoch": 1, "lr": 1e-4}]  # as lab.set(lr=1e-4) does while epoch 0 is trained
+        >>> run = lab.fit(max_epochs=2, seed=0, lr=1e-3, changes=changes)
+        >>> run.changes
+        [{'epoch': 1, 'lr': 0.0001}]
         """
         self._session.change(options)
         self._show_controls()

@@ -19,17 +19,18 @@ from nmlab.errors import BusyError, FieldError, NmlabError, RunError
 from nmlab.fields import Field, check, fields_of, takes_any_keyword
 from nmlab.fields.field import unknown_name
 from nmlab.fitting.prepare import build_problem, splits_of
-from nmlab.fitting.request import DataFunction, FitRequest
+from nmlab.fitting.request import DataFunction, FitRequest, option_faults
 from nmlab.form import Form, refuse_locked
 from nmlab.identity.functions import is_same, known_functions
 from nmlab.launch.base import Fit
 from nmlab.launch.fit import make_fit
 from nmlab.launch.process import take_up
 from nmlab.launch.task import Task
-from nmlab.notebook.longer import change_running, options_for_more
+from nmlab.notebook.longer import change_running, lr_now, options_for_more, weights_now
 from nmlab.notebook.recipes import Recipes
 from nmlab.notebook.redefined import Redefined, redefined
 from nmlab.notebook.start_weights import StartWeights
+from nmlab.notebook.terms_form import chosen_weights, term_fields, terms_form
 from nmlab.options import TrainerOptions
 from nmlab.problem.graph import keys_from_data
 from nmlab.problem.lazy import has_lazy
@@ -48,8 +49,11 @@ AnyTask = TypeVar("AnyTask", bound=Task[Any])
 FIRST_OPTIONS = ("max_epochs", "lr", "optimizer", "patience", "seed")
 """The trainer options that matter first; the rest is folded away."""
 
-IN_CODE_ONLY = ("devices", "num_nodes", "strategy", "trainer_kwargs", "callbacks", "loggers")
+IN_CODE_ONLY = ("devices", "num_nodes", "strategy", "trainer_kwargs", "callbacks", "loggers", "changes")
 """Options that hold objects, which no form can make, or that take one value only today."""
+
+OF_TERMS = "weights"
+"""The option that has a form of its own, with a field for each term of the Problem."""
 
 UNNAMED = "lab"
 """The name of a Lab that was given none."""
@@ -110,12 +114,17 @@ class Session:
         given = {name: getattr(self.options, name) for name in lock if name in self.options.model_fields_set}
         refuse_locked(given, lock, TrainerOptions.fields())
         self.options = self.options.replace(**lock)
+        self.terms_form: Form | None = None
+        """The weights of the Problem's terms, once it is known."""
+        self._term_fields: list[Field] = []
+        self.read_terms()
+        self.forms_changed = False
         self.options_form = Form(
-            [field for field in TrainerOptions.fields() if field.name not in IN_CODE_ONLY],
+            [field for field in TrainerOptions.fields() if field.name not in (*IN_CODE_ONLY, OF_TERMS)],
             {name: getattr(self.options, name) for name in self.options.model_fields_set},
             title="Trainer",
             first=FIRST_OPTIONS,
-            lock={name: getattr(self.options, name) for name in lock},
+            lock={name: getattr(self.options, name) for name in lock if name != OF_TERMS},
             hide=self._hide & set(TrainerOptions.model_fields),
         )
 
@@ -125,6 +134,8 @@ class Session:
         faults = {name: unknown_name(name, known) for name in (*self._lock, *sorted(self._hide)) if name not in known}
         if self.view is not None and (fault := view_fault(self.view)):
             faults["view"] = fault
+        if isinstance(self.problem, Problem):
+            faults |= option_faults(self.problem, self.options)
         if faults:
             raise FieldError(faults, subject="This Lab cannot be made")
 
@@ -164,12 +175,26 @@ class Session:
     @property
     def trainer_options(self) -> TrainerOptions:
         """The options as they stand; raises FieldError where the form holds a fault."""
-        return self.options.replace(**self.options_form.values)
+        weights = chosen_weights(self.terms_form, self.options.weights)
+        chosen = {OF_TERMS: weights} if weights or self.options.weights else {}
+        return self.options.replace(**self.options_form.values, **chosen)
 
     @property
     def forms(self) -> dict[str, Form]:
         """The forms by the names that a screen has for them."""
-        return {"data": self.data_form, "options": self.options_form}
+        terms = {} if self.terms_form is None or OF_TERMS in self._hide else {"terms": self.terms_form}
+        return {"data": self.data_form, "options": self.options_form, **terms}
+
+    def read_terms(self) -> None:
+        """Take in the terms of the Problem with their own weights, once it is known, or where these changed."""
+        if (problem := self.newest_problem) is None:
+            return
+        fields = term_fields(problem, built=not isinstance(self.problem, Problem))
+        if fields != self._term_fields:
+            chosen = chosen_weights(self.terms_form, self.options.weights)
+            self._term_fields = fields
+            self.terms_form = terms_form(fields, chosen, locked=OF_TERMS in self._lock)
+            self.forms_changed = True
 
     @property
     def faults(self) -> int:
@@ -227,6 +252,7 @@ class Session:
     def notice(self) -> list[str]:
         """Return what to say of definitions that changed: of the form, and of those that this Lab does not hold."""
         self.read_signature()
+        self.read_terms()
         said, self._news, self.swap_offer = self._news, [], None
         if (new := redefined(self.data_setup_function)) is not None:
             if new.is_itself:
@@ -397,10 +423,21 @@ class Session:
         return self._go(make_fit(request), blocking)
 
     def change(self, wanted: Mapping[str, Any]) -> None:
-        """Change `max_epochs` or `patience` of the running fit from its next epoch on."""
+        """Change `max_epochs`, `patience`, `lr` or `weights` of the running fit from its next epoch on."""
         if self.fit is None or self.fit.done:
             raise RunError("No run of this Lab is going on. lab.longer(run, epochs=…) goes on with one that has ended.")
+        refuse_locked(wanted, self.locked(TrainerOptions.model_fields), TrainerOptions.fields())
         change_running(self.fit, wanted)
+
+    def unlike_running(self) -> dict[str, Any]:
+        """Return what `change` would take of the forms: rate and weights that the running fit does not have."""
+        if self.fit is None or self.fit.done or self.fit.control.over or self.faults:
+            return {}
+        there, rate = weights_now(self.fit), self.options_form.values.get("lr", self.options.lr)
+        terms = {} if self.terms_form is None else self.terms_form.values
+        other = {n: value for n, value in terms.items() if value is not None and there.get(n, value) != value}
+        lr = {"lr": rate} if rate != lr_now(self.fit) else {}
+        return {**lr, **({OF_TERMS: other} if other else {})}
 
     def find_lr(self, *asked: Any, echo: bool = True, blocking: bool = False, **settings: Any) -> LRSearch:
         """Begin a search for a learning rate in its thread and return it.
@@ -517,6 +554,9 @@ class Session:
         self.options_form.clear()
         shown = {name: getattr(options, name) for name in options.model_fields_set if name not in self._lock}
         self.options_form.set({name: value for name, value in shown.items() if name not in lost_options})
+        if self.terms_form is not None:
+            self.terms_form.clear()
+            self.terms_form.set(options.weights)
         return [*gone, *(name for name in lost_options if here_options.get(name) != stored_options[name])]
 
     # --- presets ---
@@ -524,7 +564,9 @@ class Session:
     def save_preset(self, name: str) -> None:
         """Keep the values that are chosen now under a name."""
         beyond = describe_values((), self._beyond)
-        self.presets.save(name, {"data": self.data_form.to_json() | beyond, "options": self.options_form.to_json()})
+        terms = {} if self.terms_form is None else {"terms": self.terms_form.to_json()}
+        kept = {"data": self.data_form.to_json() | beyond, "options": self.options_form.to_json(), **terms}
+        self.presets.save(name, kept)
 
     def load_preset(self, name: str) -> list[str]:
         """Choose the values kept under a name, and defaults elsewhere; return the names that are lost."""
@@ -533,6 +575,8 @@ class Session:
         # an object's members are called "object.member"
         beyond = {name: value for name, value in data.items() if name.partition(".")[0] not in fields}
         lost = self.options_form.from_json(stored.get("options") or {})
+        if self.terms_form is not None:
+            lost += self.terms_form.from_json(stored.get("terms") or {})
         lost += self.data_form.from_json({name: value for name, value in data.items() if name not in beyond})
         if not takes_any_keyword(self.data_setup_function):
             return [*lost, *beyond]

@@ -18,7 +18,19 @@ from nmlab.identity.differences import reasons_text
 from nmlab.launch.base import Fit
 from nmlab.notebook.profile_page import profile_html
 from nmlab.notebook.status_line import Pace, error_html
-from nmlab.plots import Picture, Theme, alt_text, draw_losses, draw_overlay, draw_rate, draw_terms, panel, png_size
+from nmlab.plots import (
+    Picture,
+    Theme,
+    alt_text,
+    draw_gradient_norm,
+    draw_losses,
+    draw_overlay,
+    draw_rate,
+    draw_terms,
+    panel,
+    panels,
+    png_size,
+)
 from nmlab.provenance.script import script
 from nmlab.runs import Comparison, Run
 from nmlab.runs.repeats import grouped
@@ -37,6 +49,7 @@ TABS = {
     "details": "Details",
     "code": "Code",
 }
+GRADIENT = "grad_norm"
 LOG_LINES = 1000
 VALUE_ROWS = 50
 
@@ -142,7 +155,7 @@ class Tabs:
             if tab == "terms":
                 draw_terms(figure, run, context.earlier[-1:], theme=theme, log=log, last=last)
             elif tab == "rate":
-                draw_rate(panel(figure), run, theme=theme, log=log, last=last)
+                _draw_rates(figure, run, theme=theme, log=log, last=last)
             elif len(over) > 1:
                 longest = _last(scales.get("zoom"), max(each.epochs for each in over))
                 draw_overlay(panel(figure), over, theme=theme, log=log, last=longest)
@@ -150,7 +163,10 @@ class Tabs:
                 draw_losses(panel(figure), run, context.earlier, theme=theme, log=log, last=last)
 
         width = _width(screen)
-        png = self._picture.png(draw, width, 300 if width > 420 else 230, _scale(screen))
+        height = 300 if width > 420 else 230
+        if tab == "rate" and GRADIENT in run.columns:
+            height *= 2
+        png = self._picture.png(draw, width, height, _scale(screen))
         size = self._picture.width, self._picture.height
         if tab == "losses" and len(over) > 1:
             title = "<p class='nm-soft'>dev loss of the ticked runs</p>"
@@ -159,6 +175,15 @@ class Tabs:
         if tab == "losses" and context.ended and (outcome := guess_outcome(run)):
             title += f"<p>{escape(outcome[0].upper() + outcome[1:])}.</p>"
         return TabContent(title, png, *size, alt_text(run, tab))
+
+
+def _draw_rates(figure: Figure, run: Run, **how: Any) -> None:
+    """Draw the learning rate, and below it the gradient's norm where it is known."""
+    parts = 2 if GRADIENT in run.columns else 1
+    every = panels(figure, parts)
+    draw_rate(every[0], run, part=(0, parts), **how)
+    if parts > 1:
+        draw_gradient_norm(every[1], run, part=(1, parts), **how)
 
 
 def _scale(screen: dict[str, Any]) -> float:
@@ -259,6 +284,7 @@ def _details(context: TabContext) -> str:
         "status": run.status,
         "note": run.note,
         "remark": run.remark,
+        "weights of terms": ", ".join(f"{name} {weight:g}" for name, weight in run.term_weights.items()),
         "started": run.created,
         "start weights": run.starts_from or "the Lab's own",
         "seed": settings.get("seed"),

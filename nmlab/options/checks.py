@@ -6,14 +6,16 @@ import inspect
 import os
 import re
 from collections.abc import Callable, Mapping
+from functools import cache
 from types import ModuleType
 from typing import Any
 
 from pydantic import BaseModel
 
 from nmlab.errors import FieldError
-from nmlab.fields import check, fields_of_model
+from nmlab.fields import Field, check, fields_of_model
 from nmlab.fields.field import unknown_name
+from nmlab.options.changes import checked_changes, checked_weights
 
 OFFERED: dict[str, dict[str, Any]] = {
     "optimizer": {"default": None} | {name: name for name in ("Adam", "AdamW", "NAdam", "RMSprop", "SGD")},
@@ -54,6 +56,12 @@ SET_BY_NMLAB = {
 _HELD_AS: dict[str, type] = {"callbacks": tuple, "loggers": tuple, "trainer_kwargs": dict}
 
 
+@cache
+def option_fields(options: type[BaseModel]) -> tuple[Field, ...]:
+    """Return the options of a model as fields, as they are declared."""
+    return fields_of_model(options)
+
+
 def checked(options: type[BaseModel], given: Mapping[str, Any]) -> dict[str, Any]:
     """Return values converted to the types of the options.
 
@@ -82,10 +90,15 @@ def checked(options: type[BaseModel], given: Mapping[str, Any]) -> dict[str, Any
         values["precision"] = _PRECISIONS.get(str(values["precision"]), values["precision"])
     given_as = {"devices": devices_given, "strategy": strategy_given}
     values |= {name: as_known(values[name]) for name, as_known in given_as.items() if name in values}
-    fields = fields_of_model(options)
+    fields = option_fields(options)
     faults = {name: fault for name, find in _CHECKS.items() if name in values and (fault := find(values[name]))}
     if fault := _trainer_kwargs_fault(values.get("trainer_kwargs", {}), options):
         faults["trainer_kwargs"] = fault
+    for name, read in (("weights", checked_weights), ("changes", checked_changes)):
+        try:
+            values |= {name: read(values[name])} if name in values else {}
+        except FieldError as error:
+            faults |= error.faults
     if values.get("accelerator") == "cpu" and isinstance(values.get("devices"), list | tuple):
         count = len(values["devices"])
         fault = f"{values['devices']!r} chooses GPUs, but accelerator is 'cpu'; give devices={max(count, 1)}"
@@ -96,7 +109,8 @@ def checked(options: type[BaseModel], given: Mapping[str, Any]) -> dict[str, Any
         faults = error.faults | faults
     if faults:
         order = [field.name for field in fields] + list(given)
-        raise FieldError({name: faults[name] for name in sorted(faults, key=order.index)}, "TrainerOptions")
+        place = {name: order.index(name if name in order else re.split(r"[.\[]", name)[0]) for name in faults}
+        raise FieldError({name: faults[name] for name in sorted(faults, key=place.__getitem__)}, "TrainerOptions")
     if isinstance(values.get("devices"), tuple):
         values["devices"] = list(values["devices"])
     # copies, so that the caller's list or dict may change without changing the options

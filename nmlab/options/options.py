@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from annotated_types import Ge, Gt, Le
 from pydantic import BaseModel, ConfigDict
 
-from nmlab.fields import Field, fields_of_model
+from nmlab.fields import Field
 from nmlab.options.as_json import as_json, class_stored, holds_stand_in
-from nmlab.options.checks import OFFERED, SET_BY_NMLAB, checked, class_named, made_by, option_fault
+from nmlab.options.checks import OFFERED, SET_BY_NMLAB, checked, class_named, made_by, option_fault, option_fields
 from nmlab.options.environment import trainer_kwargs_of_environment
 from nmlab.options.schedules import build_schedule
 from nmlab.options.together import step_together
@@ -32,6 +32,9 @@ Precision = Literal[
     "transformer-engine",
     "transformer-engine-float16",
 ]
+
+SINGLE = "weights."
+"""Begins the name of the weight of one term, as of an option."""
 
 
 class TrainerOptions(BaseModel):
@@ -68,6 +71,15 @@ class TrainerOptions(BaseModel):
         Whether to shuffle the training samples in each epoch.
     drop_last : bool, default False
         Whether to leave out the last batch of an epoch if it is smaller than the others, as in torch's DataLoader.
+    weights : dict of str to float, default {}
+        Weights of objectives and constraints by their names, in place of those that the Problem's terms have; others
+        stay. 0 switches a term off: it is not part of the loss, and its raw value is recorded all the same. They hold
+        for the fit, and for what its run computes. After it the terms of the Problem have their own weights again.
+    changes : sequence of dict, default ()
+        What changes while the fit trains, as `lab.set` does: dicts of 'epoch', from whose start on it holds (the first
+        is 0), and 'lr', 'weights' or both. 'lr' is the rate from which a scheduler goes on: it changes the rates of all
+        parameter groups by the same factor. The best epoch is chosen by the weights that hold: with others, what was
+        best so far is scored anew, and patience and ReduceLROnPlateau begin to compare there.
     monitor : str, optional
         Metric that decides which epoch is best; default dev_loss, or train_loss without a dev split.
     mode : {'min', 'max'}, default 'min'
@@ -142,6 +154,8 @@ class TrainerOptions(BaseModel):
     gradient_clip_val: Annotated[float, Ge(0)] | None = 100.0
     shuffle: bool = False
     drop_last: bool = False
+    weights: dict[str, float] = {}
+    changes: Sequence[dict[str, Any]] = ()
     monitor: str | None = None
     mode: Literal["min", "max"] = "min"
     accelerator: Literal["auto", "cpu", "cuda", "gpu", "mps"] = "auto"
@@ -191,7 +205,7 @@ class TrainerOptions(BaseModel):
             replace(field, kind="choice", choices=OFFERED[field.name], optional=False)
             if field.name in OFFERED
             else field
-            for field in fields_of_model(cls)
+            for field in option_fields(cls)
         )
 
     def replace(self, **changes: Any) -> Self:
@@ -200,7 +214,7 @@ class TrainerOptions(BaseModel):
         Parameters
         ----------
         **changes : Any
-            New values by option.
+            New values by option. ``**{"weights.x_max": 50.0}`` sets the weight of one term beside the others.
 
         Returns
         -------
@@ -218,6 +232,10 @@ class TrainerOptions(BaseModel):
         >>> nmlab.TrainerOptions(max_epochs=20).replace(patience=5)
         TrainerOptions(max_epochs=20, patience=5)
         """
+        single = {name: changes.pop(name) for name in [*changes] if name.startswith(SINGLE)}
+        if single:
+            weights = changes.get("weights", self.weights)
+            changes["weights"] = {**weights, **{name.removeprefix(SINGLE): value for name, value in single.items()}}
         return type(self)(**{name: getattr(self, name) for name in self.model_fields_set} | changes)
 
     def with_environment(self) -> Self:
@@ -421,7 +439,8 @@ class TrainerOptions(BaseModel):
         >>> nmlab.TrainerOptions(optimizer=torch.optim.SGD).to_json()["optimizer"]
         {'name': 'torch.optim.sgd.SGD'}
         """
-        return {name: as_json(getattr(self, name)) for name in type(self).model_fields}
+        plain = {"weights": dict(self.weights)}  # which may have a term called as a placeholder is
+        return {name: as_json(getattr(self, name)) for name in type(self).model_fields} | plain
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> tuple[Self, list[str]]:
@@ -456,7 +475,7 @@ class TrainerOptions(BaseModel):
         values, lost = {}, []
         for name, stored in data.items():
             value = class_stored(stored)
-            if name in cls.model_fields and not holds_stand_in(value):
+            if name in cls.model_fields and (name == "weights" or not holds_stand_in(value)):
                 values[name] = value
             else:
                 lost.append(name)

@@ -7,9 +7,9 @@ Imports `runtime`, `problem`, `runs`.
 """
 
 from nmlab.plots.alt import alt_text
-from nmlab.plots.axes import panel
+from nmlab.plots.axes import panel, panels
 from nmlab.plots.cross import HeatMap, draw_heat, heat_figure
-from nmlab.plots.curves import draw_losses, draw_overlay, draw_rate
+from nmlab.plots.curves import draw_gradient_norm, draw_losses, draw_overlay, draw_rate
 from nmlab.plots.graph import draw_graph
 from nmlab.plots.multiples import draw_terms
 from nmlab.plots.paper import paper_figure
@@ -26,6 +26,7 @@ __all__ = [
     "SampleColumn",
     "Theme",
     "alt_text",
+    "draw_gradient_norm",
     "draw_graph",
     "draw_heat",
     "draw_losses",
@@ -36,6 +37,7 @@ __all__ = [
     "draw_terms",
     "heat_figure",
     "panel",
+    "panels",
     "paper_figure",
     "picture_html",
     "png_size",

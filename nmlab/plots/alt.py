@@ -10,6 +10,7 @@ import numpy as np
 
 from nmlab.plots.multiples import term_states
 from nmlab.plots.words import run_label
+from nmlab.runs.shown import change_text
 from nmlab.runtime.text import typeset_number
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def _losses(run: Run) -> str:
     if run.best_value is not None:
         best = f"; best {run.monitor.removesuffix('_loss')} {typeset_number(run.best_value)} in epoch {run.best_epoch}"
     guess = f"; guessed {typeset_number(run.guess[-1][1])} for epoch {run.guess[-1][0]:.0f}" if run.guess else ""
-    return f"Losses by epoch: {now} {_after(run)}{trend}{best}{guess}."
+    return f"Losses by epoch: {now} {_after(run)}{trend}{best}{guess}.{_changed(run)}"
 
 
 def _terms(run: Run) -> str:
@@ -58,7 +59,18 @@ def _rate(run: Run) -> str:
     rates = run.column("lr")
     if not rates:
         return "The learning rate was not recorded."
-    return f"Learning rate by epoch: {typeset_number(rates[-1])} {_after(run)}, {typeset_number(rates[0])} at first."
+    norms = run.column("grad_norm")
+    clipped = f", {run.column('grad_clipped')[-1]:.0%} of its steps clipped" if norms else ""
+    gradient = f" Gradient norm: mean {typeset_number(norms[-1])} in the last epoch{clipped}." if norms else ""
+    return (
+        f"Learning rate by epoch: {typeset_number(rates[-1])} {_after(run)}, {typeset_number(rates[0])} at first."
+        f"{_changed(run)}{gradient}"
+    )
+
+
+def _changed(run: Run) -> str:
+    told = [f"{change_text(change)} from epoch {change['epoch']} on" for change in run.changes[-_NAMED:]]
+    return f" Changed: {'; '.join(told)}." if told else ""
 
 
 def _overlay(runs: Sequence[Run], metric: str) -> str:

@@ -14,6 +14,7 @@ from nmlab.plots.theme import DASHES, EITHER, PX, Theme
 from nmlab.plots.thin import thin
 from nmlab.plots.words import run_label
 from nmlab.runs.repeats import grouped
+from nmlab.runs.shown import change_text
 from nmlab.runs.summary import summary_of
 from nmlab.runtime.text import typeset_number
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 Curve = tuple[np.ndarray, np.ndarray]
 ALL = (-math.inf, math.inf)
+
+MARKED = 2
+"""Maximum number of changes in a run that are named each."""
 
 
 def draw_losses(
@@ -76,6 +80,7 @@ def draw_losses(
             label = f"best {run.monitor}: {what}"
             line(axes, ends, theme.best, width=1, label=label, transform=axes.get_xaxis_transform())
     draw_behind(axes, behind, theme)
+    draw_changes(axes, run, xlim, theme)
     seen = [y for _, y in curves.values()]
     if run is not None and (guess := run.guess):
         x, y = np.array(guess).T
@@ -157,12 +162,68 @@ def _mean(runs: Sequence[Run], metric: str) -> tuple[Curve, Curve, Curve]:
     return (x, mean), (x, mean - spread), (x, mean + spread)
 
 
-def draw_rate(axes: Axes, run: Run | None, *, theme: Theme = EITHER, log: bool = True, last: int | None = None) -> None:
-    """Draw the learning rate of a run by epoch; the parameters are those of `draw_losses`."""
+def draw_rate(
+    axes: Axes,
+    run: Run | None,
+    *,
+    theme: Theme = EITHER,
+    log: bool = True,
+    last: int | None = None,
+    part: tuple[int, int] = (0, 1),
+) -> None:
+    """Draw the learning rate of a run by epoch.
+
+    Parameters
+    ----------
+    axes, run, theme, log, last
+        As in `draw_losses`.
+    part : (int, int), default (0, 1)
+        Which of how many parts of the figure, one below the other, the axes take.
+    """
     wipe(axes)
     curve = newest(run, "lr", last) if run is not None else (np.empty(0), np.empty(0))
     line(axes, curve, theme.curves[0], label="_")
-    _finish(axes, theme, epochs_seen([curve[0]]), [curve[1]], log, "learning rate")
+    xlim = epochs_seen([curve[0]])
+    draw_changes(axes, run, xlim, theme)
+    _finish(axes, theme, xlim, [curve[1]], log, "learning rate", part)
+
+
+def draw_gradient_norm(
+    axes: Axes,
+    run: Run,
+    *,
+    theme: Theme = EITHER,
+    log: bool = True,
+    last: int | None = None,
+    part: tuple[int, int] = (0, 1),
+) -> None:
+    """Draw mean and maximum of the gradient's norm before clipping by epoch, and the norm from which on it is clipped.
+
+    The parameters are those of `draw_rate`. The limit is drawn where a step came near it.
+    """
+    wipe(axes)
+    curves = {label: newest(run, name, last) for name, label in (("grad_norm", "mean"), ("grad_norm_max", "largest"))}
+    xlim = epochs_seen([x for x, _ in curves.values()])
+    for (label, curve), index in zip(curves.items(), (0, 3), strict=True):
+        line(axes, curve, theme.curves[index], label=label)
+    seen = [y for _, y in curves.values()]
+    limit = (run.settings.get("options") or {}).get("gradient_clip_val")
+    if limit and any((y > 0.1 * limit).any() for y in seen):
+        ends = np.array(xlim), np.repeat(float(limit), 2)
+        line(axes, ends, theme.worst["color"], DASHES[1], label=f"clipped at {typeset_number(limit)}", width=1)
+        seen.append(ends[1])
+    draw_changes(axes, run, xlim, theme)
+    _finish(axes, theme, xlim, seen, log, "gradient norm", part)
+
+
+def draw_changes(axes: Axes, run: Run | None, xlim: tuple[float, float], theme: Theme) -> None:
+    """Mark the epochs from which on a run had another learning rate or other weights of terms."""
+    changes = [change for change in run.changes if xlim[0] <= change["epoch"] <= xlim[1]] if run is not None else []
+    for number, change in enumerate(changes):
+        ends = np.repeat(float(change["epoch"]), 2), np.array([0.0, 1.0])
+        label = change_text(change) if len(changes) <= MARKED else "_" if number else "lr or weights changed"
+        style: dict[str, Any] = {"width": 1, "transform": axes.get_xaxis_transform(), "zorder": 2}
+        line(axes, ends, theme.ink, DASHES[3], label=label, **style)
 
 
 def there(runs: Iterable[Run]) -> list[Run]:
@@ -229,12 +290,19 @@ def _columns(axes: Axes) -> int:
 
 
 def _finish(
-    axes: Axes, theme: Theme, xlim: tuple[float, float], seen: Sequence[np.ndarray], log: bool, what: str
+    axes: Axes,
+    theme: Theme,
+    xlim: tuple[float, float],
+    seen: Sequence[np.ndarray],
+    log: bool,
+    what: str,
+    part: tuple[int, int] = (0, 1),
 ) -> None:
-    """Set limits, ticks, labels, legend and position of axes."""
+    """Set limits, ticks, labels, legend and position of axes, in a part of the figure's height."""
     values = np.concatenate([np.empty(0), *seen])
     log = log and bool((values > 0).any() and not (values <= 0).any())
-    width, height = size_of(axes)
+    width, whole = size_of(axes)
+    height = whole / part[1]
     row = theme.size * 1.5
     counts = int(min(max((width - 80) // (4.5 * theme.size), 2), 8)), int(min(max(height // (4 * theme.size), 2), 6))
     numbers = frame(axes, theme, xlim, limits(values, log), log, counts)
@@ -244,7 +312,7 @@ def _finish(
     top = add_legend(axes, lines, theme, (width - 16, 0.45 * height), ((8 - left) / inside, 1.0))
     top = max(top + 6, row / 2)
     bottom = 2.2 * row
-    place(axes, left, top, inside, height - top - bottom)
+    place(axes, left, part[0] * height + top, inside, height - top - bottom)
     words: dict[str, Any] = {"fontproperties": theme.text(0.95), "color": theme.ink}
     axes.set_xlabel("epoch", loc="center", **words)
     axes.set_ylabel(what, loc="center", **words)

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nmlab.plots.axes import epochs_seen, frame, limits, panels, place
-from nmlab.plots.curves import Curve, between, curve_of, draw_behind, line, newest, there
+from nmlab.plots.curves import Curve, between, curve_of, draw_behind, draw_changes, line, newest, there
 from nmlab.plots.legend import add_legend
 from nmlab.plots.theme import EITHER, PX, Theme
 from nmlab.plots.words import elide
+from nmlab.problem.metric_names import RAW, VIOLATIONS
 from nmlab.runtime.text import typeset_number
 
 if TYPE_CHECKING:
@@ -49,15 +50,23 @@ class TermState:
     share: float
     """The share of an objective in the sum of all terms, from 0 to 1."""
     rank: tuple[int, float]
+    off: bool = False
+    """Whether the term has the weight 0 now, so that it is not part of the loss."""
 
     @property
     def column(self) -> str:
         """Name of the metric that is drawn, without the prefix of the split."""
-        return f"{self.name}_violation" if self.constraint else self.name
+        return f"{self.name}{VIOLATIONS[0]}" if self.constraint else f"{self.name}{RAW}" if self.off else self.name
 
     @property
     def words(self) -> str:
         """The current state as text."""
+        return f"not in the loss (weight 0) · {self._value_words}" if self.off else self._value_words
+
+    @property
+    def _value_words(self) -> str:
+        if not self.constraint and self.off:
+            return f"{self.split} {typeset_number(self.value)} without weight"
         if not self.constraint:
             share = f" · {self.share:.0%} of the loss" if math.isfinite(self.share) else ""
             return f"{self.split} {typeset_number(self.value)}{share}"
@@ -78,7 +87,9 @@ def term_states(run: Run) -> list[TermState]:
     ends = ("_violation", "_violation_max")
     constraints = {name for name in names if all(f"{name}{end}" in names for end in ends)}
     its_own = {"loss", *(f"{name}{end}" for name in constraints for end in ends)}
+    its_own |= {f"{name}{RAW}" for name in names}
     names = [name for name in names if name not in its_own]
+    off = {name for name, weight in run.term_weights_in(run.epochs - 1).items() if weight == 0}
     tails = {name: run.column(f"{split}_{name}")[-_RECENT:] for name in names}
     parts = {name: abs(_middle(tail)) for name, tail in tails.items()}
     whole = math.fsum(part for part in parts.values() if math.isfinite(part)) or 1.0
@@ -88,11 +99,12 @@ def term_states(run: Run) -> list[TermState]:
             mean, worst = (run.column(f"{split}_{name}{end}")[-_RECENT:] for end in ends)
             middle = _middle(mean)
             rank = (0 if middle > 0 else 2, -middle)
-            states.append(TermState(name, True, split, _last(mean), _last(worst), 0.0, rank))
+            states.append(TermState(name, True, split, _last(mean), _last(worst), 0.0, rank, name in off))
         else:
             share = parts[name] / whole
             rank = (1, -share) if math.isfinite(share) else (0, -math.inf)
-            states.append(TermState(name, False, split, _last(tail), math.nan, share, rank))
+            value = _last(run.column(f"{split}_{name}{RAW}")) if name in off else _last(tail)
+            states.append(TermState(name, False, split, value, math.nan, share, rank, name in off))
     return sorted(states, key=lambda state: state.rank)
 
 
@@ -165,7 +177,11 @@ def _draw_term(
     axes: Axes, run: Run, earlier: Sequence[Run], state: TermState, theme: Theme, log: bool, last: int | None
 ) -> float:
     """Draw the curves of a term; return the width of the tick labels of the y axis."""
-    styles = {f"train_{state.column}": ("train", theme.train), f"dev_{state.column}": ("dev", theme.dev)}
+    raw = " without weight" if state.off and not state.constraint else ""
+    styles = {
+        f"train_{state.column}": (f"train{raw}", theme.train),
+        f"dev_{state.column}": (f"dev{raw}", theme.dev),
+    }
     if state.constraint:
         styles[f"{state.split}_{state.column}_max"] = (f"{state.split}, worst sample", theme.worst)
     curves = {name: newest(run, name, last) for name in styles}
@@ -181,6 +197,7 @@ def _draw_term(
     for name, (label, style) in styles.items():
         line(axes, _above(curves[name], zero), label=label, **style)
     draw_behind(axes, [_above(curve, zero) for curve in behind], theme)
+    draw_changes(axes, run, xlim, theme)
     if not values[np.isfinite(values)].any() and state.constraint:
         low, high = -0.06, 1.0
     return frame(axes, theme, xlim, (low, high), log, (4, 4), zero)

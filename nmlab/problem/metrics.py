@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from itertools import groupby
 from typing import Any
 
 import torch
 
+from nmlab.problem.metric_names import RAW
+from nmlab.problem.term_weights import unweighted
 from nmlab.problem.terms import Term
 
 HELD = 1_000_000
@@ -22,18 +24,27 @@ class MetricAccumulator:
     ----------
     terms : list of Term
         Terms of the Problem.
+    measured : collection of str, default ()
+        Names of the terms whose value without the weight is a metric too; see `nmlab.problem.term_weights.Weight`.
     """
 
-    def __init__(self, terms: list[Term]) -> None:
+    def __init__(self, terms: list[Term], measured: Collection[str] = ()) -> None:
         self.gather: Callable[[torch.Tensor], torch.Tensor] | None = None
         """Takes a vector and returns those of all processes as rows, where several pass parts of each batch."""
-        violated = [term for term in terms if term.violation_key]
-        self.names = ["loss", *(term.name for term in terms)]
+        self._terms = terms
+        self.measure(measured)
+
+    def measure(self, measured: Collection[str]) -> None:
+        """Take in the values of these terms without their weights too; removes all batches."""
+        raw = [term for term in self._terms if term.name in measured]
+        violated = [term for term in self._terms if term.violation_key]
+        self.names = ["loss", *(term.name for term in self._terms), *(f"{term.name}{RAW}" for term in raw)]
         """Names of the values that `means` returns."""
         self.names += [f"{term.name}_{kind}" for kind in ("violation", "violation_max") for term in violated]
-        self._keys = ["loss", *(term.key for term in terms), *(term.violation_key for term in violated)]
-        self._numbers = 1 + len(terms)  # how many of the keys have a single number
-        self._called: dict[str, list[str]] = {}
+        keys = ["loss", *(term.key for term in self._terms)]
+        self._keys = keys, [term.key for term in raw], [term.violation_key for term in violated]
+        self._numbers = len(keys) + len(raw)  # how many of the values are a single number
+        self._called: dict[str, list[list[str]]] = {}
         self.clear()
 
     def clear(self) -> None:
@@ -58,8 +69,11 @@ class MetricAccumulator:
         """
         keys = self._called.get(name)
         if keys is None:
-            keys = self._called[name] = [f"{name}_{key}" for key in self._keys]
-        values = [_detached(output[key]) for key in keys]
+            keys = self._called[name] = [[f"{name}_{key}" for key in group] for group in self._keys]
+        numbers, raw, violations = keys
+        values = [_detached(output[key]) for key in numbers]
+        values += [_detached(unweighted(output[key])) for key in raw]
+        values += [_detached(output[key]) for key in violations]
         self._waiting.append(values)
         self._samples.append(samples)
         self._held += sum(violation.numel() for violation in values[self._numbers :])
@@ -107,7 +121,8 @@ class MetricAccumulator:
         Returns
         -------
         dict of str to float
-            Values by name, those of violations as `…_violation` and `…_violation_max`; {} without batches.
+            Values by name, those without weight as `…_raw`, of violations as `…_violation` and `…_violation_max`; {}
+            without batches.
         """
         with torch.no_grad():
             if len(self._samples) == len(self._waiting) == 1 and self.gather is None:

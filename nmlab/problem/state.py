@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from neuromancer.problem import Problem
@@ -15,6 +15,7 @@ from nmlab.problem.lazy import emptied, lazy_modules
 from nmlab.runtime.interrupts import undone
 from nmlab.runtime.rng import RandomStreams
 
+T = TypeVar("T")
 Home = tuple[torch.device, torch.dtype]
 
 
@@ -45,16 +46,18 @@ def preserving_state(
     initializing : bool, default False
         Whether lazy modules keep what they are initialized with in the block.
     """
-    homes = homes if homes is not None else homes_of(problem)
-    modes = [(module, module.training) for module in problem.modules()]
+    homes = homes or {}
+    modules = dict(problem.named_modules())  # one walk: with a System's many steps it takes longer than a pass
+    modes = [(module, module.training) for module in modules.values()]
     kept = set(lazy_modules(problem)) if initializing else set()
-    restored = [module for name, module in problem.named_modules() if name not in kept]
-    attributes = [(module, type(module), _contents(vars(module))) for module in restored]
-    histories = [m.history for m in problem.modules() if isinstance(m, MovingHorizon)]
+    attributes = [(m, type(m), _contents(m.__dict__)) for name, m in modules.items() if name not in kept]
+    histories = [m.history for m in modules.values() if isinstance(m, MovingHorizon)]
     lists = [(history, {key: list(seen) for key, seen in history.items()}) for history in histories]
-    parameters = [
-        (p, type(p), p.data, p.grad, p.requires_grad) for p in problem.parameters() if not (initializing and is_lazy(p))
-    ]
+    named: dict[torch.nn.Parameter, str] = {}
+    for owner, module in modules.items():
+        for name, parameter in _own(module._parameters):
+            named.setdefault(parameter, f"{owner}.{name}".lstrip("."))
+    parameters = [(p, type(p), p.data, p.grad, p.requires_grad) for p in named if not (initializing and is_lazy(p))]
 
     def restore() -> None:
         for parameter, kind, data, grad, requires_grad in parameters:
@@ -68,7 +71,7 @@ def preserving_state(
             module.training = training
         for module, kind, contents in attributes:
             module.__class__ = kind
-            for values, before in ((vars(module), contents[0]), *contents[1]):
+            for values, before in ((module.__dict__, contents[0]), *contents[1]):
                 values.update(before)
                 for name in values.keys() - before.keys():
                     del values[name]
@@ -76,7 +79,7 @@ def preserving_state(
             history.update(seen)
 
     with undone(restore):
-        for name, parameter in problem.named_parameters():
+        for parameter, name in named.items():
             if is_lazy(parameter):
                 continue
             data, grad = parameter.data, parameter.grad
@@ -84,14 +87,18 @@ def preserving_state(
             parameter.data = _copied(data, homes.get(name))
             parameter.grad = None if grad is None else _copied(grad, homes.get(name))
         copies: dict[torch.Tensor, torch.Tensor] = {}
-        for name, buffer in list(problem.named_buffers(remove_duplicate=False)):
-            owner, _, own_name = name.rpartition(".")
-            if owner in kept:
-                continue
-            copies[buffer] = copies.get(buffer, _copied(buffer, homes.get(name)))
-            problem.get_submodule(owner)._buffers[own_name] = copies[buffer]
+        for owner, module in modules.items():
+            for name, buffer in _own(module._buffers) if owner not in kept else ():
+                if buffer not in copies:
+                    copies[buffer] = _copied(buffer, homes.get(f"{owner}.{name}".lstrip(".")))
+                module._buffers[name] = copies[buffer]
         with RandomStreams(seed):
             yield
+
+
+def _own(values: Mapping[str, T | None]) -> list[tuple[str, T]]:
+    """Return a module's own parameters or buffers."""
+    return [(name, value) for name, value in values.items() if value is not None]
 
 
 _TORCHS_DICTS = tuple(name for name, value in vars(torch.nn.Module()).items() if isinstance(value, dict))

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from neuromancer.constraint import Constraint
 from neuromancer.problem import Problem
 
+from nmlab.problem.metric_names import RAW, VIOLATIONS
+
 _OPERATORS = frozenset({"+", "-", "∗", "/", "//", "@", "pow", "neg", "slice", "abs", "mod", "T", "mT"})
 """Names that NeuroMANCER gives to unnamed expressions."""
 
@@ -77,4 +79,4 @@ def _unnamed(term: object) -> bool:
 
 def columns(name: str, constraint: bool) -> Iterable[str]:
     """Return the names of a term's metrics, without the prefix of the split."""
-    return (name, f"{name}_violation", f"{name}_violation_max") if constraint else (name,)
+    return (name, f"{name}{RAW}", *(f"{name}{end}" for end in VIOLATIONS if constraint))

@@ -270,6 +270,8 @@ def _legs(settings: Mapping[str, Any]) -> tuple[list[int], list[str]]:
     for leg, following in pairwise([*legs, settings]):
         before, after = (dict(each.get("options") or {}) for each in (leg, following))
         names = [name for name in before if name in after and name != "seed" and before[name] != after[name]]
+        if "changes" in names and _goes_on(before["changes"], after["changes"], leg.get("epochs")):
+            names.remove("changes")
         names += ["data keywords"] * (leg.get("data_kwargs") != following.get("data_kwargs"))
         names += ["threads"] * (leg.get("threads") != following.get("threads"))
         if names == ["max_epochs"] and leg.get("epochs") == before["max_epochs"]:
@@ -281,6 +283,11 @@ def _legs(settings: Mapping[str, Any]) -> tuple[list[int], list[str]]:
     if epochs and any(holds_stand_in(value) and f"data_kwargs.{name}" not in given for name, value in kwargs):
         differing["max_epochs"] = None  # a default of the function that no record gives back to a resumed run
     return ([], list(differing)) if differing else (epochs, [])
+
+
+def _goes_on(before: list[Any], after: list[Any], epochs: Any) -> bool:
+    """Return whether the changes of a later leg are those of an earlier one, and others after its last epoch."""
+    return after[: len(before)] == before and all(change["epoch"] >= epochs for change in after[len(before) :])
 
 
 def _written(head: str, items: list[str], tail: str) -> str:

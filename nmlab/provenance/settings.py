@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping, Set
 from decimal import Decimal
 from fractions import Fraction
-from functools import partial
+from functools import cache, partial
 from importlib import metadata
 from pathlib import Path, PurePath
 from typing import Any
@@ -28,6 +28,11 @@ PACKAGES = ("nmlab", "torch", "lightning", "neuromancer", "numpy", "ipywidgets",
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that a fit uses."""
+    return dict(_versions())
+
+
+@cache  # of what this process imported; each look reads the metadata's file
+def _versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:

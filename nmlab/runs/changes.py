@@ -117,8 +117,9 @@ def _changes(new: Mapping[str, Any], old: Mapping[str, Any], full: bool) -> dict
         if name in unsaid:
             continue
         note(f"data_kwargs.{name}" if name in options else name, "data_kwargs", name)
+    told = {"weights"} if "problem" in identities else set()  # as part of the Problem
     for name in options:
-        if name != "seed" and (full or name not in PLACE):
+        if name != "seed" and name not in told and (full or name not in PLACE):
             note(f"options.{name}" if name in kwargs else name, "options", name)
     if any(within(settings, "options", "seed") is not None for settings in (old, new)):
         note("options.seed" if "seed" in kwargs else "seed", "seed")

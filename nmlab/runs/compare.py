@@ -25,6 +25,11 @@ EARLIER = (
     "settings and functions, the start weights, nor what the data function closes over."
 )
 
+OTHER_WEIGHTS = (
+    "Raw values of terms and violations do not depend on the weights; where best epochs are chosen by one of them, as "
+    "by monitor='dev_<term>_raw', such runs are compared."
+)
+
 
 class Comparison:
     """Two runs side by side, their settings and results, which a notebook shows as a table.
@@ -83,7 +88,8 @@ class Comparison:
         """Says whether the losses of the two runs can be compared, if not, why, and what cannot be told."""
         a, b = (meaning_of(summary_of(run)) for run in (self.a, self.b))
         if differing := a.differs_in(b):
-            return f"Their losses cannot be compared: they differ in {', '.join(differing)}."
+            told = f"Their losses cannot be compared: they differ in {', '.join(differing)}."
+            return f"{told} {OTHER_WEIGHTS}" if a.differs_in_weights(b) else told
         unknown = self._unknown()
         seeds = {run.settings.get("seed") for run in (self.a, self.b)}
         remark = "; the seeds differ, and so do the data if they are random" if len(seeds) > 1 else ""

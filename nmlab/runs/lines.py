@@ -56,6 +56,11 @@ class LinesFile:
         self._size = (self._size or 0) + len(self.waiting)
         self.waiting = b""
 
+    def begin_anew(self) -> None:
+        """Forget the file as it was and what waits: another one takes its place."""
+        self.close()
+        self._size, self.waiting = None, b""
+
     def close(self) -> None:
         """Close the file; what is added later opens it again."""
         file, self._file = self._file, None

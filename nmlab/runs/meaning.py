@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nmlab.identity.differences import Identity, differ, difference_text, differences
+from nmlab.problem.metric_names import is_free_of_weights
 from nmlab.runs.changes import (
     BUILDER_SOURCE,
     DATA,
@@ -57,6 +58,11 @@ class Meaning:
                 found.append(f"{IDENTITIES[part]} ({'; '.join(texts[:SHOWN])}{more})")
         return found
 
+    def differs_in_weights(self, other: Meaning) -> bool:
+        """Return whether the Problems differ, and in nothing but the weights of their terms."""
+        pair = [each.identities.get("problem", Identity()) for each in (self, other)]
+        return differ(*pair) and not differ(*(each.without_term_weights() for each in pair))
+
     def _starts_elsewhere(self, other: Meaning) -> bool:
         return start_changed(self.settings, other.settings)
 
@@ -82,6 +88,8 @@ _REPLACED = {
 def comparable(run: Run) -> Hashable:
     """Return a key that is equal for runs whose losses can be compared: same Problem, data and monitored metric.
 
+    Weights of terms are a part of the Problem, unless the monitored metric is free of them. A run whose learning rate
+    or weights changed while it trained is equal to those alone in which the same changed.
     A run of an earlier version, whose record tells less, is equal to others of that version alone.
     """
     return meaning_of(summary_of(run))
@@ -99,8 +107,12 @@ def meaning_of(summary: Summary) -> Meaning:
         "data keywords": _text(told_kwargs(settings)),
         "globals": _text(summary.helpers),
         "what it was resumed with": _text(settings.get("resumed_with")),
+        "what changed while it trained": _text(within(settings, "options", "changes") or []),
     }
-    return Meaning(known, identities_in(settings), settings)
+    identities = identities_in(settings)
+    if "problem" in identities and is_free_of_weights(summary.monitor):
+        identities["problem"] = identities["problem"].without_term_weights()
+    return Meaning(known, identities, settings)
 
 
 def _text(value: Any) -> str:

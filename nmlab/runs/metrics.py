@@ -56,6 +56,8 @@ class MetricsFile:
 
     def _with_held(self, columns: list[str], table: Table) -> tuple[list[str], Table]:
         held = self.held
+        if columns and columns != held[0] and held[1] and table.size and held[1][0][0] <= table[0, 0]:
+            return held[0], np.array(held[1], float).T  # all rows, with columns that the file does not have yet
         last = table[0, -1] if table.size else -np.inf
         rows = [row for row in list(held[1]) if row[0] > last]  # one that is just being written is in both
         if not rows or (columns and columns != held[0]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from nmlab.errors import RunError
 from nmlab.identity.differences import Identity
+from nmlab.problem.metric_names import RAW
 from nmlab.runs.json_files import read_object
 from nmlab.runs.keeper import Gap
 from nmlab.runs.layout import FIGURES, GUARD, LABEL, LAYOUT, LOCK, PROFILE_DETAILS, PROFILE_REPORT, STATES
@@ -170,6 +171,40 @@ class Run(Uses):
         return identities_in(self.settings)
 
     @property
+    def term_weights(self) -> dict[str, float]:
+        """Weights of the Problem's terms at the start of the run, by name; {} for a run of an earlier version.
+
+        Terms whose weight is not a fixed number have none. `changes` says which were changed later.
+        """
+        stored = self.settings.get("term_weights")
+        return {str(name): float(weight) for name, weight in stored.items()} if isinstance(stored, dict) else {}
+
+    @property
+    def changes(self) -> list[dict[str, Any]]:
+        """Changes of the learning rate and of weights while the run trained, as in `TrainerOptions`; [] without any."""
+        stored = (self.settings.get("options") or {}).get("changes")
+        return [dict(change) for change in stored] if isinstance(stored, list) else []
+
+    def term_weights_in(self, epoch: int) -> dict[str, float]:
+        """Return the weights of the Problem's terms in an epoch, counted from 0; {} as for `term_weights`.
+
+        Parameters
+        ----------
+        epoch : int
+            The epoch.
+
+        Returns
+        -------
+        dict of str to float
+            Weights by the names of the terms.
+        """
+        weights = self.term_weights
+        for change in self.changes:
+            if weights and int(change.get("epoch", 0)) <= epoch:
+                weights |= change.get("weights") or {}
+        return weights
+
+    @property
     def damage(self) -> str | None:
         """Reason why this folder cannot be read as a run; None if it can."""
         if reason := self.settings_damage:
@@ -298,13 +333,24 @@ class Run(Uses):
             One value per epoch; empty if there is no such metric.
         """
         columns, table = self._look()
-        if name not in columns:
+        stored = name if name in columns else self._same_as(name, columns)
+        if stored is None:
             return np.empty(0), np.empty(0)
-        return table[0], table[columns.index(name)]
+        return table[0], table[columns.index(stored)]
+
+    def _same_as(self, name: str, columns: Sequence[str]) -> str | None:
+        """Return the column of a term whose weight is 1, which its raw value is too; None for any other name."""
+        weighted = name.removesuffix(RAW)
+        own = name.endswith(RAW) and weighted in columns
+        return weighted if own and self.term_weights.get(weighted.partition("_")[2]) == 1.0 else None
 
     @property
     def columns(self) -> list[str]:
-        """Names of the metrics, 'epoch' first; [] before the first epoch has ended."""
+        """Names of the metrics as they are stored, 'epoch' first; [] before the first epoch has ended.
+
+        The raw value of a term with weight 1, which is that of the term, is not stored a second time; `metrics`,
+        `column`, `curve` and `arrays` have it all the same.
+        """
         return list(self._look()[0])
 
     @property
@@ -314,11 +360,17 @@ class Run(Uses):
 
     @property
     def metrics(self) -> pd.DataFrame:
-        """Metrics, one row per epoch: epoch (from 0), train_loss, dev_loss, lr, seconds and every term."""
+        """Metrics, one row per epoch: epoch (from 0), train_loss, dev_loss, lr, seconds and every term.
+
+        Terms are as weighted in the loss, and without their weights as `…_raw`.
+        """
         import pandas as pd
 
         columns, table = self._look()
         frame = pd.DataFrame(table.T.copy(), columns=columns, dtype=float)
+        names = [f"{split}{term}{RAW}" for split in ("train_", "dev_") for term in self.term_weights]
+        same = {name: same for name in names if name not in columns and (same := self._same_as(name, columns))}
+        frame = frame.assign(**{name: frame[weighted] for name, weighted in same.items()})
         return frame.astype({"epoch": int}) if "epoch" in frame else frame
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -63,3 +63,10 @@ def text_table(rows: Sequence[Sequence[str]]) -> str:
     """Return rows of text with aligned columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+
+
+def change_text(change: Mapping[str, Any]) -> str:
+    """Return a change in words, such as 'lr 0.0001, weight of x_max 5'."""
+    rate = [f"lr {change['lr']:g}"] if change.get("lr") is not None else []
+    weights = change.get("weights") or {}
+    return ", ".join([*rate, *(f"weight of {name} {weight:g}" for name, weight in weights.items())])

@@ -58,9 +58,15 @@ _TITLES = {
 }
 """Keys of a row that are shown, and the title of each."""
 
+BEST = (
+    "the best of the runs that can be compared with it; runs with other weights of terms cannot, unless the metric is "
+    "free of them, as a raw value or a violation is"
+)
+"""What ★ means."""
+
 _HIDDEN_IF_EMPTY = ("note", "error")
 
-_STAR = '<span role="img" aria-label="best" title="the best of the runs that can be compared with it">★</span> '
+_STAR = f'<span role="img" aria-label="best" title="{BEST}">★</span> '
 
 
 def rows(runs: Sequence[Run]) -> list[dict[str, Any]]:

@@ -144,6 +144,20 @@ class RunWriter:
         self._begins = "".join(map(_line, lines))
         self._keeper.keep("metrics.csv", self._write_rows)
 
+    def widen(self, names: Iterable[str]) -> None:
+        """Add columns to the rows so far, with what the run tells of these metrics until now, or else NaN."""
+        new = [name for name in names if name not in self._columns]
+        if not self._columns or not new:  # without a row, the first one names all
+            return
+        epochs = self.run.column("epoch")
+        wide = [*self._columns, *new]
+        values = [self.run.column(name) or [math.nan] * len(epochs) for name in wide]
+        self._columns, self._held = wide, [list(row) for row in zip(*values, strict=True)]
+        self._rows.begin_anew()
+        self._begins = "".join(map(_line, [wide, *(map(_text, row) for row in self._held)]))
+        self.run.hold_rows(self._columns, self._held)
+        self._keeper.keep("metrics.csv", self._write_rows)
+
     def append(self, row: Mapping[str, float]) -> None:
         """Append the metrics of one epoch; the names in the first row are the columns of all rows."""
         if not self._columns:

@@ -11,7 +11,7 @@ import traceback
 import weakref
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from nmlab.runtime.progress import Progress
 
@@ -58,7 +58,7 @@ class Control:
         self.phase = "starting"
         self.on_pause: Callable[[], None] = _nothing
         """Function that is called in the fit's thread before it pauses."""
-        self.wanted: dict[str, int] = {}
+        self.wanted: dict[str, Any] = {}
         """Options that a watcher changed while the fit goes on, which holds from the next epoch on."""
         self.on_stop: Callable[[], None] = _nothing
         """Function that is called by each request to stop, in the thread of who asks."""
@@ -128,20 +128,26 @@ class Control:
             self._pausing, self._stepping = pausing and not self._over, stepping and not self._over
             self._news.notify_all()
 
-    def want(self, **options: int) -> bool:
-        """Change options from the next epoch on; return whether there is one: False once the training has ended."""
+    def want(self, **options: Any) -> bool:
+        """Change options from the next epoch on; return whether there is one: False once the training has ended.
+
+        A dict is added to one that waits under its name.
+        """
         with self._news:
             if not self._over:
-                self.wanted = {**self.wanted, **options}
+                waiting = {name: self.wanted.get(name) for name in options}
+                both = {n: {**(waiting[n] or {}), **value} for n, value in options.items() if isinstance(value, dict)}
+                self.wanted = {**self.wanted, **options, **both}
             return not self._over
 
-    def take_wanted(self) -> dict[str, int]:
-        """Return the options that were changed since this was last called; for the fit."""
+    def take_wanted(self, *names: str) -> dict[str, Any]:
+        """Return those of these options that were changed since they were last taken; for the fit."""
         if not self.wanted:
             return {}
         with self._news:
-            wanted, self.wanted = self.wanted, {}
-        return wanted
+            taken = {name: value for name, value in self.wanted.items() if name in names}
+            self.wanted = {name: value for name, value in self.wanted.items() if name not in names}
+        return taken
 
     def between_steps(self, call: Callable[[], object]) -> None:
         """Call a function in the fit's thread at its next batch boundary, also during a pause.

@@ -30,7 +30,7 @@ class Joint:
     """A training as the process that leads it sends it to the others, all in one, so that what is shared stays so.
 
     Parameters: `make_module` and `monitor`, as for `train`; `whole`, whether an epoch is one of Lightning's steps;
-    `last`, the checkpoint from which it goes on; `extended` and `renews`, of the module; `folder`, of the run.
+    `last`, the checkpoint from which it goes on; `extended`, `renews`, `taken_up`, of the module; `folder`, of the run.
     """
 
     problem: Problem
@@ -43,6 +43,7 @@ class Joint:
     last: Path | None
     extended: list[tuple[int, int, int]]
     renews: bool
+    taken_up: int
     folder: Path
 
 
@@ -65,6 +66,16 @@ class Follower(Checkpoint):  # as the Recorder, after everything else of an epoc
         if self._ranks.broadcast():
             pl_module.begin_comparing_anew()  # type: ignore[operator]  # a ProblemModule
 
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        module: Any = pl_module
+        changes, anew = self._ranks.broadcast()
+        for change in changes:
+            if "lr" in change:
+                module.change_lr(change["lr"])
+            module.set_weights(change.get("weights", {}))
+        if anew:
+            module.begin_comparing_anew()
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         wanted, trainer.should_stop = self._ranks.broadcast()
         if "max_epochs" in wanted:
@@ -81,7 +92,7 @@ def follow(joint: Joint, ranks: Ranks) -> None:
     own_seed = int(np.random.SeedSequence([joint.seed, ranks.part.rank]).generate_state(1)[0])
     drawn, ordered = RandomStreams(own_seed), RandomStreams(joint.seed)
     module = joint.make_module(joint.problem, options, drawn, control, joint.monitor, ranks)
-    module.extended, module.renews = list(joint.extended), joint.renews
+    module.extended, module.renews, module.taken_up = list(joint.extended), joint.renews, joint.taken_up
     if options.callbacks or options.loggers:
         module.log_for(None)
     make_data = WholeEpochsData if joint.whole else SplitsDataModule

@@ -11,6 +11,7 @@ from lightning.pytorch import Callback, Trainer
 
 from nmlab.options import TrainerOptions
 from nmlab.training.checkpoints import CheckpointWriter
+from nmlab.training.entry_points import known_entry_points
 from nmlab.training.profile import LoopProfiler
 from nmlab.training.ranks import Ranks
 from nmlab.training.strategy import RankStrategy
@@ -60,4 +61,5 @@ def make_trainer(
         # one device needs none; Lightning would look for one, and refuse what `SLURM_NTASKS=4` says of a whole hub
         plugins = [*plugins, LightningEnvironment()]
     settings["plugins"] = [*plugins, *([files] if files else [])]
-    return Trainer(**{**settings, **given})
+    with known_entry_points():
+        return Trainer(**{**settings, **given})

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import islice
 from typing import Any
 
 import torch
+from lightning.pytorch.plugins.precision import Precision
 from neuromancer.problem import Problem
 
 from nmlab.data.loader import first_batch
@@ -20,11 +21,14 @@ from nmlab.problem.constants import constants_of
 from nmlab.problem.fast_loss import FastProblem
 from nmlab.problem.metrics import MetricAccumulator
 from nmlab.problem.state import preserving_state
+from nmlab.problem.term_weights import measured_terms, use_weights
 from nmlab.problem.terms import terms_of
 from nmlab.problem.weights import copy_weights, fit_multipliers, load_weights, plain_names
 from nmlab.runtime.control import Control
 from nmlab.runtime.rng import RandomStreams
 from nmlab.training.callbacks import copy_modules
+from nmlab.training.gradient_norms import COLUMNS as GRADIENT
+from nmlab.training.gradient_norms import GradientNorms
 from nmlab.training.profile import section
 from nmlab.training.ranks import Ranks
 from nmlab.training.scheduled import ScheduledModule
@@ -79,12 +83,16 @@ class ProblemModule(ScheduledModule):
         super().__init__(options, monitor)
         self.problem = problem
         self.terms = terms_of(problem)
-        self.totals = {split: MetricAccumulator(self.terms) for split in ("train", "dev", "test")}
+        self.measured = measured_terms(problem)
+        """Terms of which the value without the weight is a metric too."""
+        self.totals = {split: MetricAccumulator(self.terms, self.measured) for split in ("train", "dev", "test")}
         self.ranks = ranks
         for split in ("train", "dev") if ranks is not None else ():
             self.totals[split].gather = ranks.gather  # type: ignore[union-attr]
         self.share = 1.0
         """How much the loss of the last train batch counts; less than 1 for a part of it."""
+        self.norms = GradientNorms(options.gradient_clip_val)
+        """Norms of the gradients that are clipped."""
         self._fast = FastProblem(problem, _tell)
         self._streams = streams
         self._control = control
@@ -194,7 +202,7 @@ class ProblemModule(ScheduledModule):
         """
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]  # nmlab's own
         totals, loader, drawn = (
-            MetricAccumulator(self.terms),
+            MetricAccumulator(self.terms, measured_terms(self.problem)),
             data.loader(split, whole=True),
             self._streams.state_dict(),
         )
@@ -241,10 +249,46 @@ class ProblemModule(ScheduledModule):
             self._constants = found
             _tell(FOLLOW.format(self.device, COPIED), False)
 
+    def clip_gradients(
+        self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Clip as Lightning does, by default or in a hook of the user's, and keep the norm that this computes."""
+        plugin = self.trainer.precision_plugin
+        kept = self.norms
+
+        def clip(optimizer: Any, clip_val: float) -> None:
+            kept.maximum = clip_val
+            norm = torch.nn.utils.clip_grad_norm_(plugin.main_params(optimizer), clip_val)
+            if not self._repeated:
+                kept.add(norm)
+
+        if type(plugin).clip_grad_by_norm is Precision.clip_grad_by_norm:
+            plugin.clip_grad_by_norm = clip  # type: ignore[method-assign]
+        try:
+            super().clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        finally:
+            vars(plugin).pop("clip_grad_by_norm", None)
+
+    # --- what changes between epochs ---
+
+    def set_weights(self, weights: Mapping[str, float]) -> list[str]:
+        """Give terms other weights, and return those of which the value without the weight is a metric from now on."""
+        new = [name for name in weights if name not in self.measured]
+        self.measured = [*self.measured, *new]
+        use_weights(self.problem, weights, self.measured)
+        for totals in self.totals.values() if new else ():
+            totals.measure(self.measured)
+        return new
+
+    def changes_of(self, epoch: int) -> list[dict[str, Any]]:
+        """Return the changes of the options that begin with an epoch."""
+        return [dict(change) for change in self.options.changes if change["epoch"] == epoch]
+
     # --- epochs ---
 
     def on_train_epoch_start(self) -> None:
         self._counted = -1
+        self.norms.clear()
         self.totals["train"].clear()
         self.totals["dev"].clear()
         self._fast.look()
@@ -287,11 +331,11 @@ class ProblemModule(ScheduledModule):
         splits = ("train", "dev") if dev else ("train",)
         losses = [f"{split}_loss" for split in splits]
         rest = [f"{split}_{name}" for split in splits for name in self.totals[split].names if name != "loss"]
-        return ["epoch", *losses, "lr", "seconds", *rest]
+        return ["epoch", *losses, "lr", "seconds", *(GRADIENT if self.options.gradient_clip_val else ()), *rest]
 
     def metrics(self) -> dict[str, float]:
         """Return the epoch's metrics; without those of dev where no dev pass was made in this epoch."""
-        row = {"lr": self._lr}
+        row = {"lr": self._lr, **self.norms.metrics()}
         for split in ("train", "dev"):
             row |= {f"{split}_{name}": value for name, value in self.totals[split].means().items()}
         return row

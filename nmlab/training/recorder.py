@@ -5,15 +5,19 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, EarlyStopping
 
+from nmlab.options.changes import before
+from nmlab.problem.metric_names import RAW, is_free_of_weights
+from nmlab.problem.term_weights import weight_faults, weights_of
 from nmlab.problem.weights import PREFIX, copy_weights, equal_weights
 from nmlab.runs import RunWriter
+from nmlab.runs.shown import change_text
 from nmlab.runtime.control import Control
 from nmlab.training.callbacks import without_masks
 from nmlab.training.checkpoints import CheckpointWriter, weights_content
@@ -30,7 +34,8 @@ class Earlier:
     """The best of a resumed run's epochs.
 
     Parameters: `epoch`; `value`, of the monitored metric; `weights`; `again`, whether this epoch will be trained again,
-    and is then the best once more with the same value; `changed`, what is no longer as it was, in words.
+    and is then the best once more with the same value; `changed`, what is no longer as it was, in words; `since`, from
+    which epoch on the terms have the weights that the value is of.
     """
 
     epoch: int
@@ -38,6 +43,7 @@ class Earlier:
     weights: dict[str, torch.Tensor]
     again: bool
     changed: tuple[str, ...] = ()
+    since: int = 0
 
 
 class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything else of an epoch's end
@@ -79,7 +85,7 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
         self._control = control
         self._monitor = monitor
         self._sign = -1.0 if mode == "max" else 1.0
-        self._columns = columns
+        self._columns = list(columns)
         self._checkpoints = checkpoints
         self._events = events
         self._epoch_started = 0.0
@@ -111,6 +117,9 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
             self._module.ranks.broadcast(anew)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        changes = self._make_changes(trainer.current_epoch)
+        if self._module.ranks is not None:
+            self._module.ranks.broadcast(changes)
         self._epoch_started = self._control.progress.clock()
         if self._one_step:
             self._before, self._steps = copy_weights(self._module.problem), trainer.global_step
@@ -146,7 +155,7 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
             self._writer.append(row)
             if self._events is not None:
                 self._events.add(trainer.current_epoch, {**self._module.extra, **row}, best)
-        if wanted := self._control.take_wanted():
+        if wanted := self._control.take_wanted("max_epochs", "patience"):
             self._change(trainer, wanted)
         if self._module.ranks is not None:
             self._module.ranks.broadcast((wanted, trainer.should_stop))
@@ -177,8 +186,66 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
             options = {**self._writer.run.settings["options"], "patience": wanted["patience"]}
             self._writer.describe(options=options)
 
+    def _make_changes(self, epoch: int) -> tuple[list[dict[str, Any]], bool]:
+        """Change what is to change with this epoch, by the options or because a watcher asked for it.
+
+        Returns the changes, and whether epochs from this one on are compared anew.
+        """
+        module = self._module
+        if wanted := self._control.take_wanted("lr", "weights"):
+            self._note_change(epoch, wanted)
+        changes = module.changes_of(epoch)
+        for change in changes:
+            if "lr" in change:
+                module.change_lr(change["lr"])
+            if raw := module.set_weights(change.get("weights", {})):
+                names = [f"{split}_{name}{RAW}" for split in ("train", "dev") for name in raw]
+                names = [name for name in names if name.removesuffix(RAW) in self._columns]
+                self._columns += [name for name in names if name not in self._columns]
+                self._writer.widen(names)
+            self._remark(f"From epoch {epoch} on: {change_text(change)}.")
+        weighted = any("weights" in change for change in changes) and not is_free_of_weights(self._monitor)
+        return changes, weighted and self._score_best_anew(epoch)
+
+    def _note_change(self, epoch: int, wanted: Mapping[str, Any]) -> None:
+        """Add to the options what a watcher wants to be changed, as if it had been given with them."""
+        module, told = self._module, self._writer.run.settings
+        held = weights_of(module.problem)
+        weights = {name: value for name, value in wanted.get("weights", {}).items() if held.get(name) != value}
+        if faults := weight_faults(module.problem, weights):
+            self._remark("Not changed: " + "; ".join(f"{name}: {fault}" for name, fault in faults.items()) + ".")
+            weights = {}
+        change: dict[str, Any] = {"epoch": epoch, **({"weights": weights} if weights else {})}
+        if wanted.get("lr") not in (None, module.base_lr):
+            change["lr"] = wanted["lr"]
+        if len(change) > 1:
+            module.options = module.options.replace(changes=[*module.options.changes, change])
+            stored = [dict(each) for each in module.options.changes]
+            self._writer.describe(options={**told["options"], "changes": stored})
+
+    def _score_best_anew(self, epoch: int) -> bool:
+        """Score the best weights so far by the loss as it is from this epoch on, which values before do not mean.
+
+        Returns whether there are any.
+        """
+        if self.best_weights is None:
+            self._since = epoch
+            self._scored_beside(None, None)
+            return False
+        best, value = (
+            self._writer.run.best_epoch,
+            self._value_of("train" if self._of_train else "dev", self.best_weights),
+        )
+        self._since = epoch
+        self._begin_comparing(epoch, best, value)
+        if self._checkpoints is not None and self.best_weights is not None and best is not None:
+            self._keep_best(self._module.trainer, best)
+        return True
+
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._control.training_over()
+        if wanted := self._control.take_wanted("lr", "weights"):
+            self._remark(f"Not changed, as no epoch followed: {change_text(wanted)}.")
         changed = self._ended is not None and not equal_weights(self._module.problem.state_dict(), self._ended)
         if self._checkpoints is not None and not (changed and self._snapshot_of == self._module.epochs_done):
             self._snapshot(trainer)
@@ -225,6 +292,12 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
         Returns whether it does not.
         """
         split = "train" if self._of_train else "dev"
+        done, changes = trainer.current_epoch, self._module.options.changes
+        if not is_free_of_weights(self._monitor):
+            self._since = max((each["epoch"] for each in before(changes, done) if "weights" in each), default=0)
+        if earlier.since >= done > 0:  # its value is by weights that the terms do not have yet
+            earlier = replace(earlier, value=self._value_of(split, earlier.weights))
+            self.go_on_from(earlier)
         changed = list(earlier.changed)
         value = math.nan
         if changed or not self._of_train:
@@ -235,21 +308,28 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
             changed = ["losses (the same weights no longer have the same)"]
         if not changed:
             return False
-        done = trainer.current_epoch
-        found = math.isfinite(value)
-        self.best_value = self._sign * value if found else math.inf
-        self.best_weights = earlier.weights if found else None
         self._since = done
-        self._scored_beside(earlier.epoch if found else None, value if found else None)
-        self._module.begin_comparing_anew()
-        if self.patience is not None:
-            self.patience.begin_with([done - 1.0] if found else [], [value] if found else [])
+        found = self._begin_comparing(done, earlier.epoch, value)
         what = f"has {self._monitor} {value:.6g} now" if found else "cannot be scored on them"
         self._remark(
             f"From epoch {done} on with other {', '.join(changed)}: metrics before and after are not comparable; the "
             f"best of before, epoch {earlier.epoch}, {what}."
         )
         return True
+
+    def _begin_comparing(self, done: int, epoch: int | None, value: float) -> bool:
+        """Compare epochs from `done` on with the best one of before, if that has a value now; return whether it has.
+
+        Parameters: `epoch`, the best one of before; `value`, its value as it would be now.
+        """
+        found = math.isfinite(value)
+        self.best_value = self._sign * value if found else math.inf
+        self.best_weights = self.best_weights if found else None
+        self._scored_beside(epoch if found else None, value if found else None)
+        self._module.begin_comparing_anew()
+        if self.patience is not None:
+            self.patience.begin_with([done - 1.0] if found else [], [value] if found else [])
+        return found
 
     def _scored_beside(self, epoch: int | None, value: float | None) -> None:
         self._writer.update(scored={"epoch": epoch, "value": value, "since": self._since})
@@ -260,11 +340,13 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
         if new:
             self._writer.update(remark=" ".join([*([said] if said else []), *new]))
 
-    def _keep_best(self, trainer: Trainer) -> None:
+    def _keep_best(self, trainer: Trainer, epoch: int | None = None) -> None:
+        """Hold the best weights for their checkpoint; `epoch`, which they are of, by default the last one."""
         assert self._checkpoints is not None
         assert self.best_weights is not None
-        done = self._module.epochs_done
+        done = self._module.epochs_done if epoch is None else epoch + 1
         told = {"epoch": done - 1, "global_step": trainer.global_step, "value": self._sign * self.best_value}
+        told["since"] = self._since
         content = weights_content(self.best_weights, PREFIX, epochs_done=done, **told)
         self._checkpoints.hold(self._writer.checkpoint("best"), content)
 

@@ -13,8 +13,13 @@ from neuromancer.problem import Problem
 
 from nmlab.errors import FieldError
 from nmlab.options import TrainerOptions
+from nmlab.options.changes import before, lr_after
 from nmlab.options.schedules import Schedule, build_schedule, length_faults, schedule_named
+from nmlab.training.rates import change_rates
 from nmlab.training.schedules import SPANNING, StretchedLR, renew, stretched
+
+ONE_CYCLE = "OneCycleLR"
+"""The schedule by name whose highest rate, not the first one, is the option `lr`."""
 
 
 class ScheduledModule(LightningModule):
@@ -44,6 +49,9 @@ class ScheduledModule(LightningModule):
         """Whether the length was changed just now, and a function makes the schedule for it."""
         self.remarks: list[str] = []
         """What the run's record should say."""
+        self.taken_up = 0
+        """Epochs that were done before this training, of a run that it goes on with."""
+        self._base_lr: float | None = None
 
     def metric_names(self, dev: bool) -> list[str]:
         """Return the names of the metrics; `dev`, whether there is that split."""
@@ -57,9 +65,12 @@ class ScheduledModule(LightningModule):
     def configure_optimizers(self) -> Any:
         options = self.options
         optimizer = options.build_optimizer(self.problem)
-        schedule = None
-        if self.extended and schedule_named(options.lr_scheduler) in SPANNING:
-            schedule, rows = stretched(options, optimizer, self.extended, self._scheduler_steps)
+        schedule, name = None, schedule_named(options.lr_scheduler)
+        begun = options.lr if name == ONE_CYCLE else float(optimizer.param_groups[0]["lr"])
+        self._base_lr = lr_after(begun, before(options.changes, self.taken_up))
+        if self.extended and name in SPANNING:
+            change_rates([optimizer], [], begun, self._base_lr)
+            schedule, rows = stretched(self._now(options), optimizer, self.extended, self._scheduler_steps)
             if schedule is not None:
                 schedule = replace(schedule, scheduler=StretchedLR(optimizer, rows, str(schedule.name)))
         else:
@@ -89,25 +100,49 @@ class ScheduledModule(LightningModule):
 
         Parameters: `done`, epochs that have ended; `epochs`, all.
         """
-        before = self.options.max_epochs
-        self.extended = [*self.extended, (done, before, epochs)]
+        self.extended = [*self.extended, (done, self.options.max_epochs, epochs)]
         self.options = self.options.replace(max_epochs=epochs)
+        if self._schedule is not None and self._schedule.name in SPANNING:
+            self._stretch()
+
+    def change_lr(self, lr: float) -> None:
+        """Set the base rate from which a scheduler goes on; all groups' rates change by the same factor."""
+        optimizers, configs = self.trainer.optimizers, self.trainer.lr_scheduler_configs
+        first = optimizers[0].param_groups[0]
+        old = self._base_lr if self._base_lr is not None else float(first.get("initial_lr", first["lr"]))
+        plateau = [] if self._plateau is None else [self._plateau]
+        change_rates(optimizers, [*(config.scheduler for config in configs), *plateau], old, lr)
+        self._base_lr = lr
+        if any(isinstance(config.scheduler, StretchedLR) for config in configs):
+            self._stretch()
+
+    @property
+    def base_lr(self) -> float | None:
+        """The rate from which a scheduler goes on; None for an optimizer that a user's hook makes."""
+        return self._base_lr
+
+    def _now(self, options: TrainerOptions) -> TrainerOptions:
+        """Return options with the base rate as it is now."""
+        return options if self._base_lr is None else options.replace(lr=self._base_lr)
+
+    def _stretch(self) -> None:
+        """Replace the scheduler by one that is stretched after all changes of the length."""
         schedule = self._schedule
-        if schedule is None or schedule.name not in SPANNING:
-            return
+        assert schedule is not None
         optimizer, config = self.trainer.optimizers[0], self.trainer.lr_scheduler_configs[0]
         begun = [group["lr"] for group in optimizer.param_groups]
         for group in optimizer.param_groups:  # from which the schedule began
             group["lr"] = group.get("initial_lr", group["lr"])
-        if schedule.name == "OneCycleLR":
+        options = self._now(self.options)
+        if schedule.name == ONE_CYCLE:
             for group in optimizer.param_groups:
-                group["lr"] = self.options.lr
-        _, rows = stretched(self.options, optimizer, self.extended, self._scheduler_steps)
+                group["lr"] = options.lr
+        _, rows = stretched(options, optimizer, self.extended, self._scheduler_steps)
         for group, lr in zip(optimizer.param_groups, begun, strict=True):
             group["lr"] = lr
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # PyTorch's, of a scheduler that begins late
-            longer = StretchedLR(optimizer, rows, schedule.name)
+            longer = StretchedLR(optimizer, rows, str(schedule.name))
         longer.load_state_dict({"last_epoch": config.scheduler.last_epoch})
         config.scheduler = longer
 

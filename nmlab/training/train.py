@@ -16,6 +16,8 @@ from nmlab.data.loader import SplitsDataModule
 from nmlab.data.splits import Splits
 from nmlab.errors import FieldError
 from nmlab.options import TrainerOptions
+from nmlab.options.changes import before as changes_before
+from nmlab.options.changes import weights_after
 from nmlab.problem.weights import PREFIX, copy_weights, forget_values, load_weights, read_weights
 from nmlab.runs import RunWriter
 from nmlab.runtime.control import Control, StopRequested
@@ -149,6 +151,10 @@ def train(
         files = CheckpointWriter({writer.checkpoint("best"): 2.0, writer.checkpoint("last"): 30.0}, writer.keep)
     recorder = Recorder(module, writer, control, monitor, options.mode, columns, files, training.events)
     last = _take_up(writer, recorder, before, changed) if training.resume else None
+    if last is not None:
+        module.taken_up = epochs_done(writer.run)
+        module.set_weights(weights_after({}, changes_before(options.changes, module.taken_up)))
+        writer.widen(columns)
     module.renews = last is not None and bool(training.extended) and training.extended[-1][0] == epochs_done(writer.run)
 
     callbacks: list[Callback] = [*options.callbacks, *([] if whole else [ProgressCallback(control)]), recorder]
@@ -181,6 +187,7 @@ def train(
                 last,
                 module.extended,
                 module.renews,
+                module.taken_up,
                 writer.folder,
             )
         )
@@ -260,7 +267,8 @@ def _take_up(writer: RunWriter, recorder: Recorder, monitor: str, changed: tuple
         epoch = content.get("epochs_done", 0) - 1
         if 0 <= epoch < run.epochs and done:
             value = content["value"] if "value" in content else run.column(monitor)[epoch]
-            recorder.go_on_from(Earlier(epoch, value, read_weights(best), epoch >= done, changed))
+            since = int(content.get("since", 0))
+            recorder.go_on_from(Earlier(epoch, value, read_weights(best), epoch >= done, changed, since))
     writer.keep_epochs(done)
     return last
 

@@ -164,7 +164,9 @@ class WholeEpochsModule(ProblemModule):
                 self.take_loss(loss)
         with section(trainer, "configure_gradient_clipping"):
             if self.options.gradient_clip_val:
-                clip_together(optimizer, self.options.gradient_clip_val)
+                norm = clip_together(optimizer, self.options.gradient_clip_val)
+                if not self._repeated:
+                    self.norms.add(norm)
         return loss
 
     def _dev_pass(self, dev: Loader | GivenLoader) -> None:

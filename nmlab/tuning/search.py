@@ -25,9 +25,10 @@ from nmlab.data.loader import SplitsDataModule
 from nmlab.data.splits import Batch, Splits
 from nmlab.errors import FieldError
 from nmlab.fitting.prepare import build_problem, check_data, initialize_lazy, splits_of
-from nmlab.fitting.request import FitRequest
+from nmlab.fitting.request import UNFIT, FitRequest, option_faults
 from nmlab.launch.task import Task
 from nmlab.problem.state import preserving_state
+from nmlab.problem.term_weights import use_weights
 from nmlab.problem.weights import load_weights
 from nmlab.runtime.capture import captured_output
 from nmlab.runtime.rng import RandomStreams
@@ -74,6 +75,9 @@ class Search(Task[T]):
                 request.problem if isinstance(request.problem, Problem) else build_problem(request.problem, streams)
             )
             with _state_kept(request.options.optimizer), preserving_state(problem, request.seed):
+                if faults := option_faults(problem, request.options):
+                    raise FieldError(faults, subject=UNFIT)
+                use_weights(problem, request.options.weights)
                 self._say("making the data")
                 splits = splits_of(request.data_setup_function, request.data_kwargs, request.batch_size, streams)
                 initialize_lazy(problem, splits, request, request.seed)

@@ -44,7 +44,8 @@ def by_hand(problem: Any, a: torch.Tensor, p: torch.Tensor) -> dict[str, float]:
         over = torch.relu(x2 - x1), torch.relu(x1**2 + x2**2 - p**2)
         found = {"obj": ((1 - x1) ** 2 + a * (x2 - x1**2) ** 2).mean()}
         for name, value in zip(("order", "circle"), over, strict=True):
-            found |= {name: 10 * value.mean(), f"{name}_violation": value.mean(), f"{name}_violation_max": value.max()}
+            found |= {name: 10 * value.mean(), f"{name}_raw": value.mean()}
+            found |= {f"{name}_violation": value.mean(), f"{name}_violation_max": value.max()}
         found["loss"] = found["obj"] + found["order"] + found["circle"]
     return {name: float(value) for name, value in found.items()}
 

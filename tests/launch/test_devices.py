@@ -89,6 +89,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "LBFGS": {"optimizer": lambda p: torch.optim.LBFGS(p, lr=0.1, max_iter=4), "gradient_clip_val": None},
     "accumulated": {"trainer_kwargs": {"accumulate_grad_batches": 2}, "precision": "64-true"},
     "patience": {"patience": 1, "lr": 0.3, "max_epochs": 8, "lr_scheduler": "ReduceLROnPlateau"},
+    "weights and changes": {"weights": {"order": 2.0}, "changes": [{"epoch": 1, "lr": 0.01, "weights": {"obj": 3.0}}]},
     "drop_last and a schedule": {"drop_last": True, "lr_scheduler": "OneCycleLR", "gradient_clip_val": 0.1},
 }
 

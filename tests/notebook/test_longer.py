@@ -139,12 +139,12 @@ def test_what_cannot_be_changed_is_refused(runs_dir: Path) -> None:
     def look(*_: Any) -> None:
         fit = lab._session.fit
         if not told and fit is not None and fit.control.phase == "training" and fit.control.progress.epoch == 2:
-            for wanted in ({"lr": 1.0}, {"max_epochs": 1}, {"patience": 3}, {"max_epochs": 0}):
+            for wanted in ({"seed": 1}, {"max_epochs": 1}, {"patience": 3}, {"max_epochs": 0}):
                 with pytest.raises(FieldError) as caught:
                     lab.set(**wanted)
                 told.append(str(caught.value))
 
     problem.nodes[0].register_forward_pre_hook(look)
     assert lab.fit().epochs == 5
-    parts = ["only max_epochs and patience", "epoch 3 is going on", "without early stopping", "too small"]
+    parts = ["only max_epochs, patience, lr and weights", "epoch 3 is going on", "without early stopping", "too small"]
     assert all(part in text for part, text in zip(parts, told, strict=True))

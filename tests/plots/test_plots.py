@@ -27,6 +27,7 @@ from nmlab.plots import (
     Picture,
     Theme,
     alt_text,
+    draw_gradient_norm,
     draw_losses,
     draw_overlay,
     draw_rate,
@@ -35,7 +36,8 @@ from nmlab.plots import (
     paper_figure,
     thin,
 )
-from nmlab.plots.axes import plain
+from nmlab.plots.axes import panels, plain
+from nmlab.plots.multiples import term_states
 from nmlab.plots.words import elide, tick_labels, width_of
 from nmlab.runs import Run, RunStore
 from tests.helpers.processes import fresh
@@ -604,3 +606,28 @@ def test_runs_on_several_seeds_are_a_mean_with_a_band(tmp_path: Path) -> None:
     assert corners[:, 0].max() == 1  # one seed alone has no spread
     draw_overlay(axes, store.runs(), labels=["a", "b", "c"])
     assert (len(axes.lines), len(axes.collections)) == (3, 0)
+
+
+def test_changes_of_a_run_are_marked_and_said_and_a_term_of_weight_zero_says_so(tmp_path: Path) -> None:
+    changes = [{"epoch": 2, "lr": 1e-4}, {"epoch": 3, "weights": {"a": 0.0}}]
+    settings = {"term_weights": {"a": 2.0, "b": 1.0}, "options": {"changes": changes, "gradient_clip_val": 1.0}}
+    writer = RunStore(tmp_path).create("changed", settings)
+    for epoch in range(5):
+        norms = {"lr": 0.1, "grad_norm": 0.5, "grad_norm_max": 2.0, "grad_clipped": 0.25}
+        terms = {"dev_a": 2.0 * (epoch < 3), "dev_b": 1.0, "dev_a_raw": 1.0}
+        writer.append({"epoch": epoch, "train_loss": 3.0, "dev_loss": 3.0, **norms, **terms})
+    writer.close("finished")
+    run = writer.run
+    figure = Figure()
+    rate, norm = panels(figure, 2)
+    draw_rate(rate, run, part=(0, 2))
+    draw_gradient_norm(norm, run, part=(1, 2))
+    for axes in (rate, norm):
+        labels = [str(line.get_label()) for line in axes.lines]
+        assert {"lr 0.0001", "weight of a 0"} <= {*labels}
+    assert {"mean", "largest", "clipped at 1"} <= {str(line.get_label()) for line in norm.lines}
+    assert "lr 0.0001 from epoch 2 on" in alt_text(run, "rate")
+    assert "25% of its steps clipped" in alt_text(run, "rate")
+    states = {state.name: state.words for state in term_states(run)}
+    assert states["a"] == "not in the loss (weight 0) · dev 1 without weight"
+    assert set(states) == {"a", "b"}

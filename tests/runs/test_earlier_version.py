@@ -42,7 +42,8 @@ def test_they_are_listed_and_read(folder: Path) -> None:
 def test_a_fit_of_today_gives_their_numbers(folder: Path) -> None:
     run = nmlab.fit(built(rosenbrock), rosenbrock_data, OPTIONS, runs_dir=folder, nsim=20)
     old = RunStore(folder).get("0001-rosenbrock_data")
-    assert rows(run).to_numpy() == pytest.approx(rows(old).to_numpy(), rel=1e-5)  # another processor rounds otherwise
+    then = rows(old)
+    assert rows(run)[[*then]].to_numpy() == pytest.approx(then.to_numpy(), rel=1e-5)  # processors differ
     weights = old.restore(built(rosenbrock, 7)).state_dict()
     assert run.problem is not None
     for name, value in run.problem.state_dict().items():
@@ -53,7 +54,8 @@ def test_a_stopped_one_is_resumed_to_where_the_undisturbed_one_ended(folder: Pat
     run = nmlab.fit(built(rosenbrock), rosenbrock_data, resume="0004-rosenbrock_data", runs_dir=folder)
     assert (run.status, run.epochs) == ("finished", 6)
     undisturbed = RunStore(folder).get("0001-rosenbrock_data")
-    assert rows(run).to_numpy() == pytest.approx(rows(undisturbed).to_numpy(), rel=1e-5)
+    then = rows(undisturbed)
+    assert rows(run)[[*then]].to_numpy() == pytest.approx(then.to_numpy(), rel=1e-5)
 
 
 def test_a_lab_goes_on_from_them(folder: Path) -> None:

@@ -530,3 +530,11 @@ def test_multipliers_that_grow_with_the_data_are_put_back(swept: Any) -> None:
     """An AugmentedLagrangeLoss sizes its multipliers at the first batch."""
     sweep = swept(grid(lr=[1e-3, 1e-2]), problem=lagrange(), data=lagrange_data)
     assert [run.status for run in sweep.runs] == ["finished", "finished"]
+
+
+def test_the_weight_of_a_term_is_a_parameter_beside_the_other_weights(swept: Callable[..., Sweep]) -> None:
+    options = QUICK.replace(weights={"order": 3.0})
+    done = swept(grid(**{"options.weights.circle": [1.0, 40.0]}), options=options)
+    assert [run.term_weights for run in done.runs] == [{"obj": 1.0, "order": 3.0, "circle": w} for w in (1.0, 40.0)]
+    faults = faults_of(lambda: swept(grid(**{"options.weights.circel": [1.0]})))
+    assert "did you mean 'circle'" in "".join(faults.values())

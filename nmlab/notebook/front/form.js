@@ -21,7 +21,7 @@ function makeForm(which, spec, prefix, send) {
     const names = spec.fields.filter((field) => !field.first).map((field) => field.name);
     const changed = names.filter((name) => state.changed[name]).length;
     const wrong = names.filter((name) => state.faults[name]).length;
-    const told = [`${names.length} more options`];
+    const told = [`${names.length} ${spec.folded}`];
     if (changed) told.push(`${changed} changed`);
     if (wrong) told.push(`⚠ ${wrong} invalid`);
     setText(summary, told.join(" · "));

@@ -34,8 +34,10 @@ function render({ model, el }) {
 
   function showForms() {
     const spec = model.get("form");
-    shownForms = ["data", "options"].filter((which) => spec[which]).map((which) => [which, makeForm(which, spec[which], prefix, send)]);
-    forms.replaceChildren(...shownForms.map(([, form]) => form.root));
+    shownForms = ["data", "options", "terms"].filter((which) => spec[which]).map((which) => [which, makeForm(which, spec[which], prefix, send)]);
+    const roots = Object.fromEntries(shownForms.map(([which, form]) => [which, form.root]));
+    if (roots.terms) roots.options.append(roots.terms); // a section of the options
+    forms.replaceChildren(...[roots.data, roots.options].filter(Boolean));
     showEntries();
   }
   function showEntries() {
@@ -170,6 +172,9 @@ function makeControls(model, prefix, send) {
     pause: button("Pause", press("pause"), { "data-key": "pause" }),
     step: button("Step one epoch", press("step"), { "data-key": "step" }),
     stop: button("Stop", press("stop"), { "data-key": "stop" }),
+    apply: button("Apply to this run", press("apply"), {
+      "data-key": "apply", hidden: true, title: "Give the running fit the learning rate and the weights of the form, from its next epoch on",
+    }),
     "find lr": button("Find lr", press("find lr"), { "data-key": "find lr", title: "Try learning rates for a few steps each" }),
   };
   const start = h("select", { id: `${prefix}start`, onchange: () => send({ do: "from", runs: start.value ? [start.value] : [] }) });
@@ -184,6 +189,7 @@ function makeControls(model, prefix, send) {
   function show() {
     const now = model.get("controls");
     setText(buttons.pause, now.paused ? "Resume" : "Pause");
+    buttons.apply.hidden = !now.enabled.includes("apply") && pressed !== "apply" && document.activeElement !== buttons.apply;
     for (const [what, node] of Object.entries(buttons)) {
       const held = document.activeElement === node;
       // off by aria alone while it has the focus, which a disabled button would lose

@@ -24,6 +24,9 @@ const COLUMNS = [
 const NUMBERS = new Set(["epochs", "best", "test", "time", "size"]);
 const MARKS = { finished: "✓", stopped: "■", failed: "✗", interrupted: "⚡", running: "▶", damaged: "⚠" };
 
+const BEST =
+  "Best of the comparable runs. Runs with other weights of terms are not, unless the metric is free of them: a raw value or a violation";
+
 function makeRuns(model, prefix, send, openBoard) {
   const filter = h("input", {
     type: "search", placeholder: "filter runs", "aria-label": "Filter runs", autocomplete: "off",
@@ -151,7 +154,7 @@ function makeRuns(model, prefix, send, openBoard) {
     const cells = COLUMNS.map(([title, shown]) => {
       const text = going && NUMBERS.has(title) ? "" : shown(run);
       if (title === "run") {
-        const best = run.is_best ? h("span", { class: "nm-best", title: "Best of the comparable runs" }, "★", h("span", { class: "nm-hidden" }, " best")) : null;
+        const best = run.is_best ? h("span", { class: "nm-best", title: BEST }, "★", h("span", { class: "nm-hidden" }, " best")) : null;
         return h("th", { scope: "row", class: run.within ? "nm-within" : null }, fold, h("label", { for: id }, text), " ", best);
       }
       if (title === "status") {

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
-from functools import partial
+from functools import lru_cache, partial
 
 from neuromancer.problem import Problem
 
 from nmlab.errors import FieldError
 from nmlab.options import TrainerOptions
 from nmlab.plots import Picture, draw_graph
-from nmlab.problem.graph import graph_of
+from nmlab.problem.graph import ProblemGraph, graph_of
 from nmlab.runs import Run, RunWriter
 from nmlab.training.events.hparams import hyperparameters
 from nmlab.training.events.writer import EventWriter
@@ -37,12 +37,17 @@ def begin_events(writer: RunWriter, problem: Problem, options: TrainerOptions, e
     hparams = hyperparameters(writer.run.settings, accelerator)
     events = EventWriter(writer.folder, hparams, epochs=epochs, tell=writer.log)
     try:
-        events.add_problem(Picture(900).png(partial(draw_graph, graph=graph_of(problem)), scale=1.5))
+        events.add_problem(_picture(graph_of(problem)))
     except Exception as error:  # a Problem of another make than those known
         writer.log(f"The Problem could not be drawn: {type(error).__name__}: {error}")
     if events.epochs < epochs:
         _catch_up(events, writer.run, epochs)
     return events
+
+
+@lru_cache(maxsize=32)  # fits of the same Problem follow each other, and drawing takes longer than some of them
+def _picture(graph: ProblemGraph) -> bytes:
+    return Picture(900).png(partial(draw_graph, graph=graph), scale=1.5)
 
 
 def _catch_up(events: EventWriter, run: Run, epochs: int) -> None:
