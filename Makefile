@@ -35,6 +35,7 @@ check: $(INSTALLED)  ## what takes seconds and must hold for every commit
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_imports.py
+	$(BIN)/python -m tests.front
 
 bench: $(INSTALLED)  ## all timings, into tests/benchmark/results; QUICK=1 takes minutes, ARGS="loader kernel" some parts
 	-$(BIN)/python -m tests.chromium

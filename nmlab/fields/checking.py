@@ -7,6 +7,7 @@ import math
 import numbers
 import operator
 import os
+import re
 import warnings
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Set
@@ -153,8 +154,21 @@ def _by_rules(field: Field, value: Any) -> Any:
 
 def _to_integer(field: Field, value: Any) -> Any:
     if isinstance(value, numbers.Real) and not is_bool(value) and (number := _whole(value)) is not None:
+        if isinstance(value, float) and abs(number) > _EXACT:
+            raise _Fault("is too large for an exact integer")
         return _of_type(field, _within(field, number))
-    raise _Fault("is not an integer")
+    raise _Fault(f"is not an integer{_with_point(value)}")
+
+
+_EXACT = 2**53
+"""The largest integer up to which a float stands for one alone."""
+
+
+def _with_point(value: Any) -> str:
+    """Return a hint for a text such as '0,5', else ''."""
+    if isinstance(value, str) and re.fullmatch(r"[+-]?\d*,\d+(e[+-]?\d+)?", value.strip()):
+        return f" (with a decimal point: {value.strip().replace(',', '.')})"
+    return ""
 
 
 def _whole(value: Any) -> int | None:
@@ -171,12 +185,12 @@ def _to_number(field: Field, value: Any) -> Any:
         if exact is not None and isinstance(value, str | float):  # a record and a form hold text; 0.1 means 1/10
             value = exact(str(value))
         if not isinstance(value, numbers.Real | Decimal) or is_bool(value):
-            raise _Fault("is not a number")
+            raise _Fault(f"is not a number{_with_point(value)}")
         number = float(value)
     except OverflowError:
         raise _Fault("is too large for a floating-point number") from None
     except (ValueError, ArithmeticError):
-        raise _Fault("is not a number") from None
+        raise _Fault(f"is not a number{_with_point(value)}") from None
     if math.isnan(number):
         raise _Fault("is not a number")
     _within(field, number)

@@ -329,6 +329,7 @@ _DO: dict[str, Callable[[Actions, Message], None]] = {
     "compare": Actions._compare,
     "delete": Actions._delete,
     "report": Actions._report,
+    "curves": lambda me, message: me._bench.send_curves(),
     "try": Actions._try,
     "undo": Actions._undo,
     "swap": Actions._swap,

@@ -51,12 +51,12 @@ class Bench:
         self.panel = Panel()
         self.panel.tabs = [[tab, label] for tab, label in TABS.items() if tab != "view" or session.view is not None]
         self.panel.takes = {"endings": [*SUFFIXES], "most": UPLOAD}
-        self._tabs = Tabs(self.panel.change)
+        self._tabs = Tabs(self.panel.change, self.panel.stream)
         self.painter = Painter(self._look)
         self._memory = MemoryLine(self.panel.change)
         self.saved_output = SavedOutput(self.panel.key, self.save)
         self.tensorboard = TensorBoardView(session.store.folder, self.panel.change)
-        self.panel.observe(lambda _change: self.painter.wake(), names=["tab", "scales", "screen", "ticked"])
+        self.panel.observe(lambda _change: self.painter.wake(), names=["tab", "screen", "ticked"])
         self.show_forms()
         self.show_presets()
         one_fit.watch(self)
@@ -96,6 +96,11 @@ class Bench:
         """Acknowledge a pressed button, even if nothing changed."""
         self._answers += 1
         self.show_controls()
+
+    def send_curves(self) -> None:
+        """Send all curves of the visible tab, as to a page that was loaded anew."""
+        self._tabs.curves.ask()
+        self.painter.wake()
 
     def show_controls(self) -> None:
         """Update the buttons and the hint."""
@@ -138,6 +143,7 @@ class Bench:
                     "enabled": enabled,
                     "busy": busy,
                     "run": fit.run.id if busy and fit is not None and self._ended is not fit else "",
+                    "state": state_of(fit.run, fit.control, fit.done) if busy and own and fit is not None else "",
                     "paused": bool(busy and fit is not None and fit.control.pausing),
                     "turn": before["turn"] + (busy != before["busy"]),
                     "answers": self._answers,
@@ -297,7 +303,9 @@ class Bench:
 
     def _draw(self, fit: Fit | None, done: bool) -> None:
         if (context := self._context(fit, done)) is not None:
-            self._tabs.draw(context, self.panel.tab, self.panel.scales, self.panel.screen)
+            self._tabs.draw(context, self.panel.tab, self.panel.screen)
+        elif self._session.fit is None:
+            self._tabs.draw_before(self._session.newest_problem, self.panel.tab, self.panel.screen)
 
     @property
     def seen(self) -> Run | None:

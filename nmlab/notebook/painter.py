@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 
-EVERY = 0.2
+EVERY = 0.1
 """Seconds between two updates during a fit."""
 
 IDLE = 5.0
@@ -14,7 +14,7 @@ IDLE = 5.0
 
 
 class Painter:
-    """Calls `look` soon after each `wake`, and every 0.2 s for as long as it returns True.
+    """Calls `look` soon after each `wake`, and every 0.1 s for as long as it returns True.
 
     Parameters
     ----------

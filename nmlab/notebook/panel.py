@@ -21,20 +21,7 @@ LIFE = 3.0
 class Panel(Widget):
     """The bench on screen; any number of views share it."""
 
-    _esm = front(
-        "dom.js",
-        "page.js",
-        "kernel.js",
-        "form.js",
-        "files.js",
-        "columns.js",
-        "guess.js",
-        "try.js",
-        "stage.js",
-        "runs.js",
-        "board.js",
-        "panel.js",
-    )
+    _esm = front("panel.js")
     _css = front("panel.css")
 
     # what Python says
@@ -60,6 +47,8 @@ class Panel(Widget):
     """A guess that is asked for before a run: whether it is open, the axes to draw it on, and what is kept as text."""
     tabs = synced(traitlets.List())
     page = synced(traitlets.Dict())
+    tiles = synced(traitlets.List())
+    """The run that is seen in a few numbers; see `overview.py`."""
     picture = synced(traitlets.Bytes())
     tried = synced(traitlets.Dict())
     """What the tab "Try it" shows; see `try_it.py`."""
@@ -71,7 +60,7 @@ class Panel(Widget):
     retired = synced(traitlets.Unicode())
 
     # what a user chose on screen
-    tab = synced(traitlets.Unicode("losses"))
+    tab = synced(traitlets.Unicode("overview"))
     scales = synced(traitlets.Dict())
     ticked = synced(traitlets.List())
     table = synced(traitlets.Dict())
@@ -87,12 +76,13 @@ class Panel(Widget):
                 "turn": 0,
                 "busy": False,
                 "run": "",
+                "state": "",
                 "paused": False,
                 "hint": "",
                 "starts": [],
                 "start": "",
             },
-            scales={"log": True, "zoom": ""},
+            scales={"log": True, "zoom": "", "smooth": 0},
             screen={"width": 0, "ratio": 1.5, "dark": False},
         )
         self.key = self.model_id
@@ -103,6 +93,12 @@ class Panel(Widget):
             if time.monotonic() - self._sent > LIFE:
                 self._sent = time.monotonic()
                 self.send({"alive": True})
+
+    def stream(self, message: dict[str, Any], buffers: list[bytes]) -> None:
+        """Send a message that no trait keeps."""
+        with self._changing:
+            self._sent = time.monotonic()
+            self.send(message, buffers)
 
     def change(self, **traits: Any) -> None:
         """Set those traits that differ, in one message."""

@@ -18,7 +18,7 @@ BYTES_A_SECOND = 60_000
 SHORT = 30.0
 """Seconds up to which a run is short, and drawn every two seconds at least."""
 
-LONG = 10.0
+LONG = 2.0
 """Seconds after which a phase of a run tells how long it has been going on."""
 
 

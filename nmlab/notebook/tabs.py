@@ -5,39 +5,29 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
 
-from matplotlib.figure import Figure
 from neuromancer.problem import Problem
 
 from nmlab.analysis.guess import guess_outcome
 from nmlab.analysis.look import look
 from nmlab.identity.differences import reasons_text
 from nmlab.launch.base import Fit
+from nmlab.notebook import curves
+from nmlab.notebook.overview import before_html, tiles
 from nmlab.notebook.profile_page import profile_html
 from nmlab.notebook.status_line import Pace, error_html
-from nmlab.plots import (
-    Picture,
-    Theme,
-    alt_text,
-    draw_gradient_norm,
-    draw_losses,
-    draw_overlay,
-    draw_rate,
-    draw_terms,
-    panel,
-    panels,
-    png_size,
-)
+from nmlab.plots import Theme, png_size
 from nmlab.provenance.script import script
 from nmlab.runs import Comparison, Run
 from nmlab.runs.repeats import grouped
 from nmlab.runtime import one_fit
-from nmlab.runtime.text import number_text
+from nmlab.runtime.text import typeset_number
 
 TABS = {
+    "overview": "Overview",
     "losses": "Losses",
     "terms": "Terms",
     "rate": "Learning rate",
@@ -49,9 +39,16 @@ TABS = {
     "details": "Details",
     "code": "Code",
 }
-GRADIENT = "grad_norm"
 LOG_LINES = 1000
+TILES_EVERY = 0.2
+"""Seconds at least between two states of a run as numbers."""
 VALUE_ROWS = 50
+
+SEEN = ("overview", "view")
+"""Tabs with the user's view."""
+
+CURVES = ("overview", "losses", "terms", "rate")
+"""Tabs that the page draws."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +79,8 @@ class TabContent:
     """The run that is to be tried, if the page is to ask for that."""
     asks: str = ""
     """Changes where the page is to ask again."""
+    curves: bool = False
+    """Whether the page draws curves."""
 
 
 class Tabs:
@@ -91,21 +90,44 @@ class Tabs:
     ----------
     show : callable
         Called with the traits of the panel to change, as keywords.
+    send : callable
+        Called with a message to the page and its buffers.
     """
 
-    def __init__(self, show: Callable[..., None]) -> None:
+    def __init__(self, show: Callable[..., None], send: Callable[[dict[str, Any], list[bytes]], object]) -> None:
         self._show = show
-        self._picture = Picture()
+        self.curves = curves.Curves(send)
         self._pace = Pace()
         self._drawn: tuple[Any, ...] = ()
         self._number = 0
+        self._told = 0.0
 
-    def draw(self, context: TabContext, tab: str, scales: dict[str, Any], screen: dict[str, Any]) -> None:
+    def draw(self, context: TabContext, tab: str, screen: dict[str, Any]) -> None:
         """Update the visible tab if something changed and an update is due."""
-        chosen = (sorted(scales.items()), sorted(screen.items()), [run.id for run in context.ticked])
+        if tab == "overview" and (context.ended or time.perf_counter() >= self._told):
+            self._told = time.perf_counter() + TILES_EVERY
+            self._show(tiles=tiles(context.run, context.fit, context.ended))
+        self._draw_page(context, tab, screen)
+        if tab in CURVES and self._drawn and self._drawn[0][0] == tab:
+            started = time.perf_counter()
+            self._draw_curves(context, tab)
+            if context.fit is not None and not context.ended:
+                context.fit.control.progress.drawn_beside.append(time.perf_counter() - started)
+
+    def draw_before(self, problem: Problem | None, tab: str, screen: dict[str, Any]) -> None:
+        """Update the visible tab where there is no run yet, once a page has told its width."""
+        state = (tab, id(problem), repr(sorted(screen.items())))
+        if not screen.get("width") or state == self._drawn:
+            return
+        html = before_html(problem, screen) if tab == "overview" else "<p class='nm-soft'>No run yet.</p>"
+        self._show(page={"tab": tab, "html": html}, tiles=[], picture=b"")
+        self._drawn = state
+
+    def _draw_page(self, context: TabContext, tab: str, screen: dict[str, Any]) -> None:
+        chosen = (() if tab in CURVES else sorted(screen.items()), [run.id for run in context.ticked])
         look = (tab, context.run.id, context.ended, len(context.earlier), repr(chosen))
         state = (look, _news_of(context, tab))
-        live = context.fit.view if context.fit is not None and tab == "view" and not context.ended else None
+        live = context.fit.view if context.fit is not None and tab in SEEN and not context.ended else None
         if live is not None and state == self._drawn and self._pace.due():
             live.scale = _scale(screen)
             live.request()  # it is shown by a later call
@@ -117,13 +139,15 @@ class Tabs:
             self._pace.restart()
         started = time.perf_counter()
         try:
-            content = self._content(context, tab, scales, screen)
+            content = self._content(context, tab, screen)
         except Exception as error:  # a damaged run, say
             content = TabContent(html=error_html("This could not be shown", f"{type(error).__name__}: {error}"))
         self._number += 1
         shown: dict[str, Any] = {"tab": tab, "html": content.html}
         if content.run:
             shown |= {"run": content.run, "asks": content.asks}
+        if content.curves:
+            shown |= {"curves": True}
         if content.png:
             shown |= {"picture": True, "width": content.width, "height": content.height, "alt": content.alt}
             shown |= {"number": self._number}
@@ -135,55 +159,53 @@ class Tabs:
         # training waits for the user's view: a slow one is drawn less often
         self._pace.drew(seconds, len(content.png) + len(content.html), hurry=live is None)
 
-    def _content(self, context: TabContext, tab: str, scales: dict[str, Any], screen: dict[str, Any]) -> TabContent:
-        if tab in ("losses", "terms", "rate"):
-            return self._curves(context, tab, scales, screen)
+    def _content(self, context: TabContext, tab: str, screen: dict[str, Any]) -> TabContent:
+        if tab in CURVES:
+            return _curves(context, tab)
         if tab == "details":
             return TabContent(_details(context) + _problem(context, screen))
         return {"view": _view, "values": _values, "log": _log, "profile": _profile, "code": _code, "try": _try}[tab](
             context
         )
 
-    def _curves(self, context: TabContext, tab: str, scales: dict[str, Any], screen: dict[str, Any]) -> TabContent:
-        run, theme = context.run, Theme(dark=bool(screen.get("dark")))
-        log, last = bool(scales.get("log")), _last(scales.get("zoom"), run.epochs)
-        over = list(context.ticked) if context.ended or run in context.ticked else [*context.ticked, run]
-        if not run.epochs and not context.ticked and not context.earlier:
-            return TabContent(html="<p class='nm-soft'>Curves appear after the first epoch.</p>")
+    def _draw_curves(self, context: TabContext, tab: str) -> None:
+        """Send the page what is new of the curves."""
+        run, over = context.run, _over(context)
+        others = [run.id for run in (*over, *context.earlier)]
+        growing = not context.ended
 
-        def draw(figure: Figure) -> None:
+        def describe() -> curves.Drawing:
             if tab == "terms":
-                draw_terms(figure, run, context.earlier[-1:], theme=theme, log=log, last=last)
-            elif tab == "rate":
-                _draw_rates(figure, run, theme=theme, log=log, last=last)
-            elif len(over) > 1:
-                longest = _last(scales.get("zoom"), max(each.epochs for each in over))
-                draw_overlay(panel(figure), over, theme=theme, log=log, last=longest)
-            else:
-                draw_losses(panel(figure), run, context.earlier, theme=theme, log=log, last=last)
+                return curves.terms(run, context.earlier, growing)
+            if tab == "rate":
+                return curves.rate(run, growing)
+            if len(over) > 1:
+                return curves.overlay(over, run if growing else None)
+            return curves.losses(run, context.earlier, growing)
 
-        width = _width(screen)
-        height = 300 if width > 420 else 230
-        if tab == "rate" and GRADIENT in run.columns:
-            height *= 2
-        png = self._picture.png(draw, width, height, _scale(screen))
-        size = self._picture.width, self._picture.height
-        if tab == "losses" and len(over) > 1:
-            title = "<p class='nm-soft'>dev loss of the ticked runs</p>"
-            return TabContent(title, png, *size, alt_text(over, "dev_loss"))
-        title = f"<p class='nm-soft'>{escape(_called(run))}</p>" if context.ended or context.ticked else ""
-        if tab == "losses" and context.ended and (outcome := guess_outcome(run)):
-            title += f"<p>{escape(outcome[0].upper() + outcome[1:])}.</p>"
-        return TabContent(title, png, *size, alt_text(run, tab))
+        self.curves.update((tab, run.id, bool(run.columns), others), describe, context.ended)
 
 
-def _draw_rates(figure: Figure, run: Run, **how: Any) -> None:
-    """Draw the learning rate, and below it the gradient's norm where it is known."""
-    parts = 2 if GRADIENT in run.columns else 1
-    every = panels(figure, parts)
-    draw_rate(every[0], run, part=(0, parts), **how)
-    if parts > 1:
-        draw_gradient_norm(every[1], run, part=(1, parts), **how)
+def _over(context: TabContext) -> list[Run]:
+    """Return the runs whose curves are drawn over each other."""
+    run = context.run
+    return list(context.ticked) if context.ended or run in context.ticked else [*context.ticked, run]
+
+
+def _curves(context: TabContext, tab: str) -> TabContent:
+    run, over = context.run, _over(context)
+    if not run.epochs and not context.ticked and not context.earlier:
+        if context.ended and run.status != "running":
+            return TabContent(f"<p class='nm-soft'>{escape(_called(run))} {run.status} before its first epoch.</p>")
+        return TabContent("<p class='nm-soft'>Curves appear after the first epoch.</p>")
+    if tab in ("overview", "losses") and len(over) > 1:
+        return TabContent("<p class='nm-soft'>dev loss of the ticked runs</p>", curves=True)
+    title = f"<p class='nm-soft'>{escape(_called(run))}</p>" if context.ended or context.ticked else ""
+    if tab in ("overview", "losses") and context.ended and (outcome := guess_outcome(run)):
+        title += f"<p>{escape(outcome[0].upper() + outcome[1:])}.</p>"
+    if tab == "overview" and (view := _view(context)).png:
+        return replace(view, html=title + view.html, curves=True)
+    return TabContent(title, curves=True)
 
 
 def _scale(screen: dict[str, Any]) -> float:
@@ -199,11 +221,6 @@ def _called(run: Run) -> str:
     return f"{run.id.partition('-')[0]} {run.name}"
 
 
-def _last(zoom: Any, epochs: int) -> int | None:
-    """Return how many of the last epochs are shown; None for all."""
-    return {"half": max(2, epochs // 2), "tenth": max(2, epochs // 10), "20": 20}.get(str(zoom or ""))
-
-
 def _news_of(context: TabContext, tab: str) -> Any:
     """Return a value that changes when the content of a tab does."""
     if tab == "log":
@@ -217,7 +234,12 @@ def _news_of(context: TabContext, tab: str) -> Any:
         return (id(context.problem), context.run.status, context.run.epochs, one_fit.current() is None)
     if tab in ("details", "code"):
         return (id(context.problem), context.run.status, context.run.note, context.run.name)
-    return [(run.epochs, run.name) for run in (context.run, *context.ticked)]
+    if tab == "overview":
+        view = context.fit.view if context.fit is not None else None
+        return (context.run.epochs > 0, context.run.status, context.run.name, view and view.tries)
+    if tab in CURVES:
+        return (context.run.epochs > 0, context.run.status, context.run.name)
+    return (context.run.epochs, context.run.name)
 
 
 def _view(context: TabContext) -> TabContent:
@@ -250,7 +272,7 @@ def _values(context: TabContext) -> TabContent:
     head = "".join(f"<th scope='col'>{escape(name)}</th>" for name in columns)
     body = "".join(
         "<tr>"
-        + "".join(f"<td class='nm-right'>{'' if math.isnan(value) else number_text(value)}</td>" for value in row)
+        + "".join(f"<td class='nm-right'>{'' if math.isnan(value) else typeset_number(value, 4)}</td>" for value in row)
         + "</tr>"
         for row in rows.itertuples(index=False)
     )

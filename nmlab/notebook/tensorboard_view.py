@@ -32,7 +32,7 @@ LEFT = "TensorBoard was shown here while its kernel was running. Run the cell ag
 class Frame(Widget):
     """TensorBoard in a cell's output."""
 
-    _esm = front("dom.js", "page.js", "board.js", "frame.js")
+    _esm = front("frame.js")
     _css = front("panel.css")
 
     key = synced(traitlets.Unicode())

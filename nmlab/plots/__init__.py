@@ -7,11 +7,11 @@ Imports `runtime`, `problem`, `runs`.
 """
 
 from nmlab.plots.alt import alt_text
-from nmlab.plots.axes import panel, panels
+from nmlab.plots.axes import panel
 from nmlab.plots.cross import HeatMap, draw_heat, heat_figure
-from nmlab.plots.curves import draw_gradient_norm, draw_losses, draw_overlay, draw_rate
+from nmlab.plots.curves import change_marks, draw_gradient_norm, draw_losses, draw_overlay, draw_rate, mean_curve
 from nmlab.plots.graph import draw_graph
-from nmlab.plots.multiples import draw_terms
+from nmlab.plots.multiples import draw_terms, term_states
 from nmlab.plots.paper import paper_figure
 from nmlab.plots.picture import Picture, picture_html, png_size
 from nmlab.plots.preview import SampleColumn, draw_samples, samples_figure
@@ -26,6 +26,7 @@ __all__ = [
     "SampleColumn",
     "Theme",
     "alt_text",
+    "change_marks",
     "draw_gradient_norm",
     "draw_graph",
     "draw_heat",
@@ -36,12 +37,13 @@ __all__ = [
     "draw_samples",
     "draw_terms",
     "heat_figure",
+    "mean_curve",
     "panel",
-    "panels",
     "paper_figure",
     "picture_html",
     "png_size",
     "rates_figure",
     "samples_figure",
+    "term_states",
     "thin",
 ]

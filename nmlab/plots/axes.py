@@ -147,7 +147,7 @@ def frame(
     font = theme.text(0.9)
     words: dict[str, Any] = {"fontproperties": font, "color": theme.ink, "alpha": 1.0}
     whole = MaxNLocator(counts[0], integer=True, steps=[1, 2, 5, 10]).tick_values(*xlim)
-    epochs = [float(epoch) for epoch in whole if xlim[0] <= epoch <= xlim[1]]
+    epochs = sorted({float(round(epoch)) for epoch in whole if xlim[0] <= round(epoch) <= xlim[1]})
     values = ticks(*ylim, log, counts[1])
     labels = tick_labels(values)
     if zero is not None:

@@ -41,8 +41,8 @@ def draw_losses(
 ) -> None:
     """Draw the train and dev loss of a run by epoch, with its best epoch marked and earlier runs faintly behind.
 
-    A guess that is stored with the run is drawn dashed. The limits follow the visible part of the run and the last
-    values of earlier runs.
+    A guess that is stored with the run is drawn dashed. The limits follow the visible part of the run and the lowest
+    and last values of earlier runs.
 
     Parameters
     ----------
@@ -86,10 +86,16 @@ def draw_losses(
         x, y = np.array(guess).T
         if len(guess) == 1:  # a final loss alone
             x, y = np.array(xlim), np.repeat(y, 2)
-        line(axes, (x, y), theme.curves[4], DASHES[3], label="guess", width=1.6)
+        line(axes, (x, y), theme.curves[3], DASHES[3], label="guess", width=1.6)
         seen.append(np.interp(xlim, x, y))
-    seen += [y[np.isfinite(y)][-1:] if seen else y for _, y in behind]
+    seen += [_end_and_least(y) if seen else y for _, y in behind]
     _finish(axes, theme, xlim, seen, log, "loss")
+
+
+def _end_and_least(values: np.ndarray) -> np.ndarray:
+    """Return the last and the least finite value: earlier runs may begin, but not end, beyond the upper limit."""
+    finite = values[np.isfinite(values)]
+    return np.append(finite[-1:], finite.min(initial=np.inf)) if len(finite) else finite
 
 
 def draw_overlay(
@@ -124,7 +130,7 @@ def draw_overlay(
     """
     wipe(axes)
     groups = [[run] for run in runs] if labels else grouped(runs, lambda run: summary_of(run).settings)
-    bands = [_mean(group, metric) if len(group) > 1 else None for group in groups]
+    bands = [mean_curve(group, metric) if len(group) > 1 else None for group in groups]
     curves = [band[0] if band else curve_of(group[0], metric) for band, group in zip(bands, groups, strict=True)]
     end = max((x[-1] for x, _ in curves if len(x)), default=0.0)
     curves = [between(curve, (end - last + 0.5, end) if last else ALL) for curve in curves]
@@ -148,7 +154,7 @@ def draw_overlay(
     _finish(axes, theme, xlim, seen, log, metric.replace("_", " "))
 
 
-def _mean(runs: Sequence[Run], metric: str) -> tuple[Curve, Curve, Curve]:
+def mean_curve(runs: Sequence[Run], metric: str) -> tuple[Curve, Curve, Curve]:
     """Return the mean of the curves of some runs, and the mean minus and plus their sample standard deviation."""
     curves = [curve_of(run, metric) for run in runs]
     x = np.unique(np.concatenate([each for each, _ in curves]))
@@ -214,6 +220,11 @@ def draw_gradient_norm(
         seen.append(ends[1])
     draw_changes(axes, run, xlim, theme)
     _finish(axes, theme, xlim, seen, log, "gradient norm", part)
+
+
+def change_marks(run: Run) -> list[tuple[int, str]]:
+    """Return the epochs from which on a run had another learning rate or other weights of terms, and what changed."""
+    return [(int(change["epoch"]), change_text(change)) for change in run.changes]
 
 
 def draw_changes(axes: Axes, run: Run | None, xlim: tuple[float, float], theme: Theme) -> None:

@@ -89,14 +89,14 @@ def term_states(run: Run) -> list[TermState]:
     its_own = {"loss", *(f"{name}{end}" for name in constraints for end in ends)}
     its_own |= {f"{name}{RAW}" for name in names}
     names = [name for name in names if name not in its_own]
+    tails = {name: _tail(run, f"{split}_{name}") for name in names}
     off = {name for name, weight in run.term_weights_in(run.epochs - 1).items() if weight == 0}
-    tails = {name: run.column(f"{split}_{name}")[-_RECENT:] for name in names}
     parts = {name: abs(_middle(tail)) for name, tail in tails.items()}
     whole = math.fsum(part for part in parts.values() if math.isfinite(part)) or 1.0
     states = []
     for name, tail in tails.items():
         if name in constraints:
-            mean, worst = (run.column(f"{split}_{name}{end}")[-_RECENT:] for end in ends)
+            mean, worst = (_tail(run, f"{split}_{name}{end}") for end in ends)
             middle = _middle(mean)
             rank = (0 if middle > 0 else 2, -middle)
             states.append(TermState(name, True, split, _last(mean), _last(worst), 0.0, rank, name in off))
@@ -106,6 +106,11 @@ def term_states(run: Run) -> list[TermState]:
             value = _last(run.column(f"{split}_{name}{RAW}")) if name in off else _last(tail)
             states.append(TermState(name, False, split, value, math.nan, share, rank, name in off))
     return sorted(states, key=lambda state: state.rank)
+
+
+def _tail(run: Run, name: str) -> list[float]:
+    values: list[float] = run.arrays(name)[1][-_RECENT:].tolist()
+    return values
 
 
 def draw_terms(

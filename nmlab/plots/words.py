@@ -58,6 +58,6 @@ def elide(text: str, font: FontProperties, width: float) -> str:
 
 
 def run_label(run: Run) -> str:
-    """Return a run's number and name, such as '7 rosenbrock'."""
-    digits = run.id.partition("-")[0].lstrip("0")
+    """Return a run's number and name, such as '0007 rosenbrock'."""
+    digits = run.id.partition("-")[0]
     return f"{digits} {run.name}" if digits.isdigit() and run.name != run.id else run.name

@@ -170,9 +170,13 @@ class Comparison:
 
     def _repr_html_(self) -> str:
         rows = [[escape(cell) for cell in row] for row in self._rows()]
+        different = [row for row in rows if row[1] != row[2]]
+        equal = [row for row in rows if row[1] == row[2]]
         diff = self.source_diff
         source = f"<details><summary>The data function’s source</summary><pre>{escape(diff)}</pre></details>"
-        table = html_table(self._head(), rows)
+        table = html_table(self._head(), different) if different else "<p>Nothing is different.</p>"
+        if equal:
+            table += f"<details><summary>{len(equal)} equal</summary>{html_table(self._head(), equal)}</details>"
         return f"{table}<p>{escape(' '.join(filter(None, [self.verdict, self.chance])))}</p>{source if diff else ''}"
 
     def __repr__(self) -> str:

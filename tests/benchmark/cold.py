@@ -59,10 +59,10 @@ def by_lit_trainer() -> list[str]:
 
 
 def is_drawn(message: dict[str, Any]) -> bool:
-    """Whether a message brings the first picture of losses."""
-    state = message["content"].get("data", {})
-    page = state.get("state", {}).get("page", {}) if isinstance(state, dict) else {}
-    return message["msg_type"] == "comm_msg" and bool(page.get("picture")) and page.get("tab") == "losses"
+    """Whether a message brings the first points of the losses."""
+    data = message["content"].get("data", {})
+    said = data.get("content", {}) if isinstance(data, dict) else {}
+    return message["msg_type"] == "comm_msg" and bool(said.get("curves", {}).get("counts"))
 
 
 def is_told(message: dict[str, Any]) -> bool:

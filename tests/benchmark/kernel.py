@@ -19,7 +19,7 @@ from tests.benchmark.headless import HEADER, report
 from tests.benchmark.problems import CASES, Case
 from tests.benchmark.table import Result, Table
 from tests.benchmark.timing import Scale, Slope, Taken, interleaved
-from tests.browser.bench_page import picture, says
+from tests.browser.bench_page import chart, says
 from tests.browser.notebook_page import NotebookPage
 from tests.browser.servers import PATIENCE_MS, chromium_at, jupyterlab
 
@@ -61,7 +61,7 @@ def timed_in(page: NotebookPage, bench: Locator, name: str, cell: int) -> Slope:
         run(page, cell)
         if name == NMLAB:  # that it was drawn, and not only trained
             says(bench, f"finished · {long} of {long} epochs")
-            expect(picture(bench)).to_be_in_viewport()
+            expect(chart(bench)).to_be_in_viewport()
         run(page, 2)
         return Taken(**json.loads(page.output_text(2)))
 

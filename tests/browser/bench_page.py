@@ -100,6 +100,23 @@ def picture(bench: Locator) -> Locator:
     return bench.locator(".nm-page > img")
 
 
+def chart(bench: Locator) -> Locator:
+    """The first chart of the tab that is seen, as the page draws it."""
+    return bench.locator(".nm-chart").first
+
+
+def curve(bench: Locator) -> Locator:
+    """The last curve of that chart."""
+    return chart(bench).locator(".nm-lines path:not(.nm-star)").last
+
+
+def goes_on(bench: Locator) -> None:
+    """Wait until the curve has moved."""
+    expect(curve(bench)).to_be_visible()
+    before = curve(bench).get_attribute("d") or ""
+    expect(curve(bench)).not_to_have_attribute("d", before)
+
+
 def rows(bench: Locator) -> Locator:
     """The rows of the table of runs."""
     return bench.get_by_role("region", name="Table of runs").locator("tbody tr")

@@ -4,7 +4,7 @@ import re
 
 from playwright.sync_api import expect
 
-from .bench_page import PROBLEM, button, field, picture, says
+from .bench_page import PROBLEM, button, chart, field, says
 from .notebook_page import NotebookPage
 
 LAB = "lab = nmlab.Lab(problem, random_parameters, guess=True)\nlab"
@@ -49,7 +49,7 @@ def test_a_guess_is_drawn_or_typed_and_stands_beside_the_curve(notebook: Noteboo
     button(bench, "Run").click()
     says(bench, "finished · 21 of 21 epochs")
     expect(bench.get_by_text(re.compile(r"Dev loss in epoch 20: guessed 0\.5, it is"))).to_be_visible()
-    expect(picture(bench)).to_have_attribute("alt", re.compile("guessed 0.5 for epoch 20"))
+    expect(chart(bench)).to_have_attribute("aria-label", re.compile("guessed 0.5 for epoch 20"))
     notebook.screenshot("guess-seen", of=bench)
     assert notebook.run_cell(2), notebook.output_text(2)
     assert notebook.output_text(2) == "[(0.0, 20.0), (20.0, 0.5)]"

@@ -45,7 +45,7 @@ def view_changes_by_a_run(bench: Locator, epochs: int) -> None:
 def test_07_a_csv_is_dropped_and_forecast(notebook: NotebookPage) -> None:
     bench = lesson(notebook, "07_your_own_data.ipynb", "imports", "raw", "read", "model", "exam", "view", "bench")
     expect(field(bench, "horizon")).to_have_value("20")
-    title, told = bench.locator(".nm-form legend").first, bench.locator(".nm-message")
+    title, told = bench.locator(".nm-form h3").first, bench.locator(".nm-message")
 
     # the lesson's own record, under names that find their places
     record = (NOTEBOOKS / "data" / "heater.csv").read_text()
@@ -81,7 +81,7 @@ def test_02_the_data_are_swapped_and_the_runs_crossed(notebook: NotebookPage) ->
     # other data below the same bench, and a run without a guess
     other = notebook.add_cell("lab.swap(large_swings)")
     assert notebook.run_cell(other), notebook.output_text(other)
-    expect(bench.locator(".nm-form legend").first).to_have_text("Data: large_swings")
+    expect(bench.locator(".nm-form h3").first).to_have_text("Data: large_swings")
     button(bench, "Skip").click()
     button(bench, "Run").click()
     says(bench, "0002-large_swings finished · 4 of 4 epochs")
@@ -118,7 +118,7 @@ def test_a_card_of_the_gallery_opens_its_problem(notebook: NotebookPage) -> None
     assert notebook.run_cell(1), notebook.output_text(1)
     bench = notebook.output(1)
     bench.scroll_into_view_if_needed()
-    expect(bench.locator(".nm-form legend").first).to_have_text("Data: everywhere")
+    expect(bench.locator(".nm-form h3").first).to_have_text("Data: everywhere")
     field(bench, "nsim").fill("100")
     view_changes_by_a_run(bench, 3)
     expect(rows(bench)).to_contain_text(["0002 everywhere", "0001 everywhere"])
@@ -129,6 +129,6 @@ def test_a_card_of_the_gallery_opens_its_problem(notebook: NotebookPage) -> None
     told = notebook.add_cell(judge)
     assert notebook.run_cell(told), notebook.output_text(told)
     expect(notebook.output(told)).to_contain_text("not passed")
-    expect(bench.locator(".nm-form legend").first).to_have_text("Data: few_points")
+    expect(bench.locator(".nm-form h3").first).to_have_text("Data: few_points")
     expect(field(bench, "few")).to_have_value("15")
     assert notebook.problems == []

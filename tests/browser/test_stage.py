@@ -4,7 +4,7 @@ import re
 
 from playwright.sync_api import expect
 
-from .bench_page import button, field, fingerprint, opened, picture, says, tab
+from .bench_page import button, chart, curve, field, opened, picture, says, tab
 from .notebook_page import NotebookPage
 
 LAB = """
@@ -20,20 +20,18 @@ lab = nmlab.Lab(problem, random_parameters, view=solutions)
 lab
 """
 
-# Looks at every frame for `ms`: whether the picture is there each time, and how many came one after another.
+# Drawings of the chart within `ms`, and the largest gap between two.
 _WATCH = """
-async (image, ms) => {
-  const seen = new Set(), end = performance.now() + ms;
-  let missing = 0, frames = 0;
+async (curves, ms) => {
+  const end = performance.now() + ms;
+  let seen = Number(curves.dataset.drawn), frames = 0, missing = 0;
   while (performance.now() < end) {
-    const box = image.getBoundingClientRect();
-    frames += 1;
-    if (!image.isConnected || !image.complete || !image.naturalWidth || box.height < 100) missing += 1;
-    if (getComputedStyle(image).visibility !== 'visible') missing += 1;
-    seen.add(image.src);
+    if (Number(curves.dataset.drawn) !== seen) frames += 1;
+    seen = Number(curves.dataset.drawn);
+    if (!curves.querySelector('.nm-lines path')?.getAttribute('d')) missing += 1;
     await new Promise((resolve) => requestAnimationFrame(resolve));
   }
-  return {missing, frames, pictures: seen.size};
+  return {frames, missing};
 }
 """
 
@@ -42,10 +40,10 @@ _FIRST = """
 (bench) => {
   window.nmlabFirst = (async () => {
     let epoch = null;
-    const progress = bench.querySelector('.nm-progress'), image = bench.querySelector('.nm-page > img');
+    const progress = bench.querySelector('.nm-progress');
     for (;;) {
       if (/ [1-9]\\d* of \\d+ epochs/.test(progress.textContent)) epoch ??= performance.now();
-      const there = image.naturalWidth && image.getBoundingClientRect().height;
+      const there = bench.querySelector('.nm-lines path')?.getAttribute('d');
       if (epoch && there) return performance.now() - epoch;
       await new Promise((resolve) => requestAnimationFrame(resolve));
     }
@@ -54,31 +52,31 @@ _FIRST = """
 """
 
 
-def test_pictures_are_live_steady_and_sharp(notebook: NotebookPage) -> None:
+def test_curves_are_live_and_steady(notebook: NotebookPage) -> None:
     bench = opened(notebook, lab=LAB)
     notebook.page.set_viewport_size({"width": 1280, "height": 1500})
     image = picture(bench)
     field(bench, "nsim").fill("500")
     bench.evaluate(_FIRST)
     button(bench, "Run").click()
-    first = notebook.page.evaluate("window.nmlabTest.wait(window.nmlabFirst, 15000, 'the first picture')")
-    assert first < 3000, f"the first picture {first:.0f} ms after the first epoch"  # a busy machine takes its time
-    watched = image.evaluate(_WATCH, 4000)
+    first = notebook.page.evaluate("window.nmlabTest.wait(window.nmlabFirst, 15000, 'the first curve')")
+    assert first < 3000, f"the first curve {first:.0f} ms after the first epoch"  # a busy machine takes its time
+    watched = bench.locator(".nm-curves").evaluate(_WATCH, 3000)
     assert watched["missing"] == 0, watched
-    assert watched["pictures"] >= 2, watched
+    assert watched["frames"] >= 2, watched
 
     # only the tab that is seen is filled; each shows its own
-    prints = {"Losses": fingerprint(image)}
     button(bench, "Pause").click()
     says(bench, "paused")
     page = bench.get_by_role("tabpanel")
-    for name, alt in {"Terms": "objective", "Learning rate": "rate", "View": "view"}.items():
+    for name, alt in {"Terms": "objective", "Learning rate": "rate"}.items():
         tab(bench, name).click()
         expect(page).to_have_attribute("aria-busy", "false")
-        expect(image).to_be_visible()
-        expect(image).to_have_attribute("alt", re.compile(alt))
-        prints[name] = fingerprint(image)
-    assert len(set(prints.values())) == 4, prints
+        expect(bench.get_by_role("img", name=re.compile(alt))).to_be_visible()
+        expect(image).to_be_hidden()
+    tab(bench, "View").click()
+    expect(image).to_have_attribute("alt", re.compile("view"))
+    expect(chart(bench)).to_be_hidden()
     for name, words in {
         "Values": r"train_loss.*dev_loss.*lr.*seconds",
         "Log": "Nothing was printed|lines",
@@ -89,25 +87,35 @@ def test_pictures_are_live_steady_and_sharp(notebook: NotebookPage) -> None:
         expect(page).to_contain_text(re.compile(words, re.S))
         expect(image).to_be_hidden()
 
-    # scales
+    # scales, epochs, and curves by the legend
     tab(bench, "Losses").click()
-    expect(image).to_be_visible()
-    seen = [fingerprint(image)]
-
+    expect(chart(bench)).to_be_visible()
     for change in (
         lambda: bench.get_by_label("log scale").uncheck(),
+        lambda: bench.get_by_label("smooth").fill("0.9"),
         lambda: bench.get_by_label("Epochs shown").select_option("last half"),
-        lambda: bench.get_by_label("log scale").check(),
     ):
-        before = image.get_attribute("src") or ""
+        before = curve(bench).get_attribute("d") or ""
         change()
-        expect(image).not_to_have_attribute("src", before)
-        seen.append(fingerprint(image))
-    before = image.get_attribute("src") or ""
+        expect(curve(bench)).not_to_have_attribute("d", before)
+    button(bench, "dev").click()
+    expect(chart(bench).locator(".nm-lines path:not(.nm-star)")).to_have_count(1)
+    button(bench, "dev").click()
+
+    # dragging chooses epochs, and the pointer tells values
+    epochs = chart(bench).get_attribute("data-epochs") or ""
+    box = chart(bench).bounding_box()
+    assert box is not None
+    mouse = notebook.page.mouse
+    mouse.move(box["x"] + 0.4 * box["width"], box["y"] + 60)
+    expect(chart(bench).locator(".nm-tip")).to_contain_text(re.compile(r"epoch \d+.*train.*dev"))
+    mouse.down()
+    mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 60, steps=3)
+    mouse.up()
+    expect(chart(bench)).not_to_have_attribute("data-epochs", epochs)
+    button(bench, "Reset zoom").click()
+    expect(chart(bench)).to_have_attribute("data-epochs", epochs)
     notebook.set_theme("JupyterLab Dark")
-    expect(image).not_to_have_attribute("src", before)
-    seen.append(fingerprint(image))
-    assert len(set(seen)) == len(seen)
     expect(field(bench, "nsim")).to_have_value("500")
     expect(bench.locator(".nmlab")).to_have_attribute("data-theme", "dark")
     notebook.screenshot("stage-dark", of=bench)

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from nmlab import Lab
 
 
@@ -13,6 +15,16 @@ class Screen:
         lab._ipython_display_()
         assert lab._bench is not None
         self.panel = lab._bench.panel
+        self.curves: list[dict[str, Any]] = []
+        """What was sent of curves, each with its `numbers`."""
+        send = self.panel.send
+
+        def note(content: Any, buffers: Any = None) -> None:
+            if "curves" in content:
+                self.curves.append({**content["curves"], "numbers": np.frombuffer(buffers[0], "<f4")})
+            send(content, buffers)
+
+        self.panel.send = note
 
     def send(self, what: str, turn: int | None = None, **message: Any) -> None:
         """Send what a click or an edit sends."""

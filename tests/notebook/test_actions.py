@@ -308,17 +308,18 @@ def test_reset_of_one_field(screen: Screen) -> None:
 def test_every_tab_shows_its_run(lab: Lab, screen: Screen) -> None:
     run = fitted(lab)
     shown = {tab: open_tab(screen, tab) for tab, _ in screen.panel.tabs}
-    without_view = ["losses", "terms", "rate", "try", "values", "log", "profile", "details", "code"]
+    without_view = ["overview", "losses", "terms", "rate", "try", "values", "log", "profile", "details", "code"]
     assert list(shown) == without_view
     assert "train_obj" in shown["values"]
     assert run.id in shown["details"] or run.name in shown["details"]
     assert "def rosenbrock_data" in shown["details"]
     assert "nmlab.fit(" in shown["code"]
     assert "profiler='simple'" in shown["profile"]  # says how to get one
-    assert screen.panel.picture == b""  # of words there is no picture
+    assert not screen.panel.page.get("curves")
     open_tab(screen, "terms")
-    assert screen.panel.picture.startswith(b"\x89PNG")
-    assert screen.panel.page["alt"]
+    assert screen.panel.page["curves"]
+    until(lambda: any("obj" in chart["name"] for chart in screen.curves[-1].get("charts", ())))
+    assert screen.panel.picture == b""  # the page draws them
 
 
 def test_a_profile_comes_when_its_run_has_ended(lab: Lab, screen: Screen) -> None:
@@ -341,19 +342,27 @@ def test_the_tab_shows_the_ticked_run(lab: Lab, screen: Screen) -> None:
     until(lambda: "42" in screen.panel.page["html"])
 
 
-def test_a_change_of_scale_theme_or_width_draws_anew(lab: Lab, screen: Screen) -> None:
+def test_a_change_of_theme_or_width_draws_the_problem_anew(lab: Lab, screen: Screen) -> None:
     fitted(lab)
+    seen = [open_tab(screen, "details")]
+    for dark in (False, True):
+        screen.choose(screen={"width": 500, "ratio": 2.0, "dark": dark})
+        until(lambda: screen.panel.page["html"] not in seen)
+        seen.append(screen.panel.page["html"])
+
+
+def test_curves_are_sent_once_and_again_where_a_page_asks(lab: Lab, screen: Screen) -> None:
+    run = fitted(lab)
     open_tab(screen, "losses")
-    pictures = [screen.panel.picture]
-    for change in (
-        {"scales": {"log": False, "zoom": ""}},
-        {"screen": {"width": 500, "ratio": 2.0, "dark": False}},
-        {"screen": {"width": 500, "ratio": 2.0, "dark": True}},
-    ):
-        screen.choose(**change)
-        until(lambda: screen.panel.picture not in pictures)
-        pictures.append(screen.panel.picture)
-    assert screen.panel.page["width"] == 500
+    until(lambda: sum(len(message["numbers"]) for message in screen.curves) >= 4 * run.epochs)
+    screen.curves.clear()
+    expected = [value for name in ("train_loss", "dev_loss") for column in run.arrays(name) for value in column]
+    screen.send("curves")
+    until(lambda: any(message["anew"] for message in screen.curves))
+    whole = next(message for message in screen.curves if message["anew"])
+    assert [line["name"] for line in whole["lines"]] == ["train", "dev"]
+    assert whole["charts"][0]["best_text"].startswith("best: ")
+    assert whole["numbers"].tolist() == pytest.approx(expected, rel=1e-6)
 
 
 def test_the_view_is_drawn_as_it_learns_and_its_error_ends_nothing(problem: Any, tmp_path: Path) -> None:
@@ -408,7 +417,7 @@ def test_a_second_bench_over_the_same_runs_begins_with_the_newest(lab: Lab, scre
     run = fitted(lab)
     later = Screen(Lab(rosenbrock, rosenbrock_data, options=QUICK))
     assert later.runs == [run.id]
-    until(lambda: later.panel.picture.startswith(b"\x89PNG"))
+    until(lambda: later.panel.page.get("curves"))
 
 
 def test_a_run_without_dev_is_exported_and_drawn(problem: Any, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 import nmlab
 from nmlab import RunStore, tensorboard
 from nmlab.notebook import tensorboard_view as boards
-from nmlab.notebook.tensorboard_view import Frame, TensorBoardView
+from nmlab.notebook.tensorboard_view import TensorBoardView
 from tests.helpers.problems import rosenbrock, rosenbrock_data
 from tests.helpers.screen import Screen
 from tests.helpers.waiting import until
@@ -158,8 +158,3 @@ def test_under_a_cell_it_leaves_a_note(folder: Path, monkeypatch: pytest.MonkeyP
     assert "application/vnd.jupyter.widget-view+json" in widget
     assert "Run the cell again" in note["text/html"]
     assert "http" not in str([*widget.values(), *note.values()])  # a port that is dead when it is read again
-
-
-def test_the_frames_front_end_is_whole() -> None:
-    text = str(Frame._esm)
-    assert text.index("function makeBoard") < text.index("export default { render }")

@@ -1,6 +1,7 @@
 """The line between a widget and its page."""
 
 import inspect
+import re
 from typing import Any
 
 from ipykernel import kernelbase
@@ -8,6 +9,10 @@ from ipykernel.comm import comm
 
 from nmlab.notebook.panel import Panel
 from nmlab.notebook.tensorboard_view import Frame
+from nmlab.notebook.widget import front
+
+LARGEST = 150_000
+"""Bytes of the front end, which each Lab sends to the page."""
 
 
 def test_messages_of_a_page_go_to_the_main_shell_whatever_was_published_for() -> None:
@@ -21,3 +26,17 @@ def test_ipykernel_asks_a_comm_for_the_subshell_as_it_did() -> None:
     assert [*inspect.signature(comm.BaseComm._reply_subshell_for).parameters] == ["self", "data", "default"]
     routing = inspect.getsource(kernelbase.Kernel.shell_channel_thread_main)
     assert 'route = getattr(comm, "_reply_subshell_for", None)' in routing
+
+
+def test_the_modules_of_the_front_end_are_joined_into_one() -> None:
+    for widget in (Panel, Frame):
+        text = str(widget._esm)
+        assert not re.search(r"^(import|export (?!default))", text, re.M)
+        assert text.count("export default") == 1
+        names = re.findall(r"^(?:async function|function|const|let|class) (\w+)", text, re.M)
+        assert len(names) == len(set(names))
+        assert text.index("function h(") < text.index("function isDark(") < text.index("export default")
+
+
+def test_the_front_end_is_small() -> None:
+    assert len(front("panel.js").encode()) + len(front("panel.css").encode()) < LARGEST

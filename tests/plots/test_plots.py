@@ -201,6 +201,18 @@ def test_without_a_run_the_axes_are_empty(run_of: Make) -> None:
     assert [list(line.get_ydata()) for line in drawn(None, earlier, run_of()).lines] == [[1.0, 2.0], []]
 
 
+def test_one_epoch_has_one_tick(run_of: Make) -> None:
+    axes = drawn(run_of(train_loss=[1.0], dev_loss=[2.0]))
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["0"]
+
+
+def test_earlier_runs_end_and_dip_within_the_axes(run_of: Make) -> None:
+    old = run_of(train_loss=[90.0, 0.01, 5.0], dev_loss=[90.0, 0.01, 5.0])
+    low, high = drawn(run_of(train_loss=[2.0, 1.5, 1.0], dev_loss=[2.0, 1.5, 1.0]), old).get_ylim()
+    assert low < 0.01
+    assert 5 < high < 90
+
+
 def test_earlier_runs_are_behind_under_one_label_and_spoil_no_limits(run_of: Make, run: Run) -> None:
     axes = drawn(run, run_of(train_loss=[1.0] * 9, dev_loss=[7e6, *[0.5] * 8]), run_of(train_loss=[8.0]))
     *own, first, second = axes.lines
@@ -244,7 +256,7 @@ def test_runs_over_each_other_are_told_apart_by_name_and_style(run_of: Make) -> 
     axes = panel(Figure())
     draw_overlay(axes, runs)
     axes.figure.canvas.draw()
-    assert [line.get_label() for line in axes.lines] == [f"{int(run.id[:4])} {run.name}" for run in runs]
+    assert [line.get_label() for line in axes.lines] == [f"{run.id[:4]} {run.name}" for run in runs]
     looks = {(line.get_color(), str(line.get_linestyle()), line.get_marker()) for line in axes.lines}
     assert len(looks) == 9
     draw_overlay(axes, runs[:2], "train_loss", last=1, labels=["a", "b"])
@@ -597,7 +609,7 @@ def test_runs_on_several_seeds_are_a_mean_with_a_band(tmp_path: Path) -> None:
     axes = panel(Figure())
     draw_overlay(axes, store.runs())
     mean, single = axes.lines
-    assert mean.get_label() == "1 data, mean of 2 seeds"
+    assert mean.get_label() == "0001 data, mean of 2 seeds"
     assert np.array(mean.get_ydata(), float).tolist() == [3.0, 1.5, 1.0]
     assert np.array(single.get_ydata(), float).tolist() == [9.0, 9.0]
     (band,) = axes.collections

@@ -273,7 +273,17 @@ def test_two_runs_side_by_side(store: RunStore) -> None:
     assert "+    return nsim + 1" in repr(comparison)
     assert Comparison(a, a).changes == {}
     assert Comparison(a, a).source_diff == ""
-    assert "<details>" not in Comparison(a, a)._repr_html_()
+    same = Comparison(a, a)._repr_html_()
+    assert same.startswith("<p>Nothing is different.</p>")
+    assert "source</summary>" not in same
+
+
+def test_what_is_equal_is_folded(store: RunStore) -> None:
+    page = Comparison(made(store, [2.0, 1.0]), made(store, [2.0, 0.5]))._repr_html_()
+    different, _, equal = page.partition("<details>")
+    assert "best dev_loss" in different
+    assert "epochs" not in different
+    assert "epochs" in equal
 
 
 def test_a_comparison_escapes_what_users_wrote(store: RunStore) -> None:
@@ -283,8 +293,9 @@ def test_a_comparison_escapes_what_users_wrote(store: RunStore) -> None:
     page = Comparison(a, b)._repr_html_()
     assert "<img" not in page
     assert page.count("&lt;img") >= 4
-    assert page.count('<th scope="col">') == 3
-    assert page.count('<th scope="row">') == page.count("<tr>") - 1
+    tables = 2  # of what differs, and of what is equal
+    assert page.count('<th scope="col">') == 3 * tables
+    assert page.count('<th scope="row">') == page.count("<tr>") - tables
     assert "style=" not in page
 
 

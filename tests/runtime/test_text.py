@@ -1,11 +1,13 @@
 """Numbers, durations, sizes and values as text: the examples of each function, and what they leave out."""
 
 import doctest
+import json
 from math import inf, nan
 
 import pytest
 
 from nmlab.runtime import text
+from tests.helpers.processes import ROOT
 
 
 def test_examples() -> None:
@@ -30,3 +32,9 @@ def test_a_repr_of_several_lines_becomes_one_line() -> None:
 )  # fmt: skip
 def test_typeset_numbers(value: float, shown: str) -> None:
     assert text.typeset_number(value) == shown
+
+
+def test_the_page_writes_numbers_alike() -> None:
+    """The same cases are tried in the browser's language, in `tests/front/text.test.js`."""
+    cases = json.loads((ROOT / "tests" / "front" / "numbers.json").read_text(encoding="utf-8"))
+    assert [text.typeset_number(value, 4) for value, _ in cases] == [shown for _, shown in cases]

@@ -1,13 +1,21 @@
 // TensorBoard in the page, at whichever address answers from here: Python cannot know what lies between them.
 
+import { button, h, setText } from "./dom.js";
+import { isAlone } from "./page.js";
+
+/** @import { Model, Send } from "./model.js" */
+
 const WATCH = 5000; // ms between two looks whether it is still there
 const PINNED = ["loss/dev", "loss/train"].map((tag) => ({ plugin: "scalars", tag })); // seen first
 
-// Where a server on `port` may be reached, the likeliest first: on this machine, or through the Jupyter server.
+/**
+ * Where a server on `port` may be reached, the likeliest first: on this machine, or through the Jupyter server.
+ * @param {number} port
+ */
 function addresses(port) {
   let base = null;
   try {
-    base = JSON.parse(document.getElementById("jupyter-config-data").textContent).baseUrl;
+    base = JSON.parse(/** @type {string} */ (document.getElementById("jupyter-config-data")?.textContent)).baseUrl;
   } catch { /* a page of another kind */ }
   const proxied = base === null ? [] : [new URL(`${base}proxy/${port}/`, location.origin).href];
   const here = ["localhost", "127.0.0.1"].includes(location.hostname) ? location.hostname : "localhost";
@@ -17,6 +25,7 @@ function addresses(port) {
   return base === null || base === "/" ? [direct, ...proxied] : [...proxied, direct]; // with a base it is a hub's
 }
 
+/** @param {string} address @param {string | undefined} key */
 async function answers(address, key) {
   try {
     const reply = await fetch(`${address}data/plugin/nmlab/hello`, { cache: "no-store", signal: AbortSignal.timeout(8000) });
@@ -26,7 +35,12 @@ async function answers(address, key) {
   }
 }
 
-function makeBoard(model, send, dark) {
+/**
+ * @param {Model} model
+ * @param {Send} send
+ * @param {() => boolean} dark
+ */
+export function makeBoard(model, send, dark) {
   const title = h("h3", {}, "TensorBoard");
   const which = h("span", { class: "nm-soft" });
   const link = h("a", { target: "_blank", rel: "noopener", hidden: true }, "Open in a tab");
@@ -36,7 +50,7 @@ function makeBoard(model, send, dark) {
   const head = h("div", { class: "nm-row" }, title, which, h("span", { class: "nm-gap" }), link, close);
   const root = h("section", { class: "nm-board", "aria-label": "TensorBoard", hidden: true }, head, words, place);
   let shown = ""; // what the frame is of
-  let watching = null;
+  let watching = 0;
   let asked = false; // by a click in this view, which then wants to see it
 
   function leave() {
@@ -61,7 +75,7 @@ function makeBoard(model, send, dark) {
     if (now.phase !== "serving" || (await isAlone(model))) return; // a saved page's port may be anyone's by now
     if (of !== shown) return;
     setText(words, "Connecting…");
-    const tried = addresses(now.port);
+    const tried = addresses(now.port ?? 0);
     let address = null;
     for (const each of tried) if (address === null && (await answers(each, now.key))) address = each;
     if (of !== shown) return; // asked for something else meanwhile
@@ -88,7 +102,7 @@ function makeBoard(model, send, dark) {
 
   model.on("change:board", show);
   show();
-  const open = (runs) => {
+  const open = (/** @type {string[]} */ runs) => {
     asked = true;
     send({ do: "tensorboard", runs });
   };

@@ -1,6 +1,15 @@
 // The columns of a file that was refused, each with a choice of what it is used for.
 
-function makeColumns(spec, prefix, send) {
+import { h } from "./dom.js";
+
+/** @import { ColumnsSpec, Send } from "./model.js" */
+
+/**
+ * @param {ColumnsSpec} spec
+ * @param {string} prefix
+ * @param {Send} send
+ */
+export function makeColumns(spec, prefix, send) {
   const choices = spec.columns.map((column, place) => {
     const choice = h(
       "select", { id: `${prefix}use-${place}`, "aria-label": `Use of column ${column.name}` },

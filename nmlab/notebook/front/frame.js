@@ -1,5 +1,12 @@
 // TensorBoard alone, as a cell's output.
 
+import { h } from "./dom.js";
+import { hideKept, isAlone, isDark } from "./page.js";
+import { makeBoard } from "./board.js";
+
+/** @import { Model } from "./model.js" */
+
+/** @param {{ model: Model, el: HTMLElement }} widget */
 function render({ model, el }) {
   const board = makeBoard(model, (message) => model.send(message), () => isDark(el));
   const root = h("div", { class: "nmlab" }, board.root);

@@ -1,15 +1,18 @@
 // A guess of the loss before the curve is seen: typed, or drawn onto empty axes, which fills in the text.
 
+import { button, formOf, h, setText, svg } from "./dom.js";
+
+/** @import { Model, Send } from "./model.js" */
+
 const GUESS = { width: 640, height: 190, left: 62, right: 12, top: 10, bottom: 34 };
 const MOST_DRAWN = 12; // points that a drawing is told by
 
-function makeGuess(model, prefix, send) {
-  const svg = (tag, attributes, ...children) => {
-    const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
-    for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-    node.append(...children);
-    return node;
-  };
+/**
+ * @param {Model} model
+ * @param {string} prefix
+ * @param {Send} send
+ */
+export function makeGuess(model, prefix, send) {
   const grid = svg("g", { class: "nm-guess-grid" });
   const curve = svg("polyline", { class: "nm-guess-curve" });
   const axes = svg("svg", {
@@ -27,12 +30,14 @@ function makeGuess(model, prefix, send) {
   const told = h("p", { class: "nm-help" });
   const root = h("section", { class: "nm-guess", "aria-label": "Guess", hidden: true }, axes, form, told);
   const across = GUESS.width - GUESS.left - GUESS.right, down = GUESS.height - GUESS.top - GUESS.bottom;
+  /** @type {Map<number, number> | null} */
   let drawn = null; // loss by epoch while the pointer is down
 
   const now = () => model.get("guess");
   const last = () => Math.max(now().epochs - 1, 1);
   const logs = () => [Math.log10(now().low), Math.log10(now().high)];
-  const xOf = (epoch) => GUESS.left + across * (epoch / last());
+  const xOf = (/** @type {number} */ epoch) => GUESS.left + across * (epoch / last());
+  /** @param {number} loss */
   function yOf(loss) {
     const [low, high] = logs();
     const part = loss > 0 ? (high - Math.log10(loss)) / (high - low) : 1;
@@ -65,7 +70,8 @@ function makeGuess(model, prefix, send) {
     grid.replaceChildren(...parts);
   }
 
-  function take(event) {
+  /** @param {Map<number, number>} drawn @param {PointerEvent} event */
+  function take(drawn, event) {
     const box = axes.getBoundingClientRect(), [low, high] = logs();
     const x = ((event.clientX - box.left) / box.width) * GUESS.width, y = ((event.clientY - box.top) / box.height) * GUESS.height;
     const epoch = Math.round(last() * Math.min(Math.max((x - GUESS.left) / across, 0), 1));
@@ -81,9 +87,9 @@ function makeGuess(model, prefix, send) {
     event.preventDefault();
     axes.setPointerCapture(event.pointerId);
     drawn = new Map();
-    take(event);
+    take(drawn, event);
   });
-  axes.addEventListener("pointermove", (event) => { if (drawn) take(event); });
+  axes.addEventListener("pointermove", (event) => { if (drawn) take(drawn, event); });
   for (const end of ["pointerup", "pointercancel"]) axes.addEventListener(end, () => { drawn = null; });
 
   function show() {

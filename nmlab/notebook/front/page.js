@@ -1,17 +1,25 @@
 // The page around a widget.
 
-// Whether the page around is dark: by the first ground behind `el` that is not transparent.
-function isDark(el) {
-  for (let node = el; node; node = node.parentElement) {
+/** @import { Model } from "./model.js" */
+
+/**
+ * Whether the page around is dark: by the first ground behind `el` that is not transparent.
+ * @param {HTMLElement} el
+ */
+export function isDark(el) {
+  for (let node = /** @type {HTMLElement | null} */ (el); node; node = node.parentElement) {
     const parts = getComputedStyle(node).backgroundColor.match(/[\d.]+/g)?.map(Number) || [];
     if (parts.length >= 3 && (parts[3] ?? 1) > 0.5) return 0.299 * parts[0] + 0.587 * parts[1] + 0.114 * parts[2] < 128;
   }
   return window.matchMedia("(prefers-color-scheme: dark)").matches;
 }
 
-// Whether no kernel is behind the panel, as in a page made of a notebook that was saved with its widgets: buttons that
-// nobody hears say less there than what was kept.
-async function isAlone(model) {
+/**
+ * Whether no kernel is behind the panel, as in a page made of a notebook that was saved with its widgets: buttons that
+ * nobody hears say less there than what was kept.
+ * @param {Model} model
+ */
+export async function isAlone(model) {
   try {
     return (await model.widget_manager.get_model(model.get("key"))).comm_live === false;
   } catch {
@@ -19,8 +27,11 @@ async function isAlone(model) {
   }
 }
 
-// The picture and table that a saved notebook keeps are not shown beside the living panel.
-function hideKept(key) {
+/**
+ * The picture and table that a saved notebook keeps are not shown beside the living panel.
+ * @param {string} key
+ */
+export function hideKept(key) {
   const style = document.createElement("style");
   const kept = `.nmlab-kept-${key}`;
   const hide = "{ display: none !important; }"; // each by a rule of its own: a browser without :has drops all of its rule
