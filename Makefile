@@ -10,7 +10,7 @@ TORCH_INDEX ?=
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: lab demo test test-lowest check bench examples clean
+.PHONY: lab demo test test-gpu test-lowest check bench examples clean
 
 lab: $(INSTALLED)  ## JupyterLab on the first notebook
 	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) --LabApp.default_url=/lab/tree/notebooks/01_first_fit.ipynb $(ARGS)
@@ -21,6 +21,9 @@ demo: $(INSTALLED)  ## the same notebook without a screen
 test: $(INSTALLED)
 	$(BIN)/python -m tests.chromium
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)  # which of them share a worker: tests/conftest.py
+
+test-gpu: $(INSTALLED)  ## on a machine with a GPU: the gallery's problems on it and on the CPU, as a table
+	$(BIN)/python -m tests.gpu
 
 # torch stays the tested one; the browser, the lessons, the gallery and Binder are for `make test`
 test-lowest: .venv-lowest/installed  ## with the lowest versions that pyproject.toml promises

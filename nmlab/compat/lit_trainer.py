@@ -77,9 +77,9 @@ class LitTrainer(AfterFit):
         The file's name without ".ckpt", with "{epoch}" or "{dev_loss:.3f}" filled in as Lightning does, for the best
         epoch; default "{epoch}-{step}". An existing file of this name is replaced.
     devices : Any, default "auto"
-        One device: "auto", 1, or [i] for GPU i.
+        A number of GPUs, or of processes on a CPU; [i, j] for these GPUs; "auto" for all GPUs, or one process.
     strategy : str or Strategy, default "auto"
-        Any of Lightning's, as one device needs none.
+        Any of Lightning's for one device, which needs none; for several "auto", "ddp" or another name for it.
     accelerator : str, default "auto"
         "auto" is CUDA if there is one, else the CPU.
     profiler : str or Profiler, optional
@@ -379,9 +379,9 @@ class LitTrainer(AfterFit):
             "gradient_clip_val": self.clip if user_hooks.automatic_optimization else None,
             "monitor": self._monitor() if not faults else None,
             "accelerator": self.accelerator,
-            "devices": 1 if self.devices in ("auto", "1") else self.devices,
+            "devices": self.devices,
             # one device needs none
-            "strategy": "auto" if _is_strategy(self.strategy) else self.strategy,
+            "strategy": "auto" if _is_strategy(self.strategy) and self._has_one_device() else self.strategy,
             "callbacks": self.callbacks,
             "profiler": self.profiler,
             "loggers": _loggers(self.logger),
@@ -392,7 +392,7 @@ class LitTrainer(AfterFit):
         unset = {name for name in ("lr", "optimizer", "patience", "profiler", "seed", "monitor") if given[name] is None}
         try:
             options = TrainerOptions(**{name: value for name, value in given.items() if name not in unset})
-            options.resolved_accelerator()
+            options.resolved_devices()
         except FieldError as error:
             faults |= called(NAMES, error.faults)
         if size_fault is not None:
@@ -401,6 +401,14 @@ class LitTrainer(AfterFit):
         if faults:
             raise FieldError(faults, "LitTrainer")
         return options, user_hooks
+
+    def _has_one_device(self) -> bool:
+        given: dict[str, Any] = {"accelerator": self.accelerator, "devices": self.devices}
+        try:
+            options = TrainerOptions(**given)
+            return len(options.resolved_devices()) == 1
+        except FieldError:  # which is told on its own
+            return True
 
     def _begin(self, problem: Problem) -> tuple[TrainerOptions, UserHooks]:
         """Return what a fit begins with; what is wrong with it or cannot be written is to be known before it."""

@@ -17,6 +17,7 @@ from neuromancer.dataset import DictDataset
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from nmlab.data.given import GivenLoader, InputGuard, LoadedDataset
+from nmlab.data.parts import Part
 from nmlab.data.splits import Batch, Splits
 from nmlab.runtime.rng import RandomStreams
 
@@ -42,6 +43,8 @@ class Loader:
         Number of subprocesses that load a dataset which cannot be sliced.
     drop_last : bool, default False
         Whether to leave out the last batch if it is smaller than the others.
+    part : Part, optional
+        The part of each batch to give. Default: all of it.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class Loader:
         streams: RandomStreams | None = None,
         num_workers: int = 0,
         drop_last: bool = False,
+        part: Part | None = None,
     ) -> None:
         self.dataset = dataset
         self.batch_size = batch_size
@@ -61,6 +65,7 @@ class Loader:
         self._streams = streams or RandomStreams(0)
         self._num_workers = num_workers
         self._drop_last = drop_last
+        self._part = part
         self._guard = InputGuard()
         self._passes: weakref.WeakSet[Generator[Batch, None, None]] = weakref.WeakSet()
 
@@ -100,12 +105,13 @@ class Loader:
             for number, numbers in enumerate(_split(index, size)):
                 self._guard.check()
                 copied = order is None and self._guard.copies
+                own = slice(None) if self._part is None else self._part.within(len(numbers))
                 batch: Batch = {}
                 for key, of_block in parts.items():
-                    part = of_block[number].clone() if copied else of_block[number]
+                    part = of_block[number][own].clone() if copied else of_block[number][own]
                     batch[key] = part.requires_grad_() if tensors[key].requires_grad else part
                 self._guard.watch(batch)
-                batch.setdefault("index", numbers)
+                batch.setdefault("index", numbers[own])
                 batch["name"] = self.dataset.name
                 batch["epoch"] = epoch
                 yield batch
@@ -114,11 +120,11 @@ class Loader:
         epoch = self._epoch()
         loader: DataLoader[Any] = DataLoader(
             _Numbered(self.dataset),
-            batch_size=self.batch_size,
-            sampler=_Order(len(self.dataset), self._order(epoch) if self._order else None),
+            batch_sampler=_Batches(
+                self._order(epoch) if self._order else None, self._samples, self.batch_size, self._part
+            ),
             collate_fn=_Collate(self.dataset.collate_fn),
             num_workers=self._num_workers,
-            drop_last=self._drop_last,
             # a separate generator, so that creating an iterator draws no number from the global one
             generator=torch.Generator().manual_seed(self._streams.seed + epoch),
         )
@@ -188,15 +194,20 @@ class _Collate:
         return batch
 
 
-class _Order(Sampler[int]):
-    def __init__(self, length: int, order: torch.Tensor | None) -> None:
-        self._order = range(length) if order is None else order.tolist()
+class _Batches(Sampler[list[int]]):
+    """The samples of each batch, or of a part of it."""
+
+    def __init__(self, order: torch.Tensor | None, samples: int, size: int, part: Part | None) -> None:
+        self._order = range(samples) if order is None else order.tolist()
+        self._samples, self._size, self._part = samples, size, part
 
     def __len__(self) -> int:
-        return len(self._order)
+        return -(-self._samples // self._size)
 
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._order)
+    def __iter__(self) -> Iterator[list[int]]:
+        for start in range(0, self._samples, self._size):
+            batch = list(self._order[start : min(start + self._size, self._samples)])
+            yield batch if self._part is None else batch[self._part.within(len(batch))]
 
 
 def permutation(length: int, seed: int, epoch: int) -> torch.Tensor:
@@ -221,6 +232,8 @@ class SplitsDataModule(LightningDataModule):
         Number of subprocesses that load data, as in torch's DataLoader.
     drop_last : bool, default False
         Whether to leave out the last batch of the train split if it is smaller than the others.
+    part : Part, optional
+        The part of each batch of train and dev that this process computes. Default: all of it.
     """
 
     def __init__(
@@ -230,6 +243,7 @@ class SplitsDataModule(LightningDataModule):
         shuffle: bool = False,
         num_workers: int = 0,
         drop_last: bool = False,
+        part: Part | None = None,
     ) -> None:
         super().__init__()
         self.splits: Splits | None = splits
@@ -239,12 +253,13 @@ class SplitsDataModule(LightningDataModule):
         self._shuffle = shuffle
         self._num_workers = num_workers
         self._drop_last = drop_last
+        self._part = part
 
     def _epoch(self) -> int:
         return self.trainer.current_epoch if self.trainer is not None else 0
 
-    def loader(self, split: str) -> Loader | GivenLoader:
-        """Return the batches of the split called 'train', 'dev' or 'test'."""
+    def loader(self, split: str, whole: bool = False) -> Loader | GivenLoader:
+        """Return the batches of the split called 'train', 'dev' or 'test'; `whole`, all of each and not a part."""
         dataset = getattr(self.splits, split)
         shuffled = split == "train" and self._shuffle
         if isinstance(dataset, LoadedDataset) and not shuffled:
@@ -253,11 +268,26 @@ class SplitsDataModule(LightningDataModule):
             return made
         seed, length = self._streams.seed, len(dataset)
         order = (lambda epoch: permutation(length, seed, epoch)) if shuffled else None
-        # a search for a batch size goes on to one batch of all samples
-        drop_last = split == "train" and self._drop_last and length > self.batch_size
-        loader = Loader(dataset, self.batch_size, self._epoch, order, self._streams, self._num_workers, drop_last)
+        loader = Loader(
+            dataset,
+            self.batch_size,
+            self._epoch,
+            order,
+            self._streams,
+            self._num_workers,
+            self._drops_last(split),
+            None if whole or split == "test" else self._part,
+        )
         self._loaders.append(loader)
         return loader
+
+    def _drops_last(self, split: str) -> bool:
+        # a search for a batch size goes on to one batch of all samples
+        return split == "train" and self._drop_last and len(getattr(self.splits, split)) > self.batch_size
+
+    def samples(self, split: str, number: int) -> int:
+        """Return how many samples the batch with this number has, in all processes together."""
+        return min(self.batch_size, len(getattr(self.splits, split)) - number * self.batch_size)
 
     def close(self) -> None:
         """Release the data, which Lightning's reference cycles would keep until the next garbage collection."""

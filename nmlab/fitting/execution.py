@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from neuromancer.problem import Problem
 
 from nmlab.data.coverage import coverage_of
@@ -29,6 +30,7 @@ from nmlab.fitting.identified import Identified
 from nmlab.fitting.prepare import build_problem, check_data, initialize_lazy, splits_of
 from nmlab.fitting.request import UNFIT, FitRequest, option_faults
 from nmlab.fitting.resume import changes, extensions
+from nmlab.fitting.shares import check_shares
 from nmlab.identity.functions import held
 from nmlab.options.environment import environment_remarks
 from nmlab.problem.formulas import swapped_in
@@ -46,7 +48,7 @@ from nmlab.runtime.control import Control, StopRequested
 from nmlab.runtime.rng import RandomStreams
 from nmlab.training.checkpoints import epochs_done, save_weights
 from nmlab.training.events import EventWriter, begin_events
-from nmlab.training.module import ProblemModule
+from nmlab.training.ranks import Ranks
 from nmlab.training.train import NO_DEV, Training, train
 from nmlab.training.user_hooks import HookedModule
 from nmlab.training.view import View
@@ -91,11 +93,14 @@ class Execution:
         What to do, as `FitRequest.checked` returns it.
     control : Control
         Asked at every batch whether to stop, pause or go on.
+    ranks : Ranks, optional
+        The processes that share the training, of which this one leads. Default: this one alone.
     """
 
-    def __init__(self, request: FitRequest, control: Control) -> None:
+    def __init__(self, request: FitRequest, control: Control, ranks: Ranks | None = None) -> None:
         self.request = request
         self.control = control
+        self._ranks = ranks
         self.view = None if request.view is None else View(request.view, control)
         """The user's own picture, or None."""
         self.problem: Problem | None = request.problem if isinstance(request.problem, Problem) else None
@@ -366,6 +371,11 @@ class Execution:
         for term, written in zip(terms_of(problem), (*problem.loss.objectives, *problem.loss.constraints), strict=True):
             for swapped in swapped_in(written):
                 warnings.warn(SWAPPED.format(term.name, swapped), stacklevel=2)
+        if self._ranks is not None:
+            self._enter("comparing a batch with its parts")
+            for remark in check_shares(problem, splits, request.options, request.user_hooks, self._ranks.part.ranks):
+                warnings.warn(remark, stacklevel=2)
+            writer.describe(ranks=self._ranks.part.ranks, threads=torch.get_num_threads())
         self._enter("preparing the training")
         streams.reseed()
         if splits.dev is None and request.options.monitor is None:
@@ -380,8 +390,13 @@ class Execution:
             changed=self._changed,
             extended=self._extended,
             loop=request.loop,
+            ranks=self._ranks,
         )
-        train(problem, splits, training, ProblemModule if request.user_hooks is None else self._make_module)
+        if request.user_hooks is None:
+            train(problem, splits, training)
+        else:
+            make_module = partial(HookedModule, user_hooks=request.user_hooks)
+            train(problem, splits, training, make_module, self._keep_module)
 
     def _take_start(self, problem: Problem) -> None:
         """Load the weights that the training starts from, and record them."""
@@ -403,10 +418,8 @@ class Execution:
         if self.request.options.checkpoint and not start.exists():
             self._opened.keep(start, partial(save_weights, copy_weights(problem), start, PREFIX))
 
-    def _make_module(self, *arguments: Any) -> HookedModule:
-        assert self.request.user_hooks is not None
-        self.module = HookedModule(*arguments, user_hooks=self.request.user_hooks)
-        return self.module
+    def _keep_module(self, module: HookedModule) -> None:
+        self.module = module
 
     def _draw_last(self) -> None:
         self.control.training_over()

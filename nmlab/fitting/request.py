@@ -32,6 +32,7 @@ from nmlab.provenance.settings import describe_function, describe_sources, descr
 from nmlab.runs import Run, RunStore
 from nmlab.runtime.rng import fresh_seed
 from nmlab.training.loop import Loop
+from nmlab.training.started import Started, started_together
 from nmlab.training.user_hooks import UserHooks
 from nmlab.training.view import view_fault
 
@@ -260,6 +261,14 @@ class FitRequest:
             if self.start_weights is None and resumed is None and starts_from is None:
                 starts_from = start.origin
         options = options.with_environment()
+        started = started_together()
+        if started is not None:
+            _check_started(options, started)
+        elif options.num_nodes > 1:
+            fault = f"{options.num_nodes}: on each machine start the script that fits, by torchrun or srun"
+            raise FieldError({"num_nodes": fault}, "TrainerOptions")
+        elif len(options.resolved_devices()) > 1 and options.launch == "thread":  # each has a process of its own
+            options = options.replace(launch="process")
         seed = next((seed for seed in (options.seed, self.seed) if seed is not None), None)
         return self.replace(
             options=options,
@@ -329,6 +338,20 @@ class FitRequest:
             "loop": None if self.loop is None else self.loop.to_json(),
             "versions": versions(),
         }
+
+
+def _check_started(options: TrainerOptions, started: Started) -> None:
+    """Raise `FieldError` where options ask for other processes than torchrun or srun has started."""
+    ranks, by, faults = started.part.ranks, started.by, {}
+    if options.model_fields_set & {"devices", "num_nodes"}:
+        each = len(options.resolved_devices())
+        if each * options.num_nodes != ranks:
+            asked = f"{each} on {options.num_nodes} machine{'s' * (options.num_nodes != 1)}"
+            faults["devices"] = f"{asked}, but {by} has started {ranks} processes; give as many, or leave both out"
+    if options.launch != "thread":
+        faults["launch"] = f"{options.launch!r}: {by} has started the processes; give 'thread'"
+    if faults:
+        raise FieldError(faults, "TrainerOptions")
 
 
 def option_faults(problem: Problem, options: TrainerOptions) -> dict[str, str]:

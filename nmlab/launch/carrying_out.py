@@ -22,7 +22,7 @@ from nmlab.errors import NonFiniteLossError
 from nmlab.fitting.execution import Handed
 from nmlab.launch.folder import say_how_it_stands
 from nmlab.launch.modules import take_modules
-from nmlab.launch.packing import dumps, portable
+from nmlab.launch.seats import Seat
 from nmlab.launch.surroundings import Place
 from nmlab.launch.thread import ThreadFit
 from nmlab.problem.start import start_of
@@ -30,6 +30,7 @@ from nmlab.problem.weights import copy_weights, forget_values
 from nmlab.runs.live import Live
 from nmlab.runtime.control import StopRequested
 from nmlab.runtime.interrupts import raise_here
+from nmlab.runtime.pickling import dumps, portable
 
 EVERY = 0.05
 """Seconds between two looks at what is asked."""
@@ -113,8 +114,11 @@ class Echo(io.TextIOBase):
         return len(text)
 
 
-def carry_out(connection: Connection, folder: Path) -> NoReturn:
-    """Carry out the fit that is sent over a connection; the main function of the process."""
+def carry_out(connection: Connection, folder: Path, seat: Seat | None) -> NoReturn:
+    """Carry out the fit that is sent over a connection; the main function of the process.
+
+    Parameters: `seat`, its place among the processes of a fit on several devices, which it leads.
+    """
     code = 1
     try:
         os.setsid()
@@ -124,7 +128,7 @@ def carry_out(connection: Connection, folder: Path) -> NoReturn:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
         faulthandler.enable(log)
-        _carry_out(connection, folder)
+        _carry_out(connection, folder, seat)
         code = 0
     except EOFError:  # who asked has ended before the fit began
         code = 0
@@ -136,13 +140,17 @@ def carry_out(connection: Connection, folder: Path) -> NoReturn:
         os._exit(code)
 
 
-def _carry_out(connection: Connection, folder: Path) -> None:
+def _carry_out(connection: Connection, folder: Path, seat: Seat | None) -> None:
+    ranks = None
     try:
         place: Place = connection.recv()
         content = connection.recv_bytes()
         place.take()
         sent = pickle.loads(content)
         take_modules(sent["modules"])
+        if seat is not None:
+            ranks = seat.join()
+            ranks.broadcast((place, sent["modules"], sent["surroundings"]))
     except EOFError:
         raise
     except BaseException as error:
@@ -154,7 +162,9 @@ def _carry_out(connection: Connection, folder: Path) -> None:
     sys.stdout, sys.stderr = Echo(outbox, "stdout"), Echo(outbox, "stderr")
     live = Live(folder)
     with sent["surroundings"].held():
-        fit = ThreadFit(sent["request"], handed)
+        if seat is not None:
+            seat.share_threads()
+        fit = ThreadFit(sent["request"], handed, ranks)
         fit.control.blocking = True
         signal.signal(signal.SIGTERM, lambda *_: fit.control.stop())
         steering = Steering(fit, live)

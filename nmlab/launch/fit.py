@@ -12,9 +12,11 @@ from nmlab.fitting.prepare import refuse_unfit
 from nmlab.fitting.request import Builder, DataFunction, FitRequest
 from nmlab.launch.base import Fit
 from nmlab.launch.process import ProcessFit
+from nmlab.launch.script import FollowingFit, LeadingFit, join
 from nmlab.launch.thread import ThreadFit
 from nmlab.options import TrainerOptions
 from nmlab.runs import Run
+from nmlab.training.started import started_together
 
 _KINDS: dict[str, type[Fit]] = {"thread": ThreadFit, "process": ProcessFit}
 """Where a fit is carried out, by the option `launch`."""
@@ -35,9 +37,12 @@ def make_fit(request: FitRequest) -> Fit:
     RunError
         Where the weights to start from do not fit the Problem.
     """
-    checked = request.checked()
+    checked, started = request.checked(), started_together()
     refuse_unfit(checked)
-    return _KINDS[checked.options.launch](checked)
+    if started is None:
+        return _KINDS[checked.options.launch](checked)
+    ranks = join(started, checked)
+    return LeadingFit(checked, ranks) if ranks.leads else FollowingFit(checked, ranks)
 
 
 def fit(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import tempfile
 import time
 import traceback
 from contextlib import suppress
@@ -16,8 +17,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NoReturn
 
+from nmlab.data.parts import Part
 from nmlab.launch.carrying_out import carry_out
 from nmlab.launch.folder import has_ended
+from nmlab.launch.seats import Seat, take_seat
 from nmlab.runs import Run, RunWriter
 from nmlab.runs.layout import GUARD
 from nmlab.runs.live import Live
@@ -55,29 +58,70 @@ def guard(connection: Connection) -> NoReturn:
 def _guard(connection: Connection) -> None:
     head: dict[str, Any] = connection.recv()
     folder = Path(head["folder"])
-    reads, writes = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(writes)
-        os.read(reads, 1)
+    with tempfile.TemporaryDirectory(prefix="nmlab-") as meets:
+        devices: list[int | None] = head["devices"]
+        seats = [Seat(Part(rank, len(devices)), device, Path(meets) / "meets") for rank, device in enumerate(devices)]
+        reads, writes = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(writes)
+            os.read(reads, 1)
+            os.close(reads)
+            carry_out(connection, folder, seats[0] if len(seats) > 1 else None)
+        connection.close()
         os.close(reads)
-        carry_out(connection, folder)
-    connection.close()
-    os.close(reads)
-    lock = RunLock(folder / GUARD)  # before the fit takes the run over, so that the run never looks dead
-    os.write(writes, b".")
-    os.close(writes)
-    try:
-        status = _wait(child, Live(folder), head["outlives"])
-        with suppress(OSError):  # what the fit itself has started, such as processes that load data
-            os.killpg(child, signal.SIGKILL)
-        _settle(folder, status)
-        Live(folder).end()
-    finally:
-        lock.release()
+        followers = [_follower(seat, folder, writes) for seat in seats[1:]]
+        lock = RunLock(folder / GUARD)  # before the fit takes the run over, so that the run never looks dead
+        os.write(writes, b".")
+        os.close(writes)
+        try:
+            status = _wait(child, followers, Live(folder), head["outlives"])
+            _kill(child)  # what the fit itself has started, such as processes that load data
+            for follower in followers:
+                follower.end()
+            _settle(folder, status)
+            Live(folder).end()
+        finally:
+            lock.release()
 
 
-def _wait(child: int, live: Live, outlives: float | None) -> int:
+class _Follower:
+    """A process that follows in a fit."""
+
+    def __init__(self, pid: int, seat: Seat) -> None:
+        self.pid, self._seat, self._ended = pid, seat, False
+
+    def look(self) -> None:
+        """Tell the others if it has ended by itself."""
+        if not self._ended:
+            ended, status = os.waitpid(self.pid, os.WNOHANG)
+            self._ended = bool(ended)
+            if ended and status:
+                self._seat.ended(_how(status))
+
+    def end(self) -> None:
+        """End it, and what it has started."""
+        _kill(self.pid)
+        if not self._ended:
+            os.waitpid(self.pid, 0)
+            self._ended = True
+
+
+def _follower(seat: Seat, folder: Path, writes: int) -> _Follower:
+    pid = os.fork()
+    if pid == 0:
+        os.close(writes)
+        take_seat(seat, folder)
+    return _Follower(pid, seat)
+
+
+def _kill(leader: int) -> None:
+    """Kill all processes of a group; that of a process which has had no time to make one is killed alone."""
+    with suppress(OSError):
+        os.killpg(leader, signal.SIGKILL)
+
+
+def _wait(child: int, followers: list[_Follower], live: Live, outlives: float | None) -> int:
     """Wait until a fit has ended, and return how, as `os.waitpid` does."""
     stopped = alone = None
     looked = 0.0
@@ -85,14 +129,15 @@ def _wait(child: int, live: Live, outlives: float | None) -> int:
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:
             return status
+        for follower in followers:
+            follower.look()
         now = time.monotonic()
         live.asked.changed()
         asked = live.asked.content
         if asked.get("stop"):
             stopped = stopped or now
             if now - stopped > PATIENCE and not _heeds(live):
-                with suppress(OSError):
-                    os.killpg(child, signal.SIGKILL)
+                _kill(child)
         if outlives is not None and now - looked > min(1.0, outlives / 2):
             looked = now
             alone = (alone or now) if has_ended(asked.get("attached") or {}) else None
@@ -117,19 +162,21 @@ def _settle(folder: Path, status: int) -> None:
     if run.settings_damage or run.status != "running" or status == 0:
         return
     writer = RunWriter(folder, None)
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        how = f"was ended by signal {number} ({signal.Signals(number).name})"
-        if number == signal.SIGKILL and not stopped:
-            how += ", as the system does where memory runs out,"
-    else:
-        how = f"ended with exit code {os.waitstatus_to_exitcode(status)}"
     after = f"after epoch {run.epochs - 1}" if run.epochs else "before its first epoch had ended"
     if stopped:
         writer.update(remark=" ".join(filter(None, [run.remark, KILLED])))
         writer.log(KILLED)
         writer.close("stopped")
     else:
-        told = f"the process of this run {how} {after}"
+        told = f"the process of this run {_how(status)} {after}"
         writer.log(f"{told}.")
         writer.close("failed", {"type": "RunError", "message": told, "traceback": told})
+
+
+def _how(status: int) -> str:
+    """Return how a process ended, as `os.waitpid` has it."""
+    if not os.WIFSIGNALED(status):
+        return f"ended with exit code {os.waitstatus_to_exitcode(status)}"
+    number = os.WTERMSIG(status)
+    memory = ", as the system does where memory runs out," if number == signal.SIGKILL else ""
+    return f"was ended by signal {number} ({signal.Signals(number).name}){memory}"

@@ -50,6 +50,11 @@ COPIES = (
     "kernel."
 )
 
+SHARED = (
+    "devices={}: so many processes share each batch, and the threads of one. The log marks what others than the first "
+    "print."
+)
+
 HELD_BY_OTHER = (
     "The Problem was not given the weights of run {}, because another fit trains it: run.restore(problem) loads them."
 )
@@ -140,6 +145,8 @@ class ProcessFit(Fit):
         given = {"callbacks": options.callbacks, "loggers": options.loggers, "the hooks": request.user_hooks}
         if copied := [name for name, value in given.items() if value]:
             self._execution.remarks.append(COPIES.format(" and ".join(copied)))
+        if len(self._devices()) > 1:
+            self._execution.remarks.append(SHARED.format(options.devices))
         if self._problem is not None and one_fit.current() is None:
             forget_values(self._problem)
         self._place = Place.here()
@@ -186,9 +193,15 @@ class ProcessFit(Fit):
         """Send what the fit is made of, which blocks until the process reads it."""
         outlives = None if self.request.options.keep_running else OUTLIVES
         with suppress(OSError):  # it ended, or was stopped before
-            connection.send({"folder": str(self.run.folder), "outlives": outlives})
+            connection.send({"folder": str(self.run.folder), "outlives": outlives, "devices": self._devices()})
             connection.send(self._place)
             connection.send_bytes(self._content)
+
+    def _devices(self) -> list[int | None]:
+        """Return the GPU of each process, None for the CPU."""
+        options = self.request.options
+        gpus = options.resolved_accelerator() == "cuda"
+        return [number if gpus else None for number in options.resolved_devices()]
 
     def _follow(self, connection: Connection, started: Server) -> dict[str, Any]:
         while True:

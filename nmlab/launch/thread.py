@@ -13,6 +13,7 @@ from nmlab.launch.base import Fit
 from nmlab.runs import Run
 from nmlab.runtime import one_fit
 from nmlab.runtime.worker import stays_behind
+from nmlab.training.ranks import Ranks
 from nmlab.training.user_hooks import HookedModule
 from nmlab.training.view import View
 
@@ -26,11 +27,13 @@ class ThreadFit(Fit):
         What to fit, as `FitRequest.checked` returns it.
     handed : Handed, optional
         A run that another process has opened for this fit; default: it opens one.
+    ranks : Ranks, optional
+        The processes that share the training, of which this one leads. Default: this one alone.
     """
 
-    def __init__(self, request: FitRequest, handed: Handed | None = None) -> None:
+    def __init__(self, request: FitRequest, handed: Handed | None = None, ranks: Ranks | None = None) -> None:
         super().__init__(request)
-        self._execution = Execution(request, self.control)
+        self._execution = Execution(request, self.control, ranks)
         self._handed = handed
 
     @property

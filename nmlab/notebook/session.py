@@ -353,8 +353,16 @@ class Session:
 
     @property
     def in_process(self) -> bool:
-        """Whether the next run is to have a process of its own, as it is chosen now."""
-        return bool(self.options_form.values.get("launch", self.options.launch) == "process")
+        """Whether the next run is to have a process of its own, as it is chosen now; on several devices it has."""
+        chosen = self.options_form.values
+        if chosen.get("launch", self.options.launch) == "process":
+            return True
+        if chosen.get("devices", self.options.devices) == 1:
+            return False
+        try:
+            return len(self.trainer_options.resolved_devices()) > 1
+        except FieldError:  # which the run will tell
+            return False
 
     def _check_free(self) -> None:
         """Raise `BusyError` if a run of this session goes on in a process; of others the kernel's own lock knows."""

@@ -88,6 +88,8 @@ def checked(options: type[BaseModel], given: Mapping[str, Any]) -> dict[str, Any
             values[name] = offered.get(values[name], values[name])
     if type(values.get("precision")) in (int, str):
         values["precision"] = _PRECISIONS.get(str(values["precision"]), values["precision"])
+    given_as = {"devices": devices_given, "strategy": strategy_given}
+    values |= {name: as_known(values[name]) for name, as_known in given_as.items() if name in values}
     fields = option_fields(options)
     faults = {name: fault for name, find in _CHECKS.items() if name in values and (fault := find(values[name]))}
     if fault := _trainer_kwargs_fault(values.get("trainer_kwargs", {}), options):
@@ -98,7 +100,9 @@ def checked(options: type[BaseModel], given: Mapping[str, Any]) -> dict[str, Any
         except FieldError as error:
             faults |= error.faults
     if values.get("accelerator") == "cpu" and isinstance(values.get("devices"), list | tuple):
-        faults.setdefault("devices", f"{values['devices']!r} chooses a GPU, but accelerator is 'cpu'; give devices=1")
+        count = len(values["devices"])
+        fault = f"{values['devices']!r} chooses GPUs, but accelerator is 'cpu'; give devices={max(count, 1)}"
+        faults.setdefault("devices", fault)
     try:
         values = check(fields, values, complete=False)
     except FieldError as error:
@@ -201,17 +205,61 @@ def _maker_fault(value: Any, module: ModuleType, base: type, *, instances: bool)
 
 
 def _devices_fault(value: Any) -> str | None:
-    devices = value if isinstance(value, list | tuple) else [value]
-    valid = len(devices) == 1 and type(devices[0]) is int and (devices[0] >= 0 if devices is value else value == 1)
-    return None if valid else f"{value!r} is not one device, and only one is supported; give 1, or [i] for GPU i"
+    remedy = "give a number of devices, a list of GPUs such as [0, 1], or 'auto' for all"
+    if value == "auto" or (type(value) is int and (value > 0 or value == -1)):
+        return None
+    if not isinstance(value, list | tuple):
+        return f"{value!r} is no number of devices; {remedy}"
+    if not value or any(type(each) is not int or each < 0 for each in value):
+        return f"{value!r} is no list of GPUs; {remedy}"
+    if len(set(value)) < len(value):
+        return f"{value!r} has a GPU twice; {remedy}"
+    return None
 
 
 def _num_nodes_fault(value: Any) -> str | None:
-    return None if type(value) is int and value == 1 else f"{value!r}: only one machine is supported; give 1"
+    return None if type(value) is int and value >= 1 else f"{value!r} is no number of machines; give an integer >= 1"
 
 
 def _strategy_fault(value: Any) -> str | None:
-    return None if value == "auto" else f"{value!r}: only one device is supported, without a strategy; give 'auto'"
+    return None if value == "auto" or value in ddp_names() else f"{value!r}: {SHARES}"
+
+
+def devices_given(value: Any) -> Any:
+    """Return devices as numbers where they are written as Lightning takes them from a command line: '2', '0,1'."""
+    if not isinstance(value, str) or not re.fullmatch(r"\s*-?\d+\s*(,\s*\d+\s*)*,?\s*", value):
+        return value
+    numbers = [int(part) for part in value.split(",") if part.strip()]
+    return numbers if "," in value else numbers[0]
+
+
+def strategy_given(value: Any) -> Any:
+    """Return the name of a strategy that is given as an object, as far as nmlab does the same as it."""
+    if isinstance(value, str):
+        return value
+    from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
+
+    if type(value) is SingleDeviceStrategy:
+        return "auto"
+    if type(value) is not DDPStrategy:
+        return value
+    other = [
+        name for name in ("ddp_comm_hook", "model_averaging_period") if getattr(value, f"_{name}", None) is not None
+    ]
+    return f"DDPStrategy with {' and '.join(other)}" if other else "ddp"
+
+
+def ddp_names() -> list[str]:
+    """Return the names by which Lightning knows its DDPStrategy."""
+    from lightning.pytorch.strategies import DDPStrategy, StrategyRegistry
+
+    return [name for name, known in StrategyRegistry.items() if known["strategy"] is DDPStrategy]
+
+
+SHARES = (
+    "nmlab shares each batch among the devices and sums their gradients, as DDP does; give 'auto', 'ddp', or "
+    "Lightning's other names for it"
+)
 
 
 def _launch_fault(value: Any) -> str | None:

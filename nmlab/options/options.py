@@ -86,12 +86,14 @@ class TrainerOptions(BaseModel):
         Whether a lower or a higher value of the monitored metric is better.
     accelerator : {'auto', 'cpu', 'cuda', 'gpu', 'mps'}, default 'auto'
         Hardware to compute on. auto: CUDA if it is available, otherwise the CPU; MPS only if it is given by name.
-    devices : int or list of int, default 1
-        Device to use: 1, or [i] for GPU i. Only one device is supported.
+    devices : int, list of int or 'auto', default 1
+        How many devices share each batch: a number of GPUs, or of processes on the CPU; [0, 2] for these GPUs; 'auto'
+        or -1 for all GPUs, and one process on a CPU. Several run in processes of their own, whatever `launch` says, and
+        take the same steps as one but for rounding.
     num_nodes : int, default 1
-        Number of machines. Only 1 is supported.
-    strategy : str, default 'auto'
-        How several devices share the work. Only 'auto' is supported.
+        Number of machines, each with so many devices; several for scripts that torchrun or srun starts.
+    strategy : str or lightning.pytorch.strategies.Strategy, default 'auto'
+        How several devices share the work. 'auto', 'ddp' and Lightning's other names for it mean the same here.
     precision : str, default '32-true'
         Floating-point precision, by Lightning's names, such as '64-true' or 'bf16-mixed'.
     profiler : str or lightning.pytorch.profilers.Profiler, optional
@@ -157,7 +159,7 @@ class TrainerOptions(BaseModel):
     monitor: str | None = None
     mode: Literal["min", "max"] = "min"
     accelerator: Literal["auto", "cpu", "cuda", "gpu", "mps"] = "auto"
-    devices: int | list[int] = 1
+    devices: int | list[int] | str = 1
     num_nodes: int = 1
     strategy: str = "auto"
     precision: Precision = "32-true"
@@ -285,6 +287,43 @@ class TrainerOptions(BaseModel):
             fault = f"PyTorch finds no {name} device here for {self.accelerator!r}; give 'auto' or one of {names}"
             raise option_fault("accelerator", fault)
         return name
+
+    def resolved_devices(self) -> list[int]:
+        """Return the numbers of the devices that share the work on each machine: of GPUs, or of processes on a CPU.
+
+        Returns
+        -------
+        list of int
+            The numbers, at least one.
+
+        Raises
+        ------
+        FieldError
+            If this machine does not have so many, or not these.
+
+        Examples
+        --------
+        >>> import nmlab
+        >>> nmlab.TrainerOptions(accelerator="cpu", devices=2).resolved_devices()
+        [0, 1]
+        """
+        import torch
+
+        accelerator, devices = self.resolved_accelerator(), self.devices
+        there = torch.cuda.device_count() if accelerator == "cuda" else 1
+        everything = devices in ("auto", -1)
+        wanted = devices if isinstance(devices, list) else list(range(there if everything else int(devices)))
+        if accelerator == "cpu" and not isinstance(devices, list):
+            return wanted
+        missing = [device for device in wanted if device >= there]
+        if accelerator == "cpu":
+            fault = f"{devices!r} chooses GPUs, and PyTorch finds none here; give devices={len(wanted)} for the CPU"
+        elif missing:
+            fault = f"{devices!r}: this machine has {there} {accelerator.upper()} device{'s' * (there != 1)}"
+            fault += f"; give {there} at most, or 'auto'" if not isinstance(devices, list) else ", numbered from 0"
+        else:
+            return wanted
+        raise option_fault("devices", fault)
 
     def build_optimizer(self, problem: nn.Module) -> Optimizer:
         """Return the optimizer for the parameters of a Problem that require gradients.

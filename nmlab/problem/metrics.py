@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from itertools import groupby
 from typing import Any
 
@@ -29,6 +29,8 @@ class MetricAccumulator:
     """
 
     def __init__(self, terms: list[Term], measured: Collection[str] = ()) -> None:
+        self.gather: Callable[[torch.Tensor], torch.Tensor] | None = None
+        """Takes a vector and returns those of all processes as rows, where several pass parts of each batch."""
         self._terms = terms
         self.measure(measured)
 
@@ -123,15 +125,22 @@ class MetricAccumulator:
             without batches.
         """
         with torch.no_grad():
-            if len(self._samples) == len(self._waiting) == 1:
+            if len(self._samples) == len(self._waiting) == 1 and self.gather is None:
                 return dict(zip(self.names, self._of_one(self._waiting[0]), strict=True))
             self._reduce()
         if not self._means:
             return {}
-        weights = torch.tensor(self._samples, dtype=torch.float64, device="cpu") / self.samples
-        means = (torch.cat(self._means).cpu().double() * weights[:, None]).sum(0).tolist()
-        maxima = torch.stack(self._maxima).amax(0).tolist() if self._maxima else []
-        return dict(zip(self.names, means + maxima, strict=True))
+        weights = torch.tensor(self._samples, dtype=torch.float64, device="cpu")
+        means = torch.cat(self._means).cpu().double()
+        maxima = torch.stack(self._maxima).amax(0).cpu().double() if self._maxima else means[0, :0]
+        if self.gather is None:
+            average = (means * (weights / self.samples)[:, None]).sum(0)
+        else:
+            sums = (means * weights[:, None]).sum(0)
+            every = self.gather(torch.cat([weights.sum()[None], sums, maxima]))
+            average = every[:, 1 : 1 + len(sums)].sum(0) / every[:, 0].sum()
+            maxima = every[:, 1 + len(sums) :].amax(0)
+        return dict(zip(self.names, average.tolist() + maxima.tolist(), strict=True))
 
 
 def _detached(value: Any) -> torch.Tensor:

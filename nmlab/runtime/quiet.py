@@ -84,5 +84,7 @@ _no_details = SharedChange(_without_details)
 
 
 def is_advert(record: logging.LogRecord) -> bool:
-    """Return whether a record is Lightning's advertisement of a product."""
+    """Return whether a record is Lightning's advertisement of a product, or torch's note of a process that it lost."""
+    if record.name.startswith("c10d-"):
+        return record.levelno < logging.WARNING
     return record.name.startswith("lightning") and "💡 Tip" in str(record.msg)

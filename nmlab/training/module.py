@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import islice
 from typing import Any
 
@@ -13,9 +13,11 @@ import torch
 from lightning.pytorch.plugins.precision import Precision
 from neuromancer.problem import Problem
 
+from nmlab.data.loader import first_batch
 from nmlab.data.splits import Batch
 from nmlab.errors import NonFiniteLossError
 from nmlab.options import TrainerOptions
+from nmlab.problem.constants import constants_of
 from nmlab.problem.fast_loss import FastProblem
 from nmlab.problem.metrics import MetricAccumulator
 from nmlab.problem.state import preserving_state
@@ -28,10 +30,19 @@ from nmlab.training.callbacks import copy_modules
 from nmlab.training.gradient_norms import COLUMNS as GRADIENT
 from nmlab.training.gradient_norms import GradientNorms
 from nmlab.training.profile import section
+from nmlab.training.ranks import Ranks
 from nmlab.training.scheduled import ScheduledModule
 
 CHECK_EVERY = 50
 """Steps between two checks of the loss on a device that has to be synchronized."""
+
+COPIED = "copy constants"
+"""What a profile calls the copies of tensors to the device."""
+
+FOLLOW = (
+    "Functions of the Problem hold or make tensors on the CPU: they are copied to {0} where they meet tensors there, "
+    "which a profile shows as {1!r}."
+)
 
 _logger = logging.getLogger("nmlab")
 _logger.setLevel(logging.INFO)  # so that a run's log has it; on screen comes what is a warning at least
@@ -56,6 +67,8 @@ class ProblemModule(ScheduledModule):
         Receives the progress of the fit.
     monitor : str
         Name of the metric that determines the best epoch.
+    ranks : Ranks, optional
+        The processes that share the training. Default: this one alone.
     """
 
     def __init__(
@@ -65,6 +78,7 @@ class ProblemModule(ScheduledModule):
         streams: RandomStreams,
         control: Control,
         monitor: str,
+        ranks: Ranks | None = None,
     ) -> None:
         super().__init__(options, monitor)
         self.problem = problem
@@ -72,11 +86,17 @@ class ProblemModule(ScheduledModule):
         self.measured = measured_terms(problem)
         """Terms of which the value without the weight is a metric too."""
         self.totals = {split: MetricAccumulator(self.terms, self.measured) for split in ("train", "dev", "test")}
+        self.ranks = ranks
+        for split in ("train", "dev") if ranks is not None else ():
+            self.totals[split].gather = ranks.gather  # type: ignore[union-attr]
+        self.share = 1.0
+        """How much the loss of the last train batch counts; less than 1 for a part of it."""
         self.norms = GradientNorms(options.gradient_clip_val)
         """Norms of the gradients that are clipped."""
         self._fast = FastProblem(problem, _tell)
         self._streams = streams
         self._control = control
+        self._constants: AbstractContextManager[Any] = nullcontext()
         self._log_names: frozenset[str] | None = frozenset()
         self._lr = math.nan
         self._counted = -1
@@ -105,15 +125,37 @@ class ProblemModule(ScheduledModule):
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         # an optimizer such as LBFGS evaluates a batch several times in a step; the first is of the weights before it
         self._repeated = batch_idx == self._counted
-        with section(self.trainer, "forward"), self._streams.drawing("train", self._look(batch_idx)):
+        with section(self.trainer, "forward"), self._streams.drawing("train", self._look(batch_idx)), self._constants:
             output = self._pass("train", batch, batch_idx)
         loss = output[f"{batch['name']}_loss"]
         if not self._repeated:
             self._counted = batch_idx
             with section(self.trainer, "metrics"):
-                self.totals["train"].add(output, batch["name"], samples_of(batch))
+                self.totals["train"].add(output, batch["name"], self._own_samples("train", batch, batch_idx))
                 self._look_at(loss, output, batch)
         return loss  # type: ignore[no-any-return]
+
+    def samples(self, split: str, batch: Batch, batch_idx: int) -> int:
+        """Return how many samples a batch has, in all processes together."""
+        if self.ranks is None or split == "test":
+            return samples_of(batch)
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]  # nmlab's own
+        return int(data.samples(split, batch_idx))
+
+    def _own_samples(self, split: str, batch: Batch, batch_idx: int) -> int:
+        """Return how many samples of a batch count here, and note which share of it they are."""
+        samples = self.samples(split, batch, batch_idx)
+        if self.ranks is None or split == "test":
+            return samples
+        owned = self.ranks.part.owned(samples)
+        if split == "train":
+            self.share = owned / samples
+        return owned
+
+    def take_loss(self, loss: torch.Tensor) -> None:
+        """Take in the loss of a batch of which each process has passed a part."""
+        if loss.device.type == "cpu":
+            self._control.progress.loss = float(loss)
 
     def _look_at(self, loss: torch.Tensor, output: dict[str, Any], batch: Batch) -> None:
         # on the CPU a look at the loss costs nothing; elsewhere the step would have to wait for the device
@@ -138,10 +180,15 @@ class ProblemModule(ScheduledModule):
     def _score(self, split: str, batch: Batch, batch_idx: int) -> None:
         # problems that need gradients to be evaluated (PINNs, projected gradients) say so by grad_inference
         drawing = self._streams.drawing(split, self._look(batch_idx))
-        with section(self.trainer, "forward"), torch.set_grad_enabled(bool(self.problem.grad_inference)), drawing:
+        with (
+            section(self.trainer, "forward"),
+            torch.set_grad_enabled(bool(self.problem.grad_inference)),
+            drawing,
+            self._constants,
+        ):
             output = self._pass(split, batch, batch_idx)
         with section(self.trainer, "metrics"):
-            self.totals[split].add(output, batch["name"], samples_of(batch))
+            self.totals[split].add(output, batch["name"], self._own_samples(split, batch, batch_idx))
 
     def _pass(self, split: str, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """Return what the Problem gives for a batch of a split, the loss and all terms among it."""
@@ -156,7 +203,7 @@ class ProblemModule(ScheduledModule):
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]  # nmlab's own
         totals, loader, drawn = (
             MetricAccumulator(self.terms, measured_terms(self.problem)),
-            data.loader(split),
+            data.loader(split, whole=True),
             self._streams.state_dict(),
         )
         gradients = split == "train" or bool(self.problem.grad_inference)
@@ -170,7 +217,7 @@ class ProblemModule(ScheduledModule):
                 for number, batch in enumerate(islice(loader, self._batches_in(split))):
                     plugin = self.trainer.strategy.precision_plugin
                     moved = self.trainer.strategy.batch_to_device(plugin.convert_input(batch), self.device)
-                    with plugin.forward_context():
+                    with plugin.forward_context(), self._constants:
                         output = self._pass(split, moved, number)
                     totals.add(output, batch["name"], samples_of(batch))
         finally:
@@ -189,6 +236,18 @@ class ProblemModule(ScheduledModule):
 
     def _lost(self, split: str, term: str) -> NonFiniteLossError:
         return NonFiniteLossError(self.current_epoch, self.global_step, term, split)
+
+    def on_fit_start(self) -> None:
+        if self.device.type == "cpu":
+            return
+        data, strategy = self.trainer.datamodule, self.trainer.strategy  # type: ignore[attr-defined]  # nmlab's own
+        batch = strategy.precision_plugin.convert_input(first_batch(data.splits.train, data.batch_size))
+        with strategy.precision_plugin.forward_context():
+            there = strategy.batch_to_device(batch, self.device)
+            found = constants_of(self.problem, there, self.device, lambda: section(self.trainer, COPIED))
+        if found is not None:
+            self._constants = found
+            _tell(FOLLOW.format(self.device, COPIED), False)
 
     def clip_gradients(
         self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None

@@ -32,7 +32,8 @@ class ProgressCallback(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self._control.progress.batch_done(len(batch["index"]))
+        module: Any = pl_module  # a ProblemModule
+        self._control.progress.batch_done(module.samples("train", batch, batch_idx))
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._control.progress.begin_dev(_dev_pass(trainer))

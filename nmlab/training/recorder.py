@@ -112,11 +112,14 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._control.progress.begin(trainer.current_epoch, trainer.max_epochs or 0)
         self._control.on_pause = self._flush  # a machine that goes away while the fit waits takes nothing with it
-        if self._earlier is not None:
-            self._compare(trainer, self._earlier)
+        anew = self._earlier is not None and self._compare(trainer, self._earlier)
+        if self._module.ranks is not None:
+            self._module.ranks.broadcast(anew)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._make_changes(trainer.current_epoch)
+        changes = self._make_changes(trainer.current_epoch)
+        if self._module.ranks is not None:
+            self._module.ranks.broadcast(changes)
         self._epoch_started = self._control.progress.clock()
         if self._one_step:
             self._before, self._steps = copy_weights(self._module.problem), trainer.global_step
@@ -154,6 +157,8 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
                 self._events.add(trainer.current_epoch, {**self._module.extra, **row}, best)
         if wanted := self._control.take_wanted("max_epochs", "patience"):
             self._change(trainer, wanted)
+        if self._module.ranks is not None:
+            self._module.ranks.broadcast((wanted, trainer.should_stop))
         last = trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs
         if self._checkpoints is not None:
             if best:
@@ -181,8 +186,11 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
             options = {**self._writer.run.settings["options"], "patience": wanted["patience"]}
             self._writer.describe(options=options)
 
-    def _make_changes(self, epoch: int) -> None:
-        """Change what is to change with this epoch, by the options or because a watcher asked for it."""
+    def _make_changes(self, epoch: int) -> tuple[list[dict[str, Any]], bool]:
+        """Change what is to change with this epoch, by the options or because a watcher asked for it.
+
+        Returns the changes, and whether epochs from this one on are compared anew.
+        """
         module = self._module
         if wanted := self._control.take_wanted("lr", "weights"):
             self._note_change(epoch, wanted)
@@ -196,8 +204,8 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
                 self._columns += [name for name in names if name not in self._columns]
                 self._writer.widen(names)
             self._remark(f"From epoch {epoch} on: {change_text(change)}.")
-        if any("weights" in change for change in changes) and not is_free_of_weights(self._monitor):
-            self._score_best_anew(epoch)
+        weighted = any("weights" in change for change in changes) and not is_free_of_weights(self._monitor)
+        return changes, weighted and self._score_best_anew(epoch)
 
     def _note_change(self, epoch: int, wanted: Mapping[str, Any]) -> None:
         """Add to the options what a watcher wants to be changed, as if it had been given with them."""
@@ -215,12 +223,15 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
             stored = [dict(each) for each in module.options.changes]
             self._writer.describe(options={**told["options"], "changes": stored})
 
-    def _score_best_anew(self, epoch: int) -> None:
-        """Score the best weights so far by the loss as it is from this epoch on, which values before do not mean."""
+    def _score_best_anew(self, epoch: int) -> bool:
+        """Score the best weights so far by the loss as it is from this epoch on, which values before do not mean.
+
+        Returns whether there are any.
+        """
         if self.best_weights is None:
             self._since = epoch
             self._scored_beside(None, None)
-            return
+            return False
         best, value = (
             self._writer.run.best_epoch,
             self._value_of("train" if self._of_train else "dev", self.best_weights),
@@ -229,6 +240,7 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
         self._begin_comparing(epoch, best, value)
         if self._checkpoints is not None and self.best_weights is not None and best is not None:
             self._keep_best(self._module.trainer, best)
+        return True
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._control.training_over()
@@ -274,8 +286,11 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
         name = self._monitor.removeprefix(f"{split}_")
         return self._module.score_split(split, weights).get(name, math.nan)
 
-    def _compare(self, trainer: Trainer, earlier: Earlier) -> None:
-        """Find out whether the best value of the epochs before holds on the data of now, and if not, score it anew."""
+    def _compare(self, trainer: Trainer, earlier: Earlier) -> bool:
+        """Find out whether the best value of the epochs before holds on the data of now, and if not, score it anew.
+
+        Returns whether it does not.
+        """
         split = "train" if self._of_train else "dev"
         done, changes = trainer.current_epoch, self._module.options.changes
         if not is_free_of_weights(self._monitor):
@@ -292,7 +307,7 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
         if again is not False and again == value:  # a pass that draws random numbers would tell nothing
             changed = ["losses (the same weights no longer have the same)"]
         if not changed:
-            return
+            return False
         self._since = done
         found = self._begin_comparing(done, earlier.epoch, value)
         what = f"has {self._monitor} {value:.6g} now" if found else "cannot be scored on them"
@@ -300,6 +315,7 @@ class Recorder(Checkpoint):  # a Checkpoint, so that it comes after everything e
             f"From epoch {done} on with other {', '.join(changed)}: metrics before and after are not comparable; the "
             f"best of before, epoch {earlier.epoch}, {what}."
         )
+        return True
 
     def _begin_comparing(self, done: int, epoch: int | None, value: float) -> bool:
         """Compare epochs from `done` on with the best one of before, if that has a value now; return whether it has.

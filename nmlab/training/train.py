@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
-from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Callback, Trainer
 from neuromancer.problem import Problem
 
@@ -26,12 +24,14 @@ from nmlab.runtime.control import Control, StopRequested
 from nmlab.runtime.rng import RandomStreams
 from nmlab.training.callbacks import put_back, remove_masks
 from nmlab.training.checkpoints import CheckpointWriter, epochs_done, save_weights
-from nmlab.training.entry_points import known_entry_points
 from nmlab.training.events import EventWriter
+from nmlab.training.following import Joint
+from nmlab.training.lightning_trainer import make_trainer
 from nmlab.training.loop import Loop
 from nmlab.training.module import ProblemModule, ready_to_train
 from nmlab.training.profile import LoopProfiler
 from nmlab.training.progress import ProgressCallback
+from nmlab.training.ranks import RankLost, Ranks
 from nmlab.training.recorder import Earlier, PatienceAfterWarmup, Recorder
 from nmlab.training.torch_settings import callers_torch_settings
 from nmlab.training.whole_epochs import WholeEpochsData, WholeEpochsModule, supports_whole_epochs
@@ -68,6 +68,8 @@ class Training:
         Epochs done, and the old and the new `max_epochs`, of each change of the training's length.
     loop : Loop, optional
         Another loop than nmlab's own.
+    ranks : Ranks, optional
+        The processes that share it, of which this one leads. Default: this one alone.
     """
 
     options: TrainerOptions
@@ -79,6 +81,7 @@ class Training:
     changed: tuple[str, ...] = ()
     extended: tuple[tuple[int, int, int], ...] = ()
     loop: Loop | None = None
+    ranks: Ranks | None = None
 
 
 def train(
@@ -86,6 +89,7 @@ def train(
     splits: Splits,
     training: Training,
     make_module: Callable[..., ProblemModule] = ProblemModule,
+    made: Callable[[Any], object] = lambda _module: None,
 ) -> None:
     """Train a Problem, load its best weights, and score the test split with them.
 
@@ -99,6 +103,8 @@ def train(
         How, and into which record.
     make_module : callable, default ProblemModule
         Makes the module that Lightning trains.
+    made : callable, optional
+        Takes that module before the training begins.
 
     Raises
     ------
@@ -115,7 +121,9 @@ def train(
     make_data = WholeEpochsData if whole else SplitsDataModule
     if whole:
         make_module = WholeEpochsModule if loop is None else loop.make_module
-    module = make_module(problem, options, streams, control, monitor)
+    ranks = training.ranks
+    module = make_module(problem, options, streams, control, monitor, ranks)
+    made(module)
     module.keeps_scored = not whole
     columns = module.metric_names(dev)
     if monitor not in columns:
@@ -162,12 +170,32 @@ def train(
     for stateful in (options.optimizer, *options.callbacks) if loop is None else ():
         if isinstance(stateful, (torch.optim.Optimizer, Callback)):
             put_back(stateful)
-    data = make_data(splits, streams, options.shuffle, options.num_workers, options.drop_last)
+    part = None if ranks is None else ranks.part
+    data = make_data(splits, streams, options.shuffle, options.num_workers, options.drop_last, part)
+    if ranks is not None:
+        forget_values(problem)
+        given = options.replace(profiler=None)
+        ranks.broadcast(
+            Joint(
+                problem,
+                splits,
+                given,
+                streams.seed,
+                make_module,
+                monitor,
+                whole,
+                last,
+                module.extended,
+                module.renews,
+                module.taken_up,
+                writer.folder,
+            )
+        )
     try:
         with ready_to_train(problem):
             profiler = _profiler(options, writer, control, whole)
             seen = options.replace(gradient_clip_val=None) if whole else options
-            make = partial(make_trainer, seen, writer.folder, callbacks, files, dev and not whole, profiler)
+            make = partial(make_trainer, seen, writer.folder, callbacks, files, dev and not whole, profiler, ranks)
             with callers_torch_settings(make, keep_anomaly="detect_anomaly" not in options.trainer_kwargs) as trainer:
                 try:
                     trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True)
@@ -177,9 +205,15 @@ def train(
                     if isinstance(error.__context__, KeyboardInterrupt):
                         raise error.__context__ from None
                     raise
+                except RankLost:
+                    assert ranks is not None
+                    raise ranks.failure() from None
                 finally:
                     if profiler is not None:
                         profiler.finish()
+                if ranks is not None:
+                    ranks.broadcast()
+                    trainer.strategy.alone()  # type: ignore[attr-defined]  # a RankStrategy
                 _put_best_back(problem, recorder, start)
                 if splits.test is not None and not splits.unscored:
                     _score_test(trainer, module, data, splits, writer)
@@ -253,45 +287,3 @@ def _profiler(options: TrainerOptions, writer: RunWriter, control: Control, whol
     if options.profiler is None:
         return None
     return LoopProfiler(options.profiler, control.progress, writer, options.resolved_accelerator(), whole)
-
-
-def make_trainer(
-    options: TrainerOptions,
-    folder: Path,
-    callbacks: list[Callback],
-    files: CheckpointWriter | None,
-    dev: bool,
-    profiler: LoopProfiler | None,
-) -> Trainer:
-    """Make the Lightning Trainer of one run; `dev`, whether there is a dev split."""
-    settings: dict[str, Any] = {
-        "max_epochs": options.max_epochs,
-        "accelerator": options.resolved_accelerator(),
-        "devices": options.devices,
-        "strategy": options.strategy,
-        "precision": options.precision,
-        "gradient_clip_val": options.gradient_clip_val,
-        "profiler": profiler,
-        "logger": list(options.loggers) or False,
-        "callbacks": callbacks,
-        "default_root_dir": folder,
-        # the recorder is the checkpoint callback, if there is to be one, and the screen is the view's
-        "enable_checkpointing": bool(callbacks),
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "num_sanity_val_steps": 0,
-        # Problems that need gradients for a dev pass could not have them in inference mode
-        "inference_mode": False,
-        "log_every_n_steps": 1,
-    }
-    if not dev:
-        settings["limit_val_batches"] = 0
-    given = dict(options.trainer_kwargs)
-    plugins = given.pop("plugins", None) or []
-    plugins = plugins if isinstance(plugins, list) else [plugins]
-    if not any(isinstance(plugin, ClusterEnvironment) for plugin in plugins):
-        # one device needs none; Lightning would look for one, and refuse what `SLURM_NTASKS=4` says of a whole hub
-        plugins = [*plugins, LightningEnvironment()]
-    settings["plugins"] = [*plugins, *([files] if files else [])]
-    with known_entry_points():
-        return Trainer(**{**settings, **given})

@@ -22,7 +22,7 @@ from nmlab.data.loader import Loader, SplitsDataModule
 from nmlab.data.splits import Batch
 from nmlab.options import TrainerOptions
 from nmlab.options.together import clip_together
-from nmlab.training.module import ProblemModule, samples_of
+from nmlab.training.module import ProblemModule
 from nmlab.training.profile import section
 
 
@@ -110,7 +110,7 @@ class WholeEpochsModule(ProblemModule):
             optimizer.step(partial(self._descend, optimizer, batch, number))
             if by_step and (number + 1) % every == 0:
                 scheduler.step()
-            progress.batch_done(samples_of(batch))
+            progress.batch_done(self.samples("train", batch, number))
         if scheduler is not None and not by_step and (self.current_epoch + 1) % every == 0:
             with section(self.trainer, "lr_scheduler_step"):
                 scheduler.step()
@@ -155,7 +155,13 @@ class WholeEpochsModule(ProblemModule):
         with section(trainer, "optimizer_zero_grad"):
             optimizer.zero_grad()
         with section(trainer, "backward"):
-            loss.backward()
+            if self.ranks is None:
+                loss.backward()
+            else:
+                loss = loss * self.share
+                loss.backward()
+                loss = self.ranks.sum_gradients(self.problem.parameters(), loss)
+                self.take_loss(loss)
         with section(trainer, "configure_gradient_clipping"):
             if self.options.gradient_clip_val:
                 norm = clip_together(optimizer, self.options.gradient_clip_val)

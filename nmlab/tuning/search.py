@@ -32,8 +32,8 @@ from nmlab.problem.term_weights import use_weights
 from nmlab.problem.weights import load_weights
 from nmlab.runtime.capture import captured_output
 from nmlab.runtime.rng import RandomStreams
+from nmlab.training.lightning_trainer import make_trainer
 from nmlab.training.module import ProblemModule, ready_to_train
-from nmlab.training.train import make_trainer
 from nmlab.training.user_hooks import HookedModule
 
 T = TypeVar("T")

@@ -46,6 +46,7 @@ RUNS = "the table of 50 runs of 200 epochs, read"
 LOADER = "an epoch of 79 batches from the loader, {}"
 PROCESS_START = "a warm process: from the call to the first epoch"
 PROCESS_EPOCH = "{}: an epoch in a process / in a thread"
+DEVICES_SPEED = "{}: an epoch on 1 / on 2 processes of a thread each"
 
 GOALS = {
     **{
@@ -73,5 +74,6 @@ GOALS = {
     LOADER.format("plain"): Goal(0.5, unit="ms"),
     LOADER.format("shuffled"): Goal(0.5, unit="ms"),
     PROCESS_START: Goal(2.0, unit="s"),
+    DEVICES_SPEED.format("10⁶ samples"): Goal(1.6, at_least=True),
     **{PROCESS_EPOCH.format(problem): Goal(1.05) for problem in ("Rosenbrock", "double integrator")},
 }

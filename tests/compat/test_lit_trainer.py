@@ -438,6 +438,11 @@ def test_callbacks_of_lightnings_may_be_appended() -> None:
 @pytest.mark.parametrize("strategy", ["auto", "ddp", "ddp_notebook", "fsdp", DDPStrategy()])
 def test_one_device_takes_any_strategy(strategy: Any) -> None:
     assert LitTrainer(epochs=1, strategy=strategy, devices=1)._checked()[0].strategy == "auto"
+    if strategy != "fsdp":
+        assert LitTrainer(epochs=1, strategy=strategy, devices=2, accelerator="cpu")._checked()[0].devices == 2
+    else:
+        with pytest.raises(FieldError, match="shares each batch"):
+            LitTrainer(epochs=1, strategy=strategy, devices=2, accelerator="cpu")
 
 
 def test_an_accelerator_that_is_not_there_is_said_by_the_constructor() -> None:
@@ -516,7 +521,7 @@ def test_wandbs_logger_gets_the_losses_without_account_or_network(place: Path, m
 
 def test_arguments_are_called_by_lit_trainers_names_in_errors() -> None:
     with pytest.raises(FieldError) as caught:
-        LitTrainer(epochs=-1, clip=-1, custom_optimizer="Adm", devices=2, strategy="dpd", logger="x", eval_metric=3)  # type: ignore[arg-type]
+        LitTrainer(epochs=-1, clip=-1, custom_optimizer="Adm", devices=0, strategy="dpd", logger="x", eval_metric=3)  # type: ignore[arg-type]
     names = {"epochs", "clip", "custom_optimizer", "devices", "strategy", "logger", "eval_metric"}
     assert set(caught.value.faults) == names
     with pytest.raises(FieldError) as caught:

@@ -109,3 +109,18 @@ def test_repeats_and_more_epochs(runs_dir: Path) -> None:
     assert longer.settings["options"]["launch"] == "process"
     plain = nmlab.fit(built(rosenbrock), rosenbrock_data, TrainerOptions(max_epochs=5, seed=4), runs_dir=runs_dir)
     assert rows(longer).equals(rows(plain))
+
+
+def test_a_lab_on_several_devices_leaves_the_kernel_free(runs_dir: Path) -> None:
+    shared = QUICK.replace(launch="thread", devices=2, accelerator="cpu", max_epochs=10**7)
+    lab, here = lab_of(runs_dir, shared, name="shared"), lab_of(runs_dir, QUICK.replace(launch="thread"), name="here")
+    screen = Screen(lab)
+    screen.send("run")
+    assert isinstance(lab._session.fit, ProcessFit)
+    until(lambda: lab.run is not None and lab.run.epochs >= 2)
+    assert here.fit().status == "finished"
+    assert screen.can(*GOING)
+    screen.send("stop")
+    until(lambda: lab.run is not None and lab.run.status == "stopped")
+    assert lab.run is not None
+    assert lab.run.settings["ranks"] == 2

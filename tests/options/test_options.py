@@ -14,6 +14,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from lightning.pytorch.strategies import DDPStrategy
 from torch.optim import lr_scheduler as schedulers
 
 from nmlab.errors import FieldError
@@ -50,7 +51,7 @@ def test_options_are_found_by_name_and_frozen() -> None:
 
 
 def test_all_faults_are_named_at_once_in_the_options_order() -> None:
-    faults = faults_of(lr=-1, max_epochs=0, devices=2, patince=3, optimizer="Adamm", callbacks=[3])
+    faults = faults_of(lr=-1, max_epochs=0, devices=0, patince=3, optimizer="Adamm", callbacks=[3])
     assert list(faults) == ["max_epochs", "lr", "optimizer", "devices", "callbacks", "patince"]
     assert faults["max_epochs"] == "0 is too small; give an integer >= 1"
     assert "did you mean 'Adam'?" in faults["optimizer"]
@@ -71,16 +72,19 @@ def test_all_faults_are_named_at_once_in_the_options_order() -> None:
         ("accelerator", "tpu", "'auto', 'cpu', 'cuda', 'gpu', 'mps'"),
         ("precision", 8, "'32-true'"),
         ("precision", "32-ture", "'32-true'"),
-        ("devices", 2, "give 1, or [i]"),
-        ("devices", 0, "give 1, or [i]"),
-        ("devices", -1, "give 1, or [i]"),
-        ("devices", True, "give 1, or [i]"),
-        ("devices", "auto", "give 1, or [i]"),
-        ("devices", [], "give 1, or [i]"),
-        ("devices", [0, 1], "give 1, or [i]"),
-        ("devices", [-1], "give 1, or [i]"),
-        ("num_nodes", 2, "give 1"),
-        ("strategy", "ddp", "give 'auto'"),
+        ("devices", 0, "a list of GPUs such as [0, 1], or 'auto'"),
+        ("devices", -2, "a list of GPUs"),
+        ("devices", True, "a list of GPUs"),
+        ("devices", 2.0, "a list of GPUs"),
+        ("devices", "all", "or 'auto' for all"),
+        ("devices", [], "a list of GPUs"),
+        ("devices", [-1], "a list of GPUs"),
+        ("devices", [1, 1], "has a GPU twice"),
+        ("num_nodes", 0, "an integer >= 1"),
+        ("num_nodes", True, "an integer >= 1"),
+        ("strategy", "fsdp", "give 'auto', 'ddp'"),
+        ("strategy", 3, "give 'auto', 'ddp'"),
+        ("strategy", DDPStrategy(ddp_comm_hook=print), "with ddp_comm_hook"),
         ("profiler", "fast", "'simple', 'advanced', 'pytorch'"),
         ("profiler", 3, "Profiler"),
         ("optimizer", 3, "Adam"),
@@ -113,6 +117,38 @@ def test_every_fault_in_trainer_kwargs_is_named() -> None:
     fault = faults_of(trainer_kwargs=given_kwargs)["trainer_kwargs"]
     assert all(repr(name) in fault for name in ("logger", "lr", "nonsense"))
     assert not fault.startswith("'accumulate_grad_batches'")
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [(2, 2), ("2", 2), ("auto", "auto"), ("-1", -1), ("0,1", [0, 1]), ("1,", [1]), ((0, 2), [0, 2])],
+)
+def test_devices_are_given_as_lightning_takes_them(given: Any, taken: Any) -> None:
+    assert TrainerOptions(devices=given).devices == taken
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "ddp_notebook", "ddp_spawn", "ddp_find_unused_parameters_true"])
+def test_lightnings_names_of_ddp_are_taken(strategy: str) -> None:
+    assert TrainerOptions(strategy=strategy).strategy == strategy
+    assert TrainerOptions(strategy=DDPStrategy(find_unused_parameters=True)).strategy == "ddp"  # type: ignore[arg-type]
+
+
+def test_devices_that_are_not_there_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu = {"accelerator": "cpu"}
+    assert TrainerOptions(devices=3, **cpu).resolved_devices() == [0, 1, 2]  # type: ignore[arg-type]
+    assert TrainerOptions(devices="auto", **cpu).resolved_devices() == [0]  # type: ignore[arg-type]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(FieldError, match="finds none here; give devices=2 for the CPU"):
+        TrainerOptions(devices=[1, 2]).resolved_devices()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    for everything in ("auto", -1, 2):
+        assert TrainerOptions(devices=everything).resolved_devices() == [0, 1]
+    assert TrainerOptions(devices=[1]).resolved_devices() == [1]
+    with pytest.raises(FieldError, match="this machine has 2 CUDA devices; give 2 at most"):
+        TrainerOptions(devices=4).resolved_devices()
+    with pytest.raises(FieldError, match="numbered from 0"):
+        TrainerOptions(devices=[2]).resolved_devices()
 
 
 def test_a_list_of_devices_is_for_gpus() -> None:

@@ -24,6 +24,7 @@ from nmlab.problem.state import preserving_state
 from nmlab.runtime.control import Control, StopRequested
 from nmlab.runtime.rng import RandomStreams
 from nmlab.training.module import ProblemModule
+from nmlab.training.ranks import Ranks
 from nmlab.training.user_hooks.hooks import STEP_OF, STEPS, Hook, UserHooks
 
 _KNOWN_AT = {"on_validation_epoch_end": ("dev",), "on_train_epoch_end": ("train", "dev")}
@@ -53,7 +54,7 @@ class HookedModule(ProblemModule):
 
     Parameters
     ----------
-    problem, options, streams, control, monitor
+    problem, options, streams, control, monitor, ranks
         As in `ProblemModule`.
     user_hooks : UserHooks
         The custom functions.
@@ -66,10 +67,11 @@ class HookedModule(ProblemModule):
         streams: RandomStreams,
         control: Control,
         monitor: str,
+        ranks: Ranks | None = None,
         *,
         user_hooks: UserHooks,
     ) -> None:
-        super().__init__(problem, options, streams, control, monitor)
+        super().__init__(problem, options, streams, control, monitor, ranks)
         self.automatic_optimization = user_hooks.automatic_optimization
         self.lr = options.lr
         metrics = {split: user_hooks.metrics.get(split, f"{split}_loss") for split in STEP_OF}
@@ -272,6 +274,8 @@ class HookedModule(ProblemModule):
 
     def on_fit_start(self) -> None:
         """Find the metrics in what the Problem gives: their names may have another prefix than the batches."""
+        if "train" not in self._untried:
+            super().on_fit_start()
         faults = {}
         splits = self.trainer.datamodule.splits  # type: ignore[attr-defined]  # nmlab's own
         for split, dataset in splits.items():
@@ -305,7 +309,7 @@ class HookedModule(ProblemModule):
         """Return what the Problem gives for a few samples of a split, or where these do not fit for a real batch."""
         gradients = split == "train" or bool(self.problem.grad_inference)
         *few, last = trial_batches(dataset, self.trainer.datamodule.batch_size)  # type: ignore[attr-defined]
-        with preserving_state(self.problem), torch.set_grad_enabled(gradients):
+        with preserving_state(self.problem), torch.set_grad_enabled(gradients), self._constants:
             for batch in few:
                 with suppress(Exception):  # whatever a user's node raises; the real batch has been tried out
                     return self.problem(self.trainer.strategy.batch_to_device(batch, self.device))  # type: ignore[no-any-return]
