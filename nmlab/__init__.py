@@ -34,7 +34,10 @@ if TYPE_CHECKING:
     from nmlab.runs import RunStore as RunStore
     from nmlab.runs.archive import load as load
     from nmlab.sweeps import Sweep as Sweep
+    from nmlab.sweeps import choice as choice
+    from nmlab.sweeps import log_uniform as log_uniform
     from nmlab.sweeps import sweep as sweep
+    from nmlab.sweeps import uniform as uniform
     from nmlab.tuning import find_batch_size as find_batch_size
     from nmlab.tuning import find_lr as find_lr
 
@@ -59,6 +62,9 @@ _MODULE_OF = {
     "RunStore": "runs",
     "Sweep": "sweeps",
     "sweep": "sweeps",
+    "choice": "sweeps",
+    "uniform": "sweeps",
+    "log_uniform": "sweeps",
     "Field": "fields",
     "fields_of": "fields",
     "NmlabError": "errors",

@@ -130,11 +130,11 @@ def _of_data(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class CrossScoring(Task[Cross]):
-    """Scores the best weights of some runs on the data of each, in a thread, and leaves the Problem as it was.
+    """Scores the best weights of some runs on the data of each, in a thread, and leaves the Problems as they were.
 
     Parameters
     ----------
-    problem : the Problem into which the weights are put for a moment
+    problem_for : returns the Problem into which a run's weights are put for a moment; raises where there is none
     runs : the runs
     known : says how a run's data were made; raises `RunError` where that is not known
     split : 'train', 'dev' or 'test'
@@ -145,20 +145,31 @@ class CrossScoring(Task[Cross]):
 
     def __init__(
         self,
-        problem: Problem,
+        problem_for: Callable[[Run], Problem],
         runs: Sequence[Run],
         known: Callable[[Run], DataRecipe],
         split: str = "dev",
         metric: str = "loss",
     ) -> None:
+        self._split, self._metric = split, metric
+        self._runs = list({run.folder: run for run in runs}.values())
+        self._problems: dict[Run, Problem] = {}
+        self._unfit: dict[Run, str] = {}
+        """Why a run's weights cannot be scored."""
+        for run in self._runs:
+            try:
+                self._problems[run] = problem_for(run)
+            except Exception as error:
+                self._unfit[run] = _words(error)
         faults = {} if split in SPLITS else {"split": unknown_name(split, SPLITS)}
-        terms = terms_of(problem)
-        if metric not in (names := MetricAccumulator(terms, [term.name for term in terms]).names):
-            faults["metric"] = unknown_name(metric, names)
+        terms = {id(each): terms_of(each) for each in self._problems.values()}.values()
+        names = dict.fromkeys(
+            name for each in terms for name in MetricAccumulator(each, [term.name for term in each]).names
+        )
+        if names and metric not in names:
+            faults["metric"] = unknown_name(metric, [*names])
         if faults:
             raise FieldError(faults, subject="Runs cannot be scored by this")
-        self._problem, self._split, self._metric = problem, split, metric
-        self._runs = list({run.folder: run for run in runs}.values())
         self._sets: dict[str, DataSet] = {}
         for run in self._runs:
             if run.settings.get("data_function"):
@@ -172,10 +183,10 @@ class CrossScoring(Task[Cross]):
 
     def _perform(self) -> Cross:
         with captured_output(lambda _text: None, True):
-            waits = has_lazy(self._problem)
-            fits = None if waits else fingerprint(self._problem)
-            identity = None if waits else identity_of_problem(self._problem)
-            unfit = {run: fault for run in self._runs if (fault := _row_fault(run, fits, identity))}
+            known = {id(each): _known(each) for each in self._problems.values()}
+            able = self._problems.items()
+            faults = {run: _row_fault(run, *known[id(problem)]) for run, problem in able}
+            unfit = self._unfit | {run: fault for run, fault in faults.items() if fault is not None}
             scores: dict[str, tuple[DataSet, dict[Run, float | str]]] = {}
             for data in self._sets.values():
                 self.control.check()
@@ -194,7 +205,9 @@ class CrossScoring(Task[Cross]):
                 for run, cell in told.items()
             }
             own = {(titles[run], label) for label, data in zip(labels, sets, strict=True) for run in data.own}
-            found = Cross([titles[run] for run in self._runs], labels, cells, own, self._split, self._metric)
+            of_problems = {titles[run]: _digest(run, known[id(problem)][1]) for run, problem in able}
+            rows = [titles[run] for run in self._runs]
+            found = Cross(rows, labels, cells, own, self._split, self._metric, of_problems)
             found.remark = self._remark()
             return found
 
@@ -229,20 +242,34 @@ class CrossScoring(Task[Cross]):
 
     def _cell(self, run: Run, splits: Splits) -> float | str:
         self.control.check()
+        problem = self._problems[run]
         try:
             dataset = split_of(splits, self._split)
             assert run.checkpoint_path is not None
-            with preserving_state(self._problem):
-                if has_lazy(self._problem):
-                    initialize(self._problem, splits, "the data", 0)
-                load_weights(self._problem, read_weights(run.checkpoint_path), source=f"run {run.id}")
-                use_weights_of(self._problem, weights_in(run))
-                scores = metrics_of(self._problem, dataset, self._split, splits.batch_size, self.control.check)
-            return scores[self._metric] if self._metric in scores else scores[self._metric.removesuffix(RAW)]
+            with preserving_state(problem):
+                if has_lazy(problem):
+                    initialize(problem, splits, "the data", 0)
+                load_weights(problem, read_weights(run.checkpoint_path), source=f"run {run.id}")
+                use_weights_of(problem, weights_in(run))
+                scores = metrics_of(problem, dataset, self._split, splits.batch_size, self.control.check)
+            name = self._metric if self._metric in scores else self._metric.removesuffix(RAW)
+            return scores.get(name, f"its Problem has no {self._metric}")
         except StopRequested:
             raise
         except Exception as error:
             return _words(error)
+
+
+def _known(problem: Problem) -> tuple[str | None, Identity | None]:
+    """Return fingerprint and identity of a Problem; None for each where lazy modules wait for data."""
+    return (None, None) if has_lazy(problem) else (fingerprint(problem), identity_of_problem(problem))
+
+
+def _digest(run: Run, identity: Identity | None) -> str | None:
+    """Return what tells the Problem of a run from others, apart from weights of terms that the record has."""
+    if identity is None:
+        return None
+    return (identity.without_term_weights() if run.term_weights else identity).digest
 
 
 def _row_fault(run: Run, fits: str | None, identity: Identity | None) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from functools import cached_property
 from html import escape
 from typing import TYPE_CHECKING
@@ -15,6 +15,12 @@ from nmlab.runtime.text import number_text, typeset_number
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+SEVERAL = (
+    "Each run is scored by its own Problem, and scores of different Problems cannot be compared: ★ is the best of "
+    "several runs of one Problem."
+)
 
 
 class Cross:
@@ -37,6 +43,8 @@ class Cross:
         Name of the split that was scored.
     metric : str
         Name of the metric.
+    problems : mapping of str to Hashable, optional
+        What tells the Problem of each run from others; default: all are the same.
 
     Examples
     --------
@@ -60,9 +68,11 @@ class Cross:
         own: set[tuple[str, str]],
         split: str,
         metric: str,
+        problems: Mapping[str, Hashable] | None = None,
     ) -> None:
         self.split, self.metric, self.own = split, metric, frozenset(own)
         self._runs, self._data, self._cells = list(runs), list(data), dict(cells)
+        self._problems = dict(problems or dict.fromkeys(self._runs))
         self.remark = ""
         """What is to be known of scores that cannot be compared; '' if all can."""
 
@@ -84,15 +94,30 @@ class Cross:
     def best(self) -> dict[str, str]:
         """The run with the lowest score on each data set that has a score; of equal ones the first.
 
-        {} where the runs' terms have other weights and the metric is not free of them; see `remark`.
+        A data set on which runs of several Problems have a score is left out, as these cannot be compared; {} where the
+        runs' terms have other weights and the metric is not free of them, see `remark`.
         """
-        found: dict[str, str] = {}
+        return {data: stars[0] for data, stars in self._stars.items() if len(self._scored(data)) == 1}
+
+    def _scored(self, data: str) -> dict[Hashable, dict[str, float]]:
+        """Return the scores on a data set, by what tells Problems apart and by run."""
+        found: dict[Hashable, dict[str, float]] = {}
+        for run in self._runs:
+            if math.isfinite(value := self._score(run, data)):
+                found.setdefault(self._problems.get(run), {})[run] = value
+        return found
+
+    @cached_property
+    def _stars(self) -> dict[str, list[str]]:
+        """The best runs on each data set: of the only Problem, or of each Problem with several runs there."""
+        found: dict[str, list[str]] = {}
         if self.remark:
             return found
         for data in self._data:
-            scores = {run: value for run in self._runs if math.isfinite(value := self._score(run, data))}
-            if scores:
-                found[data] = min(scores, key=scores.__getitem__)
+            groups = list(self._scored(data).values())
+            able = groups if len(groups) == 1 else [scores for scores in groups if len(scores) > 1]
+            if stars := [min(scores, key=scores.__getitem__) for scores in able]:
+                found[data] = stars
         return found
 
     def _score(self, run: str, data: str) -> float:
@@ -109,7 +134,9 @@ class Cross:
                 tuple(None if (run, data) in reasons else self._score(run, data) for data in self._data)
                 for run in self._runs
             ),
-            starred=frozenset((self._runs.index(run), self._data.index(data)) for data, run in self.best.items()),
+            starred=frozenset(
+                (self._runs.index(run), self._data.index(data)) for data, stars in self._stars.items() for run in stars
+            ),
             framed=frozenset((self._runs.index(run), self._data.index(data)) for run, data in self.own),
             title=f"{self.what} of each run's weights on each data set",
         )
@@ -154,7 +181,7 @@ class Cross:
         return f"{self.what} of {len(self._runs)} runs on {len(self._data)} data sets: {told}."
 
     def reason_lines(self) -> list[str]:
-        """Return each reason for missing scores once, with the runs and data sets that it applies to, and `remark`."""
+        """Return each reason for missing scores once, with the runs and data sets, and why some cannot be compared."""
         holds: dict[str, list[tuple[str, str]]] = {}
         for cell, reason in self.reasons.items():
             holds.setdefault(reason, []).append(cell)
@@ -164,10 +191,11 @@ class Cross:
             where = [f"run {', '.join(runs)}"] if len(runs) < len(self._runs) or len(data) == len(self._data) else []
             where += [f"on {', '.join(data)}"] if len(data) < len(self._data) else []
             lines.append(f"{' '.join(where)}: {reason}")
-        return [*lines, *([self.remark] if self.remark else [])]
+        several = any(len(self._scored(data)) > 1 for data in self._data)
+        return [*lines, *([SEVERAL] if several else []), *([self.remark] if self.remark else [])]
 
     def _table(self) -> tuple[list[str], list[list[str]]]:
-        reasons, best = self.reasons, {(run, data) for data, run in self.best.items()}
+        reasons, best = self.reasons, {(run, data) for data, stars in self._stars.items() for run in stars}
 
         def text(run: str, data: str) -> str:
             if (run, data) in reasons:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from html import escape
 from typing import TYPE_CHECKING, Any, Protocol
@@ -11,7 +11,10 @@ from neuromancer.problem import Problem
 from torch.nn.parameter import is_lazy
 
 from nmlab.analysis.trained import weighted_as_in
+from nmlab.data.splits import place_of
 from nmlab.errors import FieldError
+from nmlab.fields import check
+from nmlab.fitting.keywords import Keywords
 from nmlab.fitting.prepare import build_problem
 from nmlab.plots import EITHER, Picture, Theme, draw_graph, picture_html
 from nmlab.problem.formulas import expression_of, swapped_in
@@ -35,11 +38,13 @@ class HasProblem(Protocol):
 
     @property
     def problem(self) -> Any:
-        """A Problem, or a function without arguments that builds one; None if it is not available."""
+        """A Problem, or a function that builds one; None if it is not available."""
         ...
 
 
-def look(problem: Problem | Callable[[], Problem] | HasProblem) -> Look:
+def look(
+    problem: Problem | Callable[..., Problem] | HasProblem, problem_kwargs: Mapping[str, Any] | None = None
+) -> Look:
     """Show the graph, nodes, terms and parameter counts of a Problem.
 
     Terms are shown as the expressions that they compute, under the names that metrics of a run have. There is a warning
@@ -48,7 +53,9 @@ def look(problem: Problem | Callable[[], Problem] | HasProblem) -> Look:
     Parameters
     ----------
     problem : Problem or callable or Lab or Run
-        A NeuroMANCER Problem, a function without arguments that builds one, or a `Lab` or `Run` that has one.
+        A NeuroMANCER Problem, a function that builds one, or a `Lab` or `Run` that has one.
+    problem_kwargs : mapping of str to Any, optional
+        Keywords of the function; default its own defaults, or the values of the Lab's form.
 
     Returns
     -------
@@ -58,7 +65,7 @@ def look(problem: Problem | Callable[[], Problem] | HasProblem) -> Look:
     Raises
     ------
     FieldError
-        If `problem` is none of these.
+        If `problem` is none of these, or a keyword is wrong.
 
     Examples
     --------
@@ -84,12 +91,17 @@ def look(problem: Problem | Callable[[], Problem] | HasProblem) -> Look:
         with weighted_as_in(problem, found):
             return Look(found)
     if isinstance(found, Problem):
+        if problem_kwargs:
+            raise FieldError({"problem_kwargs": "this Problem is built already; give the function that builds it"})
         return Look(found)
     if not callable(found):
         what = f"a {type(problem).__name__} without a Problem" if found is None else f"a {type(found).__name__}"
-        wanted = "give a Problem, a function without arguments that builds one, a Lab, or a Run of this kernel"
+        wanted = "give a Problem, a function that builds one, a Lab, or a Run of this kernel"
         raise FieldError({"problem": f"{what}; {wanted}"}, subject="nmlab.look() cannot show this")
-    return Look(build_problem(found, RandomStreams(0)))
+    given = {**getattr(problem, "problem_kwargs", {}), **(problem_kwargs or {})}
+    keywords, subject = Keywords.of(found), f"{place_of(found)} cannot be called"
+    values = check(keywords.fields, given, subject=subject, extra=keywords.extra)
+    return Look(build_problem(found, RandomStreams(0), values))
 
 
 class Look:

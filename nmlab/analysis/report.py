@@ -99,6 +99,7 @@ def report(
         source=_cut(run.source or ""),
         settings=_rows(
             {
+                **{f"Problem: {name}": value for name, value in (settings.get("problem_kwargs") or {}).items()},
                 "seed": settings.get("seed"),
                 "start weights": settings.get("starts_from") or "its own",
                 **(settings.get("options") or {}),

@@ -28,7 +28,7 @@ from nmlab.options import TrainerOptions
 from nmlab.problem.weights import PREFIX, copy_weights
 from nmlab.runs import Run
 from nmlab.sweeps import Sweep
-from nmlab.sweeps.sweeping import sweep_over
+from nmlab.sweeps.sweeping import Watch, sweep_over
 from nmlab.training.checkpoints import save_weights
 from nmlab.training.user_hooks import UserHooks, user_hooks_of
 from nmlab.tuning import BatchSizeSearch, FoundLR, LRSearch
@@ -262,9 +262,8 @@ class LitTrainer(AfterFit):
         self._fit, self._run, self._problem = None, None, problem
         try:
             with in_words_of(NAMES, kwargs):
-                done = sweep_over(
-                    request.replace(user_hooks=user_hooks, name=name), sweep_config, count, make_fit=make_trial
-                )
+                request = request.replace(user_hooks=user_hooks, name=name)
+                done = sweep_over(request, sweep_config, count, watch=Watch(make_fit=make_trial))
         except KeyboardInterrupt:
             if self._fit is not None and self._fit.done:
                 self._keep_best(Sweep.read(name, self.runs_dir))

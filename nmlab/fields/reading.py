@@ -102,9 +102,24 @@ def fields_of(
     return tuple(fields)
 
 
+def has_signature(function: Callable[..., Any]) -> bool:
+    """Return whether the signature of a function can be read, as that of some built-in ones cannot."""
+    try:
+        inspect.signature(function)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
 def takes_any_keyword(function: Callable[..., Any]) -> bool:
     """Return whether a function has `**kwargs`, so that it accepts names beyond its fields."""
-    return any(p.kind is p.VAR_KEYWORD for p in inspect.signature(function).parameters.values())
+    parameters = inspect.signature(function).parameters.values() if has_signature(function) else ()
+    return any(p.kind is p.VAR_KEYWORD for p in parameters)
+
+
+def parameters_of(function: Callable[..., Any]) -> set[str]:
+    """Return the names of a function's parameters; none where its signature cannot be read."""
+    return {*inspect.signature(function).parameters} if has_signature(function) else set()
 
 
 def _name_of(function: Callable[..., Any]) -> str:

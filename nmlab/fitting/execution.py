@@ -156,7 +156,7 @@ class Execution:
             extended = extensions(resumed, request.options)
             self._extended = tuple((done, before, now) for done, before, now in extended)
             self._writer = request.store.reopen(resumed)
-            kept = ("options", "data_kwargs", "sources", "data_function", "batch_size")
+            kept = ("options", "data_kwargs", "problem_kwargs", "sources", "data_function", "batch_size")
             more: dict[str, Any] = {"extended": extended} if extended else {}
             if self._changed:
                 old = {key: resumed.settings.get(key) for key in kept}
@@ -164,7 +164,7 @@ class Execution:
                     *(resumed.settings.get("changed") or []),
                     {"epoch": epochs_done(resumed), "what": list(self._changed), "before": old},
                 ]
-            leg = {key: resumed.settings.get(key) for key in ("options", "data_kwargs", "threads")}
+            leg = {key: resumed.settings.get(key) for key in ("options", "data_kwargs", "problem_kwargs", "threads")}
             more["legs"] = [*(resumed.settings.get("legs") or []), {**leg, "epochs": epochs_done(resumed)}]
             self._writer.describe(**{key: settings[key] for key in (*kept, "threads")}, **more)
 
@@ -337,7 +337,7 @@ class Execution:
             writer.describe(random_state=begins_at)
         if self.problem is None:
             self._enter("building the Problem")
-            self.problem = build_problem(request.problem, streams)
+            self.problem = build_problem(request.problem, streams, request.problem_kwargs)
         problem, resumed = self.problem, request.resumed
         self._start = start_of(problem)
         self._start.begin_fit()

@@ -31,7 +31,7 @@ class Identified:
     """
 
     def __init__(self, request: FitRequest, writer: RunWriter) -> None:
-        known_functions.remember(request.data_setup_function, request.choices)
+        known_functions.remember(request.data_setup_function, request.data_choices)
         self._request, self._writer = request, writer
         self._recorded = writer.run.identities
         """Those of a resumed run as it was begun."""
@@ -43,7 +43,9 @@ class Identified:
         """Record the Problem, once it is built and holds its start weights; warn if a resumed run had another one."""
         self._now = self._request.identities() | {"problem": identity_of_problem(problem)}
         if self._request.resumed is not None and not self._unknown:
-            parts = self._recorded.keys() & self._now.keys() - ({"builder"} if "problem" in self._recorded else set())
+            # what was built tells more than what it was built by
+            less = {"builder", "problem_kwargs"} if "problem" in self._recorded else set()
+            parts = self._recorded.keys() & self._now.keys() - less
             differing = {
                 name: pair
                 for part in sorted(parts)
@@ -68,7 +70,9 @@ class Identified:
     def is_trained(self, problem: Problem) -> None:
         """Leave out what the training changed besides weights."""
         if "problem" in self._now:
-            self._leave_out({"problem": identity_of_problem(problem)}, ("problem",), TRAINED)
+            after = self._request.identities() | {"problem": identity_of_problem(problem)}
+            parts = [part for part in ("problem", "problem_kwargs") if part in self._now]
+            self._leave_out(after, parts, TRAINED)
 
     def _leave_out(self, after: dict[str, Identity], parts: Iterable[str], reason: str) -> None:
         settled = {part: self._now[part].without_changes(after[part], reason) for part in parts}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -10,24 +11,71 @@ from neuromancer.problem import Problem
 
 from nmlab.data.splits import Splits, make_splits, place_of
 from nmlab.data.workers import workers_faults
-from nmlab.errors import DataError, FieldError
+from nmlab.errors import DataError, FieldError, RunError
 from nmlab.fitting.batch_sizes import check_batch_sizes
 from nmlab.fitting.dry_run import dry_run, initialize, split_fault
 from nmlab.fitting.request import FitRequest
 from nmlab.options import TrainerOptions
 from nmlab.problem.lazy import has_lazy
+from nmlab.problem.weights import misfits, read_weights
+from nmlab.provenance.settings import describe_values
+from nmlab.runs.shown import value_text
 from nmlab.runtime.interrupts import users_code
 from nmlab.runtime.rng import RandomStreams
 from nmlab.training.user_hooks import UserHooks
 
 
-def build_problem(source: Callable[[], Any], streams: RandomStreams) -> Problem:
-    """Return the Problem that a builder makes; raises `FieldError` where it makes something else."""
+def build_problem(
+    source: Callable[..., Any], streams: RandomStreams, kwargs: Mapping[str, Any] | None = None
+) -> Problem:
+    """Return the Problem that a builder makes of its keywords; raises `FieldError` where it makes something else."""
     with streams, users_code():
-        problem = source()
+        problem = source(**(kwargs or {}))
     if not isinstance(problem, Problem):
         raise FieldError({"problem": f"its builder {place_of(source)} returned a {type(problem).__name__}"})
     return problem
+
+
+def refuse_unfit(request: FitRequest) -> None:
+    """Refuse start weights that do not fit the Problem, before anything is made; for that a builder is called once.
+
+    Parameters
+    ----------
+    request : FitRequest
+        As `FitRequest.checked` returns it.
+
+    Raises
+    ------
+    RunError
+        Where names or shapes differ; says by which keywords the Problem was built then and is now.
+    """
+    resumed = request.resumed
+    weights, origin = dict(request.start_weights or {}), request.starts_from
+    if resumed is not None and resumed.start_checkpoint_path is not None:
+        weights, origin = read_weights(resumed.start_checkpoint_path), resumed.id
+    if not weights:
+        return
+    problem = request.problem
+    if not isinstance(problem, Problem):
+        try:
+            problem = build_problem(problem, RandomStreams(request.seed or 0), request.problem_kwargs)
+        except Exception:  # its error belongs to the run, which keeps it
+            return
+    source = f"run {origin}" if origin and " " not in origin else origin or "the Lab's start"
+    if not has_lazy(problem) and (faults := misfits(problem, weights, source)):
+        faults += _why(request, origin)
+        raise RunError("\n  ".join([f"The weights of {source} do not fit this Problem:", *faults]))
+
+
+def _why(request: FitRequest, origin: str | None) -> list[str]:
+    """Return by which keywords the Problem of the run `origin` was built otherwise, as a line; [] where by none."""
+    before: Mapping[str, Any] = {}
+    with suppress(RunError):
+        before = request.store.get(origin or "").settings.get("problem_kwargs") or {}
+    now = describe_values(request.problem_fields, request.problem_kwargs)
+    names = [name for name in now if name in before and before[name] != now[name]]
+    told = [", ".join(f"{name}={value_text(each[name])}" for name in names) for each in (before, now)]
+    return [f"That Problem was built with {told[0]}, this one with {told[1]}."] if names else []
 
 
 def splits_of(

@@ -17,7 +17,8 @@ from neuromancer.problem import Problem
 
 from nmlab.data.splits import place_of
 from nmlab.errors import FieldError, RunError
-from nmlab.fields import Field, check, fields_of, takes_any_keyword
+from nmlab.fields import Field, check, fields_of, has_signature, parameters_of, takes_any_keyword
+from nmlab.fitting.keywords import Keywords, keywords_of_call
 from nmlab.fitting.resume import as_before
 from nmlab.identity.differences import Identity
 from nmlab.identity.functions import identity_of_function, identity_of_values
@@ -35,7 +36,7 @@ from nmlab.training.started import Started, started_together
 from nmlab.training.user_hooks import UserHooks
 from nmlab.training.view import view_fault
 
-Builder = Callable[[], Problem]
+Builder = Callable[..., Problem]
 DataFunction = Callable[..., Any]
 
 _OPTIONS = {name: f"It is an option: options=TrainerOptions({name}=…)" for name in TrainerOptions.model_fields}
@@ -50,7 +51,7 @@ class FitRequest:
     Parameters
     ----------
     problem : Problem or callable
-        A NeuroMANCER `Problem`, or a function without arguments that builds one.
+        A NeuroMANCER `Problem`, or a function that builds one.
     data_setup_function : callable
         Returns train, dev and test datasets and the batch size.
     options : TrainerOptions, optional
@@ -58,7 +59,7 @@ class FitRequest:
     data_kwargs : Mapping[str, Any], optional
         Keywords of the data function.
     choices : Mapping[str, Any], optional
-        Values that a keyword takes by name.
+        Values that a keyword of either function takes by name.
     runs_dir : path-like, default "nmlab_runs"
         The folder in which the run gets a folder of its own.
     name : str, optional
@@ -89,6 +90,10 @@ class FitRequest:
         Another training loop than nmlab's own.
     seed : int, optional
         Seed of all random numbers; default the options', and where they have none, one that `checked` draws.
+    problem_kwargs : Mapping[str, Any], optional
+        Keywords of the function that builds the Problem.
+    problem_choices : Mapping[str, Any], optional
+        Values that its keywords take by name; default those of `choices` that it has.
     """
 
     problem: Problem | Builder
@@ -110,10 +115,41 @@ class FitRequest:
     user_hooks: UserHooks | None = None
     loop: Loop | None = None
     seed: int | None = None
+    problem_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    problem_choices: Mapping[str, Any] | None = None
 
     def replace(self, **changes: Any) -> FitRequest:
         """Return this request with other values; raises TypeError for a name that is no part of it."""
         return replace(self, **changes)
+
+    def faults_of_functions(self) -> dict[str, str]:
+        """Return what is wrong with the kinds of Problem and data function, by name."""
+        faults: dict[str, str] = {}
+        if not isinstance(self.problem, Problem) and not callable(self.problem):
+            what = type(self.problem).__name__
+            faults["problem"] = f"a {what}; give a Problem, or a function that builds one"
+        if not callable(self.data_setup_function):
+            what = type(self.data_setup_function).__name__
+            faults["data_setup_function"] = f"a {what}; give a function that returns train, dev, test, batch_size"
+        return faults
+
+    def with_loose(self, loose: Mapping[str, Any], caller: str = "fit") -> FitRequest:
+        """Return this request with further keywords of data function and builder, told apart by their names.
+
+        Parameters
+        ----------
+        loose : Mapping[str, Any]
+            Those given as keywords of a call.
+        caller : str, default "fit"
+            The function that was given them, for messages.
+
+        Raises
+        ------
+        FieldError
+            Where an option's name is among them, one is given in a dict too, or one cannot be told apart.
+        """
+        functions = self.data_setup_function, self.problem
+        return self.replace(**keywords_of_call(functions, self.data_kwargs, self.problem_kwargs, loose, caller))
 
     @cached_property
     def store(self) -> RunStore:
@@ -123,7 +159,35 @@ class FitRequest:
     @cached_property
     def fields(self) -> tuple[Field, ...]:
         """The data function's parameters."""
-        return tuple(fields_of(self.data_setup_function, self.choices))
+        return tuple(fields_of(self.data_setup_function, self.data_choices))
+
+    @cached_property
+    def problem_fields(self) -> tuple[Field, ...]:
+        """The builder's parameters; none where the Problem is an object, or a function whose signature has none."""
+        if self.builder is None or not has_signature(self.builder):
+            return ()
+        return tuple(fields_of(self.builder, self.choices_of_builder))
+
+    @property
+    def builder(self) -> Builder | None:
+        """The function that builds the Problem; None where this is an object."""
+        return None if isinstance(self.problem, Problem) else self.problem
+
+    @property
+    def data_choices(self) -> dict[str, Any] | None:
+        """Values that the data function's keywords take by name: all but those of the builder alone."""
+        if self.choices is None or self.builder is None:
+            return None if self.choices is None else dict(self.choices)
+        builders = parameters_of(self.builder) - parameters_of(self.data_setup_function)
+        return {name: values for name, values in self.choices.items() if name not in builders}
+
+    @property
+    def choices_of_builder(self) -> dict[str, Any] | None:
+        """Values that the builder's keywords take by name."""
+        if self.problem_choices is not None or self.choices is None or self.builder is None:
+            return None if self.problem_choices is None else dict(self.problem_choices)
+        known = parameters_of(self.builder)
+        return {name: values for name, values in self.choices.items() if name in known}
 
     @property
     def resumed(self) -> Run | None:
@@ -155,40 +219,30 @@ class FitRequest:
         RunError
             Where the run to resume cannot go on.
         """
-        faults: dict[str, str] = {}
-        if not isinstance(self.problem, Problem) and not callable(self.problem):
-            what = type(self.problem).__name__
-            faults["problem"] = f"a {what}; give a Problem, or a function without arguments that builds one"
-        if not callable(self.data_setup_function):
-            what = type(self.data_setup_function).__name__
-            faults["data_setup_function"] = f"a {what}; give a function that returns train, dev, test, batch_size"
+        faults = self.faults_of_functions()
+        if not faults and self.problem_kwargs and self.builder is None:
+            names = ", ".join(self.problem_kwargs)
+            faults["problem_kwargs"] = f"{names} given, but this Problem is built already; give the function instead"
         if self.view is not None and (fault := view_fault(self.view)):
             faults["view"] = fault
         if faults:
             raise FieldError(faults)
         resumed = self.resumed
-        options, data_kwargs, batch_size = self.options, dict(self.data_kwargs), self.batch_size
+        options, batch_size = self.options, self.batch_size
+        data = Keywords(self.fields, takes_any_keyword(self.data_setup_function), self.data_kwargs)
+        problem = Keywords(
+            self.problem_fields, self.builder is not None and takes_any_keyword(self.builder), self.problem_kwargs
+        )
         if resumed is not None:
             if self.user_hooks is None and (own := own_parts(resumed.settings)):
                 raise RunError(
                     f"Run {resumed.id} cannot be resumed: it was trained with {', '.join(own)}, which its record "
                     "cannot give back. Go on by run.restore(problem) and another fit of its trainer."
                 )
-            options, data_kwargs = as_before(
-                resumed,
-                self.fields,
-                options,
-                data_kwargs,
-                extra=takes_any_keyword(self.data_setup_function),
-                rebuilt=not isinstance(self.problem, Problem) or has_lazy(self.problem),
-            )
+            rebuilt = not isinstance(self.problem, Problem) or has_lazy(self.problem)
+            options, data, problem = as_before(resumed, options, data, problem, rebuilt=rebuilt)
             batch_size = batch_size or resumed.settings.get("batch_size")
-        subject = f"{place_of(self.data_setup_function)} cannot be called"
-        try:
-            extra = takes_any_keyword(self.data_setup_function)
-            data_kwargs = check(self.fields, data_kwargs, subject=subject, extra=extra, elsewhere=_OPTIONS)
-        except FieldError as error:
-            faults |= error.faults
+        data_kwargs, problem_kwargs, faults, subject = self._kwargs_checked(data, problem)
         if isinstance(self.problem, Problem) and not has_lazy(self.problem):
             try:  # an optimizer that is not this Problem's, say
                 options.build_optimizer(self.problem)
@@ -219,34 +273,60 @@ class FitRequest:
         return self.replace(
             options=options,
             data_kwargs=data_kwargs,
+            problem_kwargs=problem_kwargs,
             batch_size=batch_size,
             resume=resumed,
             starts_from=starts_from,
             seed=fresh_seed() if seed is None else seed,
         )
 
+    def _kwargs_checked(
+        self, data: Keywords, problem: Keywords
+    ) -> tuple[dict[str, Any], dict[str, Any], dict[str, str], str]:
+        """Return the keywords of both functions as they are called, all faults, and whose these are."""
+        checked: list[dict[str, Any]] = []
+        faults: dict[str, str] = {}
+        subjects: list[str] = []
+        for function, part, own, other, others in (
+            (self.data_setup_function, "data_kwargs", data, problem, "the builder's: problem_kwargs"),
+            (self.builder, "problem_kwargs", problem, data, "the data function's: data_kwargs"),
+        ):
+            elsewhere = {name: f"It is {others}={{{name!r}: …}}" for name in sorted(other.names)} | _OPTIONS
+            try:
+                values = check(own.fields, own.values, extra=own.extra, elsewhere=elsewhere)
+            except FieldError as error:
+                faults |= {f"{part}.{name}" if name in faults else name: text for name, text in error.faults.items()}
+                subjects.append(place_of(function) if function is not None else "the Problem")
+                values = {}
+            checked.append(values)
+        subject = f"{' and '.join(subjects or [place_of(self.data_setup_function)])} cannot be called"
+        return checked[0], checked[1], faults, subject
+
     def identities(self) -> dict[str, Identity]:
-        """Return what the data function, its keywords and the builder are now; see `nmlab.identity`."""
+        """Return what the data function, the builder and the keywords of both are now; see `nmlab.identity`."""
         found = {
             "data": identity_of_function(self.data_setup_function),
             "data_kwargs": identity_of_values(self.data_kwargs),
         }
-        if not isinstance(self.problem, Problem):
-            found["builder"] = identity_of_function(self.problem, "builder")
+        if self.builder is not None:
+            found["builder"] = identity_of_function(self.builder, "builder")
+            found["problem_kwargs"] = identity_of_values(self.problem_kwargs, "Problem keyword")
         return found
 
     def describe(self) -> dict[str, Any]:
         """Return the request as JSON, for the record; values that are not JSON as their names, sources or reprs."""
-        built = not isinstance(self.problem, Problem)
         return {
             "lab": self.lab,
-            "problem_source": describe_function(self.problem) if built else None,
+            "problem_source": None if self.builder is None else describe_function(self.builder),
+            "problem_kwargs": describe_values(self.problem_fields, self.problem_kwargs),
             "data_function": describe_function(self.data_setup_function),
             "data_kwargs": describe_values(self.fields, self.data_kwargs),
             "identity": {part: identity.to_json() for part, identity in self.identities().items()},
             "options": self.options.to_json(),
             "sources": describe_sources(
-                self.problem, self.data_setup_function, self.fields, self.data_kwargs, self.options
+                (self.problem, self.problem_fields, self.problem_kwargs),
+                (self.data_setup_function, self.fields, self.data_kwargs),
+                self.options,
             ),
             "seed": self.seed,
             "threads": torch.get_num_threads(),
@@ -281,33 +361,3 @@ def option_faults(problem: Problem, options: TrainerOptions) -> dict[str, str]:
         held = weights_after(options.weights, options.changes[:number])
         faults |= weight_faults(problem, change.get("weights", {}), f"changes[{number}].weights", beside=held)
     return {f"options.{name}": fault for name, fault in faults.items()}
-
-
-def all_data_kwargs(
-    data_kwargs: Mapping[str, Any] | None, loose: Mapping[str, Any], caller: str = "fit"
-) -> dict[str, Any]:
-    """Return the data function's keywords, those given in a dict and the loose ones together.
-
-    Parameters
-    ----------
-    data_kwargs : Mapping[str, Any] or None
-        Those given in a dict; every name is the data function's.
-    loose : Mapping[str, Any]
-        Those given as keywords of the call.
-    caller : str, default "fit"
-        The function that was given them, for messages.
-
-    Raises
-    ------
-    FieldError
-        Where an option's name is among the loose ones, or a name is in both.
-    """
-    misplaced = {
-        key: f"an option, not data: options=TrainerOptions({key}=…), or data_kwargs={{'{key}': …}} if data is meant"
-        for key in loose
-        if key in TrainerOptions.model_fields
-    }
-    misplaced |= {key: "given in data_kwargs too" for key in loose if key in (data_kwargs or {})}
-    if misplaced:
-        raise FieldError(misplaced, subject=f"{caller}() cannot take these keywords")
-    return {**(data_kwargs or {}), **loose}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from nmlab.errors import FieldError, RunError
-from nmlab.fields import Field
+from nmlab.fitting.keywords import Keywords
 from nmlab.options import TrainerOptions
 from nmlab.options.changes import before as _before
 from nmlab.provenance.settings import rebuild_values
@@ -30,11 +31,13 @@ def changes(run: Run, settings: Mapping[str, Any]) -> list[str]:
     """Return in words what of the data and the Problem differs in the settings that `run` goes on with."""
     before = run.settings
     found = []
-    for name in ("data_kwargs", "batch_size"):
+    for name, called in (("data_kwargs", "data"), ("batch_size", ""), ("problem_kwargs", "Problem")):
         if before.get(name) != settings.get(name):
             old, new = before.get(name) or {}, settings.get(name) or {}
             keys = [key for key in {**old, **new} if old.get(key) != new.get(key)] if isinstance(new, dict) else []
-            found.append(f"data ({', '.join(keys)})" if keys else name)
+            # an earlier version called a builder without any; another builder is told below
+            if name != "problem_kwargs" or (keys and before.get(name) and settings.get(name)):
+                found.append(f"{called} ({', '.join(keys)})" if keys else name)
     for name, called in (("data_function", "data function"), ("problem_source", "Problem")):
         old, new = before.get(name) or {}, settings.get(name) or {}
         if any(old.get(part) != new.get(part) for part in ("name", "source")):
@@ -45,19 +48,13 @@ def changes(run: Run, settings: Mapping[str, Any]) -> list[str]:
 
 
 def as_before(
-    run: Run,
-    fields: Sequence[Field],
-    options: TrainerOptions | None,
-    kwargs: Mapping[str, Any],
-    *,
-    extra: bool = True,
-    rebuilt: bool = False,
-) -> tuple[TrainerOptions, dict[str, Any]]:
-    """Return options and data keywords with which `run` goes on.
+    run: Run, options: TrainerOptions | None, data: Keywords, problem: Keywords, *, rebuilt: bool = False
+) -> tuple[TrainerOptions, Keywords, Keywords]:
+    """Return options and keywords with which `run` goes on.
 
-    Parameters: `fields`, of the data function; `options`, `kwargs`, what is given now; `extra`, whether the data
-    function takes keywords beyond its fields, or else those of the run that it does not know are left out; `rebuilt`,
-    whether the start weights come from a builder, or from the first batch, under the run's seed.
+    Parameters: `options`, `data`, `problem`, what is given now; of the keywords that the run has, those that a function
+    does not take are left out; `rebuilt`, whether the start weights come from a builder, or from the first batch, under
+    the run's seed.
     Raises `RunError` where the run cannot go on, and `FieldError` with all that does not fit.
     """
     if run.damage or run.status == "running":
@@ -67,12 +64,20 @@ def as_before(
     kept = (run.settings.get("options") or {}).get("checkpoint", True)
     if run.last_checkpoint_path is None and run.start_checkpoint_path is None and not (early and kept):
         raise RunError(f"Run {run.id} cannot be resumed: it kept no checkpoints.")
-    known = {field.name for field in fields}
-    recorded = {name: value for name, value in run.settings["data_kwargs"].items() if extra or name in known}
-    stored, lost_kwargs = rebuild_values(fields, recorded)
+    faults: dict[str, str] = {}
+
+    def completed(part: str, keywords: Keywords) -> Keywords:
+        stored = (run.settings.get(part) or {}).items()
+        known = {name: value for name, value in stored if keywords.extra or name in keywords.names}
+        before, lost = rebuild_values(keywords.fields, known)
+        for name in lost:
+            if name not in keywords.values:
+                faults[f"{part}.{name}" if name in faults else name] = _LOST
+        return replace(keywords, values={**before, **keywords.values})
+
+    data, problem = completed("data_kwargs", data), completed("problem_kwargs", problem)
     before, lost = TrainerOptions.from_json(run.settings["options"])
     given = {name: getattr(options, name) for name in options.model_fields_set} if options is not None else {}
-    faults = {name: _LOST for name in lost_kwargs if name not in kwargs}
     faults |= {f"options.{name}": _LOST for name in lost if name not in given}
     for name in ("lr", "optimizer", "lr_scheduler"):
         if name in given and name not in lost and given[name] != getattr(before, name):
@@ -101,4 +106,4 @@ def as_before(
         faults["options.max_epochs"] = f"{now.max_epochs}, but the run has {done} epochs already; give more"
     if faults:
         raise FieldError(faults, subject=f"Run {run.id} cannot be resumed like this")
-    return now, {**stored, **kwargs}
+    return now, data, problem

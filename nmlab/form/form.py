@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -89,6 +90,10 @@ class Form:
             for name, (field, owner) in shown.items()
         }
         self._owners = {name: owner for name, (_, owner) in shown.items()}
+        self._shared: set[str] = set()
+        self._shared_with = ""
+        self.ties: dict[str, Any] = {}
+        """What a screen is told of parameters that another form has too, by name; see `Ties`."""
 
     # --- for a screen ---
 
@@ -101,20 +106,23 @@ class Form:
             'title', 'folded' (what the collapsed fields are) and 'remarks' (a list of texts) if there are any, and
             'fields', a list with one dict per field. Its 'kind' is 'text', 'slider' (text, and a slider with the
             positions 'stops'), 'choice' (one of 'options', to which `set` may add), 'boolean' or 'code' (a value that
-            can only be seen). 'expects' is a text about valid input, and 'first' says whether the field is always
-            visible.
+            can only be seen). 'expects' is a text about valid input, 'first' says whether the field is always visible,
+            and 'tie', of a parameter that another form has too, whether it is one field of both ('tied'; None where it
+            cannot be one) and a 'text' about it. 'shared' is a text about fields that another form shows.
         """
         shown = self._shown_entries()
-        return {
-            "title": self.title,
-            "fields": [
-                entry.describe() | {"first": self._first is None or self._owners[name] in self._first}
-                for name, entry in shown.items()
-            ],
-        } | {
-            **({"remarks": self.remarks} if self.remarks else {}),
-            **({"folded": self._folded} if self._first is not None else {}),
-        }
+        fields = []
+        for name, entry in shown.items():
+            owner = self._owners[name]
+            tie = {"tie": self.ties[owner] | {"name": owner}} if owner in self.ties else {}
+            fields.append(entry.describe() | {"first": self._first is None or owner in self._first} | tie)
+        told: dict[str, Any] = {"remarks": self.remarks} if self.remarks else {}
+        if self._first is not None:
+            told["folded"] = self._folded
+        if self._shared:
+            names = ", ".join(name for name in self._fields if name in self._shared)
+            told["shared"] = f"{names}: the same as above, in {self._shared_with}"
+        return {"title": self.title, "fields": fields} | told
 
     def state(self) -> dict[str, Any]:
         """Return the current state as JSON: 'shown', 'faults' and 'changed' (from the initial value), each by name."""
@@ -126,7 +134,27 @@ class Form:
         }
 
     def _shown_entries(self) -> dict[str, Entry]:
-        return {name: entry for name, entry in self._entries.items() if not entry.hidden}
+        own = ((name, entry) for name, entry in self._entries.items() if self._owners[name] not in self._shared)
+        return {name: entry for name, entry in own if not entry.hidden}
+
+    def share(self, other: Form, names: Iterable[str]) -> None:
+        """Have the fields of these parameters in common with another form, which shows them.
+
+        Fields that were in common until now get a state of their own, with the values that they have.
+        """
+        before, self._shared, self._shared_with = self._shared, set(names), other.title
+        entries = {name: (owner, self._entries[name]) for name, owner in self._owners.items()}
+        for name in before - self._shared:
+            entries |= {key: (name, copy(entry)) for key, (owner, entry) in entries.items() if owner == name}
+        found: dict[str, tuple[str, Entry]] = {}
+        for name in self._fields:
+            if name in self._shared:
+                found |= {key: (name, other._entries[key]) for key, owner in other._owners.items() if owner == name}
+                self._start[name] = other._start[name]
+            else:
+                found |= {key: each for key, each in entries.items() if each[0] == name}
+        self._owners = {key: owner for key, (owner, _) in found.items()}
+        self._entries = {key: entry for key, (_, entry) in found.items()}
 
     def enter(self, name: str, shown: Any) -> None:
         """Set what a user entered. Input that is not valid is kept, and shows in `faults`.
@@ -220,7 +248,17 @@ class Form:
     @property
     def faults(self) -> dict[str, str]:
         """What is wrong, by name; {} if all values are valid."""
-        return {name: entry.fault for name, entry in self._entries.items() if entry.fault}
+        own = ((name, entry) for name, entry in self._entries.items() if self._owners[name] not in self._shared)
+        return {name: entry.fault for name, entry in own if entry.fault}
+
+    @property
+    def fields(self) -> dict[str, Field]:
+        """The fields by name, an object as one."""
+        return dict(self._fields)
+
+    def initial(self, name: str) -> Any:
+        """Return the initial value of a field; REQUIRED if it has none."""
+        return self._start[name]
 
     def set(self, values: Mapping[str, Any]) -> None:
         """Set values by name; unknown, locked and hidden names are ignored.

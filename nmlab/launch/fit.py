@@ -8,7 +8,8 @@ from typing import Any
 
 from neuromancer.problem import Problem
 
-from nmlab.fitting.request import Builder, DataFunction, FitRequest, all_data_kwargs
+from nmlab.fitting.prepare import refuse_unfit
+from nmlab.fitting.request import Builder, DataFunction, FitRequest
 from nmlab.launch.base import Fit
 from nmlab.launch.process import ProcessFit
 from nmlab.launch.script import FollowingFit, LeadingFit, join
@@ -33,8 +34,11 @@ def make_fit(request: FitRequest) -> Fit:
     ------
     FieldError
         Where the request is wrong, with all faults at once.
+    RunError
+        Where the weights to start from do not fit the Problem.
     """
     checked, started = request.checked(), started_together()
+    refuse_unfit(checked)
     if started is None:
         return _KINDS[checked.options.launch](checked)
     ranks = join(started, checked)
@@ -51,7 +55,8 @@ def fit(
     runs_dir: str | os.PathLike[str] = "nmlab_runs",
     name: str | None = None,
     resume: Run | str | None = None,
-    **more_data_kwargs: Any,
+    problem_kwargs: Mapping[str, Any] | None = None,
+    **more_kwargs: Any,
 ) -> Run:
     """Train `problem` on the data that `data_setup_function` makes, and return the record of it.
 
@@ -62,8 +67,7 @@ def fit(
     Parameters
     ----------
     problem : Problem or callable
-        A NeuroMANCER `Problem`, trained from the weights that it holds, or a function without arguments that builds
-        one.
+        A NeuroMANCER `Problem`, trained from the weights that it holds, or a function that builds one.
     data_setup_function : callable
         Called with the data's keywords; returns train, dev and test datasets and the batch size. dev may be None, then
         the train loss is monitored; test may be None or a plain dict of tensors.
@@ -72,17 +76,20 @@ def fit(
     data_kwargs : Mapping[str, Any], optional
         Keywords of the data function; every name is the data function's.
     choices : Mapping[str, Any], optional
-        Values that a keyword takes by name, as in ``{"sys": {"CSTR": cstr, "TwoTank": two_tank}}``.
+        Values that a keyword of either function takes by name, as in ``{"sys": {"CSTR": cstr, "TwoTank": two_tank}}``.
     runs_dir : path-like, default "nmlab_runs"
         The folder in which the run gets a folder of its own.
     name : str, optional
         The run's name; default the data function's.
     resume : Run or str, optional
         A run, or its id, to continue from its last checkpoint to where it would have ended. Its seed is used again, and
-        its options and data keywords where none are given; `max_epochs` may be larger. Optimizer and scheduler continue
-        from their last states.
-    **more_data_kwargs : Any
-        Further keywords of the data function. The name of an option is refused here, so that a misplaced
+        its options and keywords where none are given; `max_epochs` may be larger. Optimizer and scheduler continue from
+        their last states.
+    problem_kwargs : Mapping[str, Any], optional
+        Keywords of the function that builds the Problem; every name is that function's.
+    **more_kwargs : Any
+        Further keywords of the data function and of the builder, told apart by name. One that both have is one keyword
+        of both where annotation, bounds and default agree. The name of an option is refused here, so that a misplaced
         ``max_epochs=20`` is not lost.
 
     Returns
@@ -120,10 +127,11 @@ def fit(
         problem,
         data_setup_function,
         options or TrainerOptions(),
-        all_data_kwargs(data_kwargs, more_data_kwargs),
+        data_kwargs or {},
         choices=choices,
         runs_dir=runs_dir,
         name=name,
         resume=resume,
+        problem_kwargs=problem_kwargs or {},
     )
-    return make_fit(request).run_to_end()
+    return make_fit(request.with_loose(more_kwargs)).run_to_end()

@@ -40,6 +40,7 @@ def _parts(request: FitRequest) -> dict[str, Any]:
     return {
         "problem": request.problem,
         "data_setup_function": request.data_setup_function,
+        **{f"problem_kwargs.{name}": value for name, value in request.problem_kwargs.items()},
         **request.data_kwargs,
         **options,
         "view": request.view,

@@ -299,7 +299,8 @@ class ProcessFit(Fit):
         else:
             assert not isinstance(self.request.problem, Problem)
             assert self.request.seed is not None
-            problem = build_problem(self.request.problem, RandomStreams(self.request.seed))
+            streams = RandomStreams(self.request.seed)
+            problem = build_problem(self.request.problem, streams, self.request.problem_kwargs)
         load_weights(problem, told["start"], source=f"the start of run {self.run.id}")
         return problem
 

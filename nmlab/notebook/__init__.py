@@ -3,5 +3,5 @@
 The only room that knows of IPython and of widgets.
 
 Imports `errors`, `runtime`, `fields`, `options`, `problem`, `identity`, `data`, `runs`, `provenance`, `plots`,
-`training`, `fitting`, `launch`, `tuning`, `analysis`, `compat`, `gallery`, `form`, `tensorboard`.
+`training`, `fitting`, `launch`, `sweeps`, `tuning`, `analysis`, `compat`, `gallery`, `form`, `tensorboard`.
 """

@@ -156,6 +156,11 @@ class Actions:
             self._bench.say("All fields were reset to their defaults.", undo=True)
         self._bench.show_entries()
 
+    def _tie(self, message: Message) -> None:
+        """Make one field of a parameter that data function and builder have, or two."""
+        self._session.tie(str(message["name"]), bool(message["tied"]))
+        self._bench.show_forms()
+
     def _form(self, message: Message) -> Form:
         return self._session.forms[message["form"]]
 
@@ -319,6 +324,7 @@ _DO: dict[str, Callable[[Actions, Message], None]] = {
     "skip guess": Actions._skip_guess,
     "edit": Actions._edit,
     "reset": Actions._reset,
+    "tie": Actions._tie,
     "again": lambda me, message: me._take_settings(me._asked(message["run"]), begin=True),
     "longer": Actions._longer,
     "settings": lambda me, message: me._take_settings(me._asked(message["runs"][0])),

@@ -89,4 +89,6 @@ def _keywords(lab: Lab) -> list[str]:
     """Return what `lab.fit` takes."""
     from nmlab.options import TrainerOptions
 
-    return [*(field.name for field in lab._session.data_fields), *TrainerOptions.model_fields]
+    session = lab._session
+    functions = [*session.data.names, *(session.builder.names if session.builder is not None else [])]
+    return [*dict.fromkeys([*functions, *TrainerOptions.model_fields])]

@@ -120,7 +120,7 @@ class DataFile:
     def preview(self) -> None:
         """Show a preview of the current data below the buttons."""
         session, screen = self._session, self._bench.panel.screen
-        if faults := session.data_form.faults:
+        if faults := session.data.form.faults:
             raise FieldError(faults, subject="The data cannot be made")
         if (running := one_fit.current()) is not None:
             raise RunError(f"A preview draws random numbers and is not possible during a fit. {running.busy()}")

@@ -43,6 +43,7 @@ from nmlab.tuning import FoundLR
 
 if TYPE_CHECKING:
     from nmlab.compat.trainer import Trainer
+    from nmlab.sweeps import Sweep
 
 T = TypeVar("T")
 
@@ -74,16 +75,19 @@ class Lab:
     Parameters
     ----------
     problem : Problem or callable
-        A NeuroMANCER `Problem`, or a function without arguments that builds one, called anew for every run.
+        A NeuroMANCER `Problem`, or a function that builds one, called anew for every run; its parameters become a part
+        of the form.
     data_setup_function : callable
-        Returns train, dev and test datasets and the batch size; its parameters become the form.
+        Returns train, dev and test datasets and the batch size; its parameters become a part of the form. One that the
+        builder has too is one field of both where annotation, bounds, default and initial value agree.
     options : TrainerOptions, optional
         Initial values of the trainer's part of the form; default ``TrainerOptions()``.
     data_kwargs : Mapping[str, Any], optional
         Initial values of the data's part; the function's defaults elsewhere. Values that no widget can make (arrays,
         system objects) are given here.
     choices : Mapping[str, Any], optional
-        Values to choose by name, as in ``{"sys": {"CSTR": cstr, "TwoTank": two_tank}}``.
+        Values to choose by name, for parameters of either function, as in
+        ``{"sys": {"CSTR": cstr, "TwoTank": two_tank}}``.
     runs_dir : path-like, default "nmlab_runs"
         The folder of the runs.
     name : str, default "lab"
@@ -100,6 +104,8 @@ class Lab:
     guess : bool, default False
         Whether the bench asks for a guess of the dev loss before each run, typed or drawn. It is saved with the run and
         shown beside its curve.
+    problem_kwargs : Mapping[str, Any], optional
+        Initial values of the builder's parameters; its defaults elsewhere.
 
     Raises
     ------
@@ -117,7 +123,7 @@ class Lab:
 
     def __init__(
         self,
-        problem: Problem | Callable[[], Problem],
+        problem: Problem | Callable[..., Problem],
         data_setup_function: Callable[..., Any],
         *,
         options: TrainerOptions | None = None,
@@ -129,6 +135,7 @@ class Lab:
         lock: Mapping[str, Any] | None = None,
         hide: Iterable[str] = (),
         guess: bool = False,
+        problem_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
         self.name = name or UNNAMED
         self.example: Example | None = None
@@ -142,6 +149,7 @@ class Lab:
             runs_dir,
             lab=self.name,
             view=view,
+            problem_kwargs=problem_kwargs or {},
         )
         self._held_by = ""
         this = weakref.ref(self)  # a Lab that is not used any more goes at once, and with it its data
@@ -245,7 +253,7 @@ class Lab:
     # --- fits ---
 
     @property
-    def problem(self) -> Problem | Callable[[], Problem]:
+    def problem(self) -> Problem | Callable[..., Problem]:
         """The Problem, or the function that builds it, as it was given."""
         return self._session.problem
 
@@ -260,8 +268,13 @@ class Lab:
         return self._session.data_kwargs
 
     @property
+    def problem_kwargs(self) -> dict[str, Any]:
+        """The builder's keywords for the next run, as the form holds them; {} where the Problem is an object."""
+        return self._session.problem_kwargs
+
+    @property
     def choices(self) -> Mapping[str, Any] | None:
-        """Values that its keywords take by name, as they were given."""
+        """Values that the data function's keywords take by name, as they were given."""
         return self._session.choices
 
     @property
@@ -286,8 +299,9 @@ class Lab:
         Parameters
         ----------
         **kwargs : Any
-            Keywords of the data function and options, told apart by name. Where both have a name, give
-            ``data_kwargs={…}`` or ``options=TrainerOptions(…)``. `weights` are set beside those in the form.
+            Keywords of the data function and of the builder, and options, told apart by name. Where several have a
+            name, give ``data_kwargs={…}``, ``problem_kwargs={…}`` or ``options=TrainerOptions(…)``. `weights` are set
+            beside those in the form.
 
         Returns
         -------
@@ -300,8 +314,7 @@ class Lab:
             A keyword is wrong, or its value is locked; with all faults at once. Otherwise as for `nmlab.fit`.
         """
         self._use()
-        data_kwargs, options = sort_out(self._session, kwargs)
-        return self._follow(self._session.start(data_kwargs, options, blocking=True))
+        return self._follow(self._session.start(sort_out(self._session, kwargs), blocking=True))
 
     def repeat(self, n: int = 5, **kwargs: Any) -> Runs:
         """Fit the same settings on `n` further seeds, one after the other, as one group; blocks.
@@ -339,11 +352,93 @@ class Lab:
         [0, 1, 2]
         """
         self._use()
-        repeats = Repeats(self._session, n, *sort_out(self._session, kwargs, "lab.repeat"))
+        repeats = Repeats(self._session, n, sort_out(self._session, kwargs, "lab.repeat"))
         for seed in repeats.seeds:
             own = repeats.parts(seed)
-            self._follow(self._session.start(repeats.data_kwargs, repeats.options, blocking=True, **own))
+            self._follow(self._session.start(repeats.asked, blocking=True, **own))
         return self._session.runs.group(repeats.group)
+
+    def sweep(
+        self,
+        sweep_config: Mapping[str, Any] | None = None,
+        /,
+        *,
+        trials: int | None = 20,
+        sampler: Any = None,
+        pruner: Any = None,
+        parallel: int = 1,
+        name: str | None = None,
+        quiet: bool = False,
+        **kwargs: Any,
+    ) -> Sweep:
+        """Fit again and again with values that are drawn for some fields of the form, a run each; blocks.
+
+        Every trial starts from the weights that the Lab's runs start from and uses the same seed. They are judged by
+        the option `monitor`. Afterwards the Problem holds the best trial's weights. A trial that fails is a failed run,
+        and the sweep continues. ■ (an interrupt) and `lab.stop()` end the running trial and the sweep;
+        ``nmlab.Sweep.read(name)`` has the trials so far.
+
+        Parameters
+        ----------
+        sweep_config : Mapping[str, Any], optional
+            What to try, in wandb's or NeuroMANCER's format, as for `nmlab.sweep`; in place of the keywords.
+        trials : int or None, default 20
+            Maximum number of trials; a grid ends when all combinations were tried.
+        sampler : {"tpe", "random", "grid"} or optuna.samplers.BaseSampler, optional
+            What draws the values; default "tpe", or the configuration's method.
+        pruner : {"median", "hyperband", "halving"} or optuna.pruners.BasePruner, optional
+            What ends a trial early that is worse than others were after as many epochs; default none. Its run says so.
+        parallel : int, default 1
+            Trials at once, with ``launch="process"``.
+        name : str, optional
+            The sweep's name; default the data function's followed by "-sweep".
+        quiet : bool, default False
+            Whether to print nothing; otherwise a line per trial.
+        **kwargs : Any
+            Keywords of the data function and of the builder, and options, as for `fit`. A list of values, or what
+            `nmlab.choice`, `nmlab.uniform` or `nmlab.log_uniform` return, is what is tried, also within a dict or in
+            ``data_kwargs={…}``, ``problem_kwargs={…}`` and ``options={…}``; other values hold for all trials.
+
+        Returns
+        -------
+        Sweep
+            The trials, as a table and as runs.
+
+        Raises
+        ------
+        FieldError
+            A keyword is wrong; with all faults at once, before anything is made.
+
+        Examples
+        --------
+        >>> import nmlab
+        >>> lab = nmlab.Lab.from_gallery("rosenbrock", data_kwargs={"nsim": 20}, name="sweeps")
+        >>> sweep = lab.sweep(lr=nmlab.log_uniform(1e-3, 1e-1), max_epochs=1, seed=0, trials=2, quiet=True)
+        >>> len(sweep.runs), sweep.best.status
+        (2, 'finished')
+        """
+        from nmlab.notebook.sweeping import fixed_and_tried  # only here, since these bring Optuna along
+        from nmlab.sweeps.sampler import How
+        from nmlab.sweeps.sweeping import Watch, sweep_over
+
+        self._use()
+        fixed, tried = (kwargs, {}) if sweep_config is not None else fixed_and_tried(self._session, kwargs)
+        request = self._session.request(sort_out(self._session, fixed, "lab.sweep")).replace(name=name, echo=not quiet)
+        config = {"method": "bayes", "parameters": tried} if sweep_config is None else sweep_config
+        ties = self._session.ties
+        how = How(sampler, pruner, parallel, tied=() if ties is None else tuple(ties.tied))
+
+        def begun(fit: Fit) -> None:
+            self._session.follows(fit)
+            self._show_controls()
+
+        self._session.store.check_there()
+        try:
+            return sweep_over(request, config, trials, how, Watch(begun=begun))
+        finally:
+            self._await_screen()
+            if self._bench is not None:
+                self._bench.refresh()
 
     def longer(self, run: Run | str | None = None, epochs: int = 50, **options: Any) -> Run:
         """Train a run that has ended for more epochs, from where it ended, and return it; blocks as `fit` does.
@@ -452,7 +547,7 @@ class Lab:
         """
         asked = sort_out(self._session, kwargs, "lab.find_lr")
         settings: dict[str, Any] = {"min_lr": min_lr, "max_lr": max_lr, "num_training": num_training}
-        return self._wait_for(self._session.find_lr(*asked, blocking=True, **settings))
+        return self._wait_for(self._session.find_lr(asked, blocking=True, **settings))
 
     def find_batch_size(
         self, *, mode: Literal["power", "binsearch"] = "power", max_trials: int = 6, **kwargs: Any
@@ -477,7 +572,7 @@ class Lab:
             The batch size.
         """
         asked = sort_out(self._session, kwargs, "lab.find_batch_size")
-        return self._wait_for(self._session.find_batch_size(*asked, mode=mode, max_trials=max_trials))
+        return self._wait_for(self._session.find_batch_size(asked, mode=mode, max_trials=max_trials))
 
     def guess(self, loss: float | str | Mapping[Any, float] | Iterable[tuple[float, float]]) -> None:
         """Guess the dev loss of the next run; the guess is saved as `run.guess` and shown beside its curve.
@@ -718,8 +813,9 @@ class Lab:
     def cross(self, runs: Iterable[Run | str] | None = None, split: str = "dev", metric: str = "loss") -> Cross:
         """Score the best weights of every run on the data of every run; blocks.
 
-        The data are made again from function, keywords and seed, one set at a time, and `lab.splits` are released
-        first. What cannot be scored says why. The Problem's weights do not change. ■ (an interrupt) ends it.
+        Where the Problem is built by a function, each run is scored by a Problem that this builds of the run's
+        keywords. The data are made again from function, keywords and seed, one set at a time, and `lab.splits` are
+        released first. What cannot be scored says why. The Problem's weights do not change. ■ (an interrupt) ends it.
 
         Parameters
         ----------
@@ -792,7 +888,7 @@ class Lab:
             A fit is running.
         """
         chosen = self._chosen(run)
-        return predict(chosen, data, units, chosen.problem or self._session.some_problem())
+        return predict(chosen, data, units, chosen.problem or self._session.problem_for(chosen))
 
     def code(self, run: Run | str | None = None) -> str:
         """Return plain Python that does a run without the bench, with the same numbers to the last digit.

@@ -51,8 +51,8 @@ class Magics:
             %nmlab tensorboard --stop        end the TensorBoards of this kernel
 
         RUN is a run's id or its number: 0003-corners, 0003 or 3.
-        NAME is a parameter of the data function or a trainer option, VALUE a Python literal, a variable of the
-        notebook, an {expression}, or else the text itself; quotes make text of what is also a variable.
+        NAME is a parameter of the data function or the builder, or a trainer option, VALUE a Python literal, a variable
+        of the notebook, an {expression}, or else the text itself; quotes make text of what is also a variable.
         --lab NAME, anywhere, chooses a Lab by its name or by the variable that holds it; else it is the one used last.
 
         Examples

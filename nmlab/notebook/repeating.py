@@ -14,7 +14,6 @@ from nmlab.fitting.request import FitRequest
 from nmlab.identity.problem import identity_of_problem
 from nmlab.launch.base import Fit
 from nmlab.notebook.session import Session
-from nmlab.options import TrainerOptions
 from nmlab.problem.start import start_of
 from nmlab.runs import Run, same_but_seed
 from nmlab.runs.names import unique
@@ -37,7 +36,7 @@ class Repeats:
         The session that carries them out.
     count : int
         Number of runs.
-    data_kwargs, options
+    asked
         As for `Session.start`.
 
     Raises
@@ -50,8 +49,7 @@ class Repeats:
         self,
         session: Session,
         count: int,
-        data_kwargs: Mapping[str, Any] | None = None,
-        options: TrainerOptions | None = None,
+        asked: Mapping[str, Any] | None = None,
     ) -> None:
         faults: dict[str, str] = {}
         if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MOST:
@@ -60,7 +58,7 @@ class Repeats:
             faults["seed"] = f"locked by this Lab at {lock['seed']!r}, so that every run has it"
         if faults:
             raise FieldError(faults, subject="The runs cannot be repeated")
-        request = session.request(data_kwargs, options).checked()
+        request = session.request(asked).checked()
         alike = _alike(request, session)
         self.group = next(filter(None, (group_key(run.settings) for run in alike)), None) or unique()
         used = {run.settings.get("seed") for run in session.runs if group_key(run.settings) == self.group}
@@ -71,7 +69,11 @@ class Repeats:
             if seed not in used:
                 self.seeds.append(seed)
                 used.add(seed)
-        self.data_kwargs, self.options = request.data_kwargs, request.options.replace(seed=None)
+        self.asked = {
+            "data_kwargs": request.data_kwargs,
+            "problem_kwargs": request.problem_kwargs,
+            "options": request.options.replace(seed=None),
+        }
 
     def parts(self, seed: int) -> dict[str, Any]:
         """Return the parts of the request that the run of a seed has of its own."""
@@ -92,7 +94,7 @@ def start_in_turn(session: Session, repeats: Repeats, begun: Callable[[int], obj
     """
 
     def begin(number: int, seed: int) -> Fit:
-        fit = session.start(repeats.data_kwargs, repeats.options, echo=False, **repeats.parts(seed))
+        fit = session.start(repeats.asked, echo=False, **repeats.parts(seed))
         begun(number)
         return fit
 

@@ -5,6 +5,7 @@ Form, code and magics all choose values here and begin fits here, so that they m
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Container, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -14,13 +15,12 @@ from neuromancer.problem import Problem
 
 from nmlab.analysis.cross import CrossScoring, DataRecipe
 from nmlab.analysis.guess import Points, read_guess
-from nmlab.data.splits import place_of
-from nmlab.errors import BusyError, FieldError, NmlabError, RunError
-from nmlab.fields import Field, check, fields_of, takes_any_keyword
+from nmlab.errors import BusyError, FieldError, RunError
+from nmlab.fields import Field, has_signature
 from nmlab.fields.field import unknown_name
 from nmlab.fitting.prepare import build_problem, splits_of
 from nmlab.fitting.request import DataFunction, FitRequest, option_faults
-from nmlab.form import Form, refuse_locked
+from nmlab.form import Form, Ties, refuse_locked
 from nmlab.identity.functions import is_same, known_functions
 from nmlab.launch.base import Fit
 from nmlab.launch.fit import make_fit
@@ -29,6 +29,7 @@ from nmlab.launch.task import Task
 from nmlab.notebook.longer import change_running, lr_now, options_for_more, weights_now
 from nmlab.notebook.recipes import Recipes
 from nmlab.notebook.redefined import Redefined, redefined
+from nmlab.notebook.section import Section, sections_of
 from nmlab.notebook.start_weights import StartWeights
 from nmlab.notebook.terms_form import chosen_weights, term_fields, terms_form
 from nmlab.options import TrainerOptions
@@ -36,7 +37,7 @@ from nmlab.problem.graph import keys_from_data
 from nmlab.problem.lazy import has_lazy
 from nmlab.problem.terms import terms_of
 from nmlab.problem.weights import fingerprint
-from nmlab.provenance.settings import describe_values, rebuild_values
+from nmlab.provenance.settings import describe_values
 from nmlab.runs import Run, Runs
 from nmlab.runs.live import any_live
 from nmlab.runs.presets import Presets
@@ -57,6 +58,9 @@ OF_TERMS = "weights"
 
 UNNAMED = "lab"
 """The name of a Lab that was given none."""
+
+REBUILT = 8
+"""How many Problems are kept that a builder made again for runs of other keywords."""
 
 EARLIER = 8
 """How many earlier runs are drawn behind a run."""
@@ -108,8 +112,20 @@ class Session:
         self.forms_changed = False
         """Whether `notice` made a form anew, which a screen has not shown yet."""
         self._recipes = Recipes()
-        self._check(request.fields)
-        self._take_data(request.data_setup_function, request.data_kwargs, request.choices)
+        self._rebuilt: dict[str, Problem] = {}
+        self._check([*request.fields, *request.problem_fields])
+        if request.problem_kwargs and request.builder is None:
+            request.checked()  # which says that they are for a builder
+        self._untied: set[str] = set()
+        builder = request.builder if request.builder is not None and has_signature(request.builder) else None
+        self.builder, data = sections_of(
+            ("Problem", builder, request.problem_kwargs, request.choices_of_builder),
+            ("Data", request.data_setup_function, request.data_kwargs, request.data_choices),
+            lock=self._lock,
+            hide=self._hide,
+        )
+        assert data is not None
+        self._take_data(data)
         lock = self.locked(TrainerOptions.model_fields)
         given = {name: getattr(self.options, name) for name in lock if name in self.options.model_fields_set}
         refuse_locked(given, lock, TrainerOptions.fields())
@@ -143,24 +159,35 @@ class Session:
         """Return the locked values among these names."""
         return {name: self._lock[name] for name in names if name in self._lock}
 
-    # --- the data ---
+    # --- the data and the builder's parameters ---
 
-    def _take_data(
-        self, function: DataFunction, data_kwargs: Mapping[str, Any], choices: Mapping[str, Any] | None
-    ) -> None:
-        fields = fields_of(function, choices)
-        lock = self.locked(field.name for field in fields)
-        refuse_locked(data_kwargs, lock, fields)
-        subject, extra = f"{place_of(function)} cannot be called with this", takes_any_keyword(function)
-        values = check(fields, data_kwargs, subject=subject, extra=extra, complete=False)
-        title = f"Data: {getattr(function, '__name__', 'data_setup_function')}"
-        hide = self._hide & {f.name for f in fields}
-        self.data_form = Form(fields, values, title=title, lock=lock, hide=hide, remarks=_remarks_of(function))
-        self.data_setup_function = function
-        self.choices = choices
-        self.data_fields = fields
-        self._beyond = {name: value for name, value in values.items() if name not in {f.name for f in fields}}
-        known_functions.remember(function, choices)
+    def _take_data(self, section: Section) -> None:
+        self.data = section
+        known_functions.remember(section.function, section.choices)
+        self._tie()
+
+    def _tie(self) -> None:
+        """Make one field of each parameter that both functions have, where it may be one."""
+        self.ties: Ties | None = None
+        if (builder := self.builder) is not None:
+            first, second = (form.title.partition(": ")[2] for form in (self.data.form, builder.form))
+            self.ties = Ties(self.data.form, builder.form, (first, second), self._untied.__contains__)
+
+    def tie(self, name: str, tied: bool) -> None:
+        """Make one field of a parameter that data function and builder have, or two; of another, nothing."""
+        if self.ties is not None:
+            (self._untied.discard if tied else self._untied.add)(name)
+            (self.ties.tie if tied else self.ties.untie)(name)
+
+    @property
+    def data_setup_function(self) -> DataFunction:
+        """The function that makes the data of the next run."""
+        return self.data.function
+
+    @property
+    def choices(self) -> Mapping[str, Any] | None:
+        """Values that its keywords take by name."""
+        return self.data.choices
 
     @property
     def name(self) -> str:
@@ -170,7 +197,12 @@ class Session:
     @property
     def data_kwargs(self) -> dict[str, Any]:
         """The data function's values as they stand, without those that hold nothing."""
-        return {**self._beyond, **self.data_form.values}
+        return self.data.kwargs
+
+    @property
+    def problem_kwargs(self) -> dict[str, Any]:
+        """The builder's values as they stand; {} where the Problem is an object."""
+        return {} if self.builder is None else self.builder.kwargs
 
     @property
     def trainer_options(self) -> TrainerOptions:
@@ -182,8 +214,10 @@ class Session:
     @property
     def forms(self) -> dict[str, Form]:
         """The forms by the names that a screen has for them."""
+        builder = self.builder
+        shown = {"problem": builder.form} if builder is not None and (builder.fields or builder.extra) else {}
         terms = {} if self.terms_form is None or OF_TERMS in self._hide else {"terms": self.terms_form}
-        return {"data": self.data_form, "options": self.options_form, **terms}
+        return {"data": self.data.form, **shown, "options": self.options_form, **terms}
 
     def read_terms(self) -> None:
         """Take in the terms of the Problem with their own weights, once it is known, or where these changed."""
@@ -214,40 +248,22 @@ class Session:
         """
         if keep_weights and self.newest_problem is None:
             raise RunError("There are no weights to keep: no run has built the Problem yet.")
-        self._change_data(data_setup_function, data_kwargs, choices)
+        self._take_data(self.data.with_function(data_setup_function, data_kwargs or {}, choices))
         self.start_weights.swapped(keep_weights)
         self.keep_if_asked()
 
-    def _change_data(
-        self, function: DataFunction, data_kwargs: Mapping[str, Any] | None, choices: Mapping[str, Any] | None
-    ) -> None:
-        """Take a data function, and keep the values that it takes too."""
-        fields = {field.name: field for field in fields_of(function, choices)}
-
-        def fitting(values: Mapping[str, Any]) -> dict[str, Any]:
-            kept: dict[str, Any] = {}
-            for name, value in values.items():
-                if name in fields and name not in (data_kwargs or {}) and name not in self._lock:
-                    with suppress(FieldError):
-                        kept |= check([fields[name]], {name: value}, complete=False)
-            return kept
-
-        given = fitting({**self._beyond, **self.data_form.given})
-        changed = fitting(self.data_form.changed)
-        self._take_data(function, {**given, **(data_kwargs or {})}, choices)
-        self.data_form.set(changed)
-
     def read_signature(self) -> None:
-        """Read the signature of the data function again: its definition may have changed, or an Enum that it names."""
-        fields = fields_of(self.data_setup_function, self.choices)
-        if _alike(fields, self.data_fields):
-            return
-        self._change_data(self.data_setup_function, None, self.choices)
-        self.forms_changed = True
-        name = getattr(self.data_setup_function, "__name__", "the data function")
-        self._news.append(
-            f"The signature of `{name}` changed: the form has its parameters and defaults as they are now."
-        )
+        """Read the signatures of both functions again: a definition may have changed, or an Enum that it names."""
+        data, builder = (None if each is None else each.with_signature() for each in (self.data, self.builder))
+        for section in filter(None, (data, builder)):
+            name = getattr(section.function, "__name__", "the function")
+            self._news.append(
+                f"The signature of `{name}` changed: the form has its parameters and defaults as they are now."
+            )
+        if data is not None or builder is not None:
+            self.builder = builder or self.builder
+            self._take_data(data or self.data)
+            self.forms_changed = True
 
     def notice(self) -> list[str]:
         """Return what to say of definitions that changed: of the form, and of those that this Lab does not hold."""
@@ -287,7 +303,7 @@ class Session:
         if problem is None:
             assert not isinstance(self.problem, Problem)
             try:
-                problem = build_problem(self.problem, RandomStreams(0))
+                problem = build_problem(self.problem, RandomStreams(0), self.problem_kwargs)
             except Exception:  # its error belongs to the run that calls it
                 return []
         return keys_from_data(problem)
@@ -355,8 +371,7 @@ class Session:
 
     def start(
         self,
-        data_kwargs: Mapping[str, Any] | None = None,
-        options: TrainerOptions | None = None,
+        asked: Mapping[str, Any] | None = None,
         *,
         echo: bool = True,
         step: bool = False,
@@ -365,15 +380,16 @@ class Session:
     ) -> Fit:
         """Begin a fit and return it; the last one's data are let go of first.
 
-        Parameters: `data_kwargs`, `options`, by default those that are chosen; `echo`, whether what the run prints
-        also goes where it would without nmlab; `step`, whether to pause after the first epoch; `blocking`, whether a
-        cell waits for its end, and carries it out by `Fit.wait`; `parts`, further ones of the request, such as a seed.
+        Parameters: `asked`, keywords and options as parts of the request, by default those that are chosen; `echo`,
+        whether what the run prints also goes where it would without nmlab; `step`, whether to pause after the first
+        epoch; `blocking`, whether a cell waits for its end, and carries it out by `Fit.wait`; `parts`, further ones of
+        the request, such as a seed.
         """
         self._known_shape()
         self.store.check_there()
         news = self.notice()
         self._check_free()
-        fit = make_fit(self.request(data_kwargs, options).replace(echo=echo, **parts))
+        fit = make_fit(self.request(asked).replace(echo=echo, **parts))
         for remark in (*news, self.start_weights.news()):
             fit.say_first(remark)
         if step:
@@ -390,6 +406,14 @@ class Session:
         self.store.check_there()
         self._recipes.note(fit.run, fit.request)
         return fit
+
+    def follows(self, fit: Fit) -> None:
+        """Take a fit that something else began, such as a sweep, for the newest of this session."""
+        fit.control.owner = self
+        if self.fit is not None and self.fit.done:
+            self.fit.let_go()
+        self.fit = fit
+        self._recipes.note(fit.run, fit.request)
 
     def longer(
         self,
@@ -410,11 +434,13 @@ class Session:
         if recipe.lost:
             missing = ", ".join(recipe.lost)
             raise RunError(f"Run {run.id} cannot be trained longer: this kernel does not have its {missing}.")
+        problem_kwargs, _ = self._problem_kwargs_of(run)
         request = self._request.replace(
             data_setup_function=recipe.function,
             options=options,
             data_kwargs=dict(recipe.kwargs),
             choices=self.choices,
+            problem_kwargs=problem_kwargs,
             runs_dir=self.store.folder,
             resume=run,
             echo=echo,
@@ -439,17 +465,18 @@ class Session:
         lr = {"lr": rate} if rate != lr_now(self.fit) else {}
         return {**lr, **({OF_TERMS: other} if other else {})}
 
-    def find_lr(self, *asked: Any, echo: bool = True, blocking: bool = False, **settings: Any) -> LRSearch:
+    def find_lr(
+        self, asked: Mapping[str, Any] | None = None, *, echo: bool = True, blocking: bool = False, **settings: Any
+    ) -> LRSearch:
         """Begin a search for a learning rate in its thread and return it.
 
-        Parameters: `asked`, data keywords and options, by default those that are chosen; `echo` and `blocking` as for
-        `start`; `settings`, further ones of `LRSearch`.
+        Parameters: `asked`, `echo` and `blocking` as for `start`; `settings`, further ones of `LRSearch`.
         """
-        return self._begin(LRSearch(self.request(*asked).replace(echo=echo), **settings), blocking)
+        return self._begin(LRSearch(self.request(asked).replace(echo=echo), **settings), blocking)
 
-    def find_batch_size(self, *asked: Any, **settings: Any) -> BatchSizeSearch:
+    def find_batch_size(self, asked: Mapping[str, Any] | None = None, **settings: Any) -> BatchSizeSearch:
         """Begin a search for a batch size, for which a cell waits, in its thread and return it; else as `find_lr`."""
-        return self._begin(BatchSizeSearch(self.request(*asked), **settings), blocking=True)
+        return self._begin(BatchSizeSearch(self.request(asked), **settings), blocking=True)
 
     def _begin(self, task: AnyTask, blocking: bool) -> AnyTask:
         task.control.owner, task.control.blocking = self, blocking
@@ -460,15 +487,48 @@ class Session:
 
         A cell waits for it.
         """
-        return self._begin(CrossScoring(self.some_problem(), list(runs), known, split, metric), blocking=True)
+        return self._begin(CrossScoring(self.problem_for, list(runs), known, split, metric), blocking=True)
 
-    def some_problem(self) -> Problem:
-        """Return the Problem, which is built where no run did so."""
-        held = self.newest_problem
-        if held is None:
-            assert not isinstance(self.problem, Problem)
-            held = build_problem(self.problem, RandomStreams(0))
-        return held
+    def problem_for(self, run: Run) -> Problem:
+        """Return a Problem into which a run's weights may be loaded: the Lab's, or one that its builder makes anew.
+
+        A builder is called with the keywords of the run. The Problem of the newest fit is taken where it was built by
+        the same ones. Raises `RunError` where no record could keep a keyword's value.
+        """
+        if isinstance(self.problem, Problem):
+            return self.problem
+        if self.fit is not None and self.fit.run.id == run.id and self.fit.problem is not None:
+            return self.fit.problem
+        values, lost = self._problem_kwargs_of(run)
+        if lost:
+            raise RunError(f"no record could keep the value of {', '.join(lost)}, by which its Problem was built")
+        named = self._called_by(values)
+        if (
+            self.fit is not None
+            and self.fit.problem is not None
+            and named == self._called_by(self.fit.request.problem_kwargs)
+        ):
+            return self.fit.problem
+        if named not in self._rebuilt:
+            streams = RandomStreams(int(run.settings.get("seed") or 0))
+            self._rebuilt = {
+                **dict([*self._rebuilt.items()][-REBUILT:]),
+                named: build_problem(self.problem, streams, values),
+            }
+        return self._rebuilt[named]
+
+    def _called_by(self, values: Mapping[str, Any]) -> str:
+        """Return what tells one Problem of the builder from another: what it is now, and its keywords."""
+        request = self._request.replace(problem_kwargs=values)
+        told = request.identities()
+        described = describe_values(request.problem_fields, values)
+        return json.dumps([told["builder"].digest, told["problem_kwargs"].digest, described], sort_keys=True)
+
+    def _problem_kwargs_of(self, run: Run) -> tuple[dict[str, Any], list[str]]:
+        """Return the values with which a run's Problem was built, and the names of those that are lost."""
+        if self.builder is None:
+            return {}, []
+        return self._recipes.of_builder(run, self.builder)
 
     def known(self, run: Run) -> DataRecipe:
         """Return how a run's data were made, also of an earlier kernel's; `RunError` where the function is not here."""
@@ -478,9 +538,10 @@ class Session:
         """Return a run with its Problem and what makes its data, as far as this kernel has them."""
         if self.fit is not None and self.fit.run.id == run.id:
             return self.fit.run
-        held = self.newest_problem
-        if held is not None and not has_lazy(held) and run.settings.get("fingerprint") == fingerprint(held):
-            run.problem = held
+        with suppress(RunError):
+            held = self.problem_for(run)
+            if not has_lazy(held) and run.settings.get("fingerprint") == fingerprint(held):
+                run.problem = held
         with suppress(RunError):
             recipe, seed = self.known(run), run.settings.get("seed")
             if not recipe.lost:
@@ -491,20 +552,24 @@ class Session:
     def _recipe(self, run: Run) -> tuple[DataRecipe, Mapping[str, Any] | None]:
         return self._recipes.of(run, (self.data_setup_function, self.choices), self.data_kwargs)
 
-    def request(
-        self, data_kwargs: Mapping[str, Any] | None = None, options: TrainerOptions | None = None
-    ) -> FitRequest:
+    def request(self, asked: Mapping[str, Any] | None = None) -> FitRequest:
         """Return what a run that begins now would be made of; default the values that the forms hold."""
         self.keep_if_asked()
         self.start_weights.refresh()
+        if asked is None:
+            asked = {
+                "data_kwargs": self.data_kwargs,
+                "problem_kwargs": self.problem_kwargs,
+                "options": self.trainer_options,
+            }
         return self._request.replace(
             data_setup_function=self.data_setup_function,
-            options=self.trainer_options if options is None else options,
-            data_kwargs=self.data_kwargs if data_kwargs is None else data_kwargs,
             choices=self.choices,
+            problem_choices=None if self.builder is None else self.builder.choices,
             runs_dir=self.store.folder,
             start_weights=self.start_weights.weights,
             starts_from=self.start_weights.name,
+            **asked,
         )
 
     def take_up(self, held: Container[str]) -> None:
@@ -518,7 +583,8 @@ class Session:
             if run.damage is not None or run.uid in held or (self.name == UNNAMED and source.get("name") != builder):
                 continue
             options, _ = TrainerOptions.from_json(run.settings.get("options") or {})
-            request = self._request.replace(options=options, runs_dir=self.store.folder)
+            values, _ = self._problem_kwargs_of(run)
+            request = self._request.replace(options=options, runs_dir=self.store.folder, problem_kwargs=values)
             if (fit := take_up(run, request)) is not None:
                 fit.control.owner = self
                 self.fit = fit
@@ -543,14 +609,20 @@ class Session:
         """
         (function, values, gone), choices = self._recipe(run)
         if not is_same(function, self.data_setup_function):
-            self._take_data(function, {}, choices)
+            self._take_data(Section("Data", function, {}, choices, self._lock, self._hide))
+        gone = [*gone]
+        if self.ties is not None:
+            self.ties.untie_where_different(
+                *(run.settings.get(part) or {} for part in ("data_kwargs", "problem_kwargs"))
+            )
+        self.data.choose(values)
+        if self.builder is not None:
+            built_by, lost = self._problem_kwargs_of(run)
+            self.builder.choose(built_by)
+            gone += [*lost, *(name for name in built_by if name not in self.builder.kwargs)]
         stored_options = run.settings.get("options") or {}
         options, lost_options = TrainerOptions.from_json(stored_options)
         here_options = self.options.to_json()
-        fields = {field.name for field in self.data_fields}
-        self._beyond = {name: value for name, value in values.items() if name not in fields}
-        self.data_form.clear()
-        self.data_form.set({name: value for name, value in values.items() if name not in self._lock})
         self.options_form.clear()
         shown = {name: getattr(options, name) for name in options.model_fields_set if name not in self._lock}
         self.options_form.set({name: value for name, value in shown.items() if name not in lost_options})
@@ -563,39 +635,18 @@ class Session:
 
     def save_preset(self, name: str) -> None:
         """Keep the values that are chosen now under a name."""
-        beyond = describe_values((), self._beyond)
+        sections = {"data": self.data, **({"problem": self.builder} if self.builder is not None else {})}
+        values = {part: section.to_json() for part, section in sections.items()}
         terms = {} if self.terms_form is None else {"terms": self.terms_form.to_json()}
-        kept = {"data": self.data_form.to_json() | beyond, "options": self.options_form.to_json(), **terms}
-        self.presets.save(name, kept)
+        self.presets.save(name, {**values, "options": self.options_form.to_json(), **terms})
 
     def load_preset(self, name: str) -> list[str]:
         """Choose the values kept under a name, and defaults elsewhere; return the names that are lost."""
         stored = self.presets.load(name)
-        data, fields = stored.get("data") or {}, {field.name for field in self.data_fields}
-        # an object's members are called "object.member"
-        beyond = {name: value for name, value in data.items() if name.partition(".")[0] not in fields}
-        lost = self.options_form.from_json(stored.get("options") or {})
+        data, problem, options = (stored.get(part) or {} for part in ("data", "problem", "options"))
+        if self.ties is not None:
+            self.ties.untie_where_different(data, problem)
+        lost = self.options_form.from_json(options) + self.data.from_json(data)
         if self.terms_form is not None:
             lost += self.terms_form.from_json(stored.get("terms") or {})
-        lost += self.data_form.from_json({name: value for name, value in data.items() if name not in beyond})
-        if not takes_any_keyword(self.data_setup_function):
-            return [*lost, *beyond]
-        values, gone = rebuild_values((), beyond)
-        here = describe_values((), self._beyond)
-        self._beyond = values | {name: self._beyond[name] for name in gone if here.get(name) == beyond[name]}
-        return [*lost, *(name for name in gone if name not in self._beyond)]
-
-
-def _alike(one: Iterable[Field], other: Iterable[Field]) -> bool:
-    try:
-        return list(one) == list(other)
-    except Exception:  # a default whose == is not a bool
-        return False
-
-
-def _remarks_of(function: DataFunction) -> tuple[str, ...]:
-    """Return what a data function says of itself, as `FileData` does of its file; () if it says nothing."""
-    try:
-        return tuple(map(str, getattr(function, "remarks", ())))
-    except NmlabError:  # the file is gone or was changed, which the next run tells
-        return ()
+        return lost + (self.builder.from_json(problem) if self.builder is not None else [*problem])

@@ -31,7 +31,7 @@ class StartWeights:
         The Lab's Problem, whose weights as nmlab first saw them are the Lab's own start weights; a builder has none.
     """
 
-    def __init__(self, problem: Problem | Callable[[], Problem]) -> None:
+    def __init__(self, problem: Problem | Callable[..., Problem]) -> None:
         self._problem = problem if isinstance(problem, Problem) else None
         self._own: Start | None = None
         self._kept: Weights | None = None

@@ -312,6 +312,7 @@ def _details(context: TabContext) -> str:
         "seed": settings.get("seed"),
         "threads": settings.get("threads"),
         "not compared": reasons_text({p: r for each in run.identities.values() for p, r in each.not_compared.items()}),
+        **{f"Problem: {name}": value for name, value in (settings.get("problem_kwargs") or {}).items()},
         **{f"data: {name}": value for name, value in (settings.get("data_kwargs") or {}).items()},
         "about the data": "; ".join(settings.get("data_remarks") or []),
         **{f"trainer: {name}": value for name, value in (settings.get("options") or {}).items()},

@@ -54,6 +54,14 @@ def load_weights(problem: Problem, weights: dict[str, torch.Tensor], source: str
     RunError
         If names or shapes do not fit; the error reports all of them, and the Problem is unchanged.
     """
+    if faults := misfits(problem, weights, source):
+        raise RunError("\n  ".join([f"The weights of {source} do not fit this Problem:", *faults]))
+    fit_multipliers(problem, weights)
+    problem.load_state_dict(weights)
+
+
+def misfits(problem: Problem, weights: dict[str, torch.Tensor], source: str) -> list[str]:
+    """Return which names and shapes of weights do not fit a Problem, the first few in words; [] if all do."""
     own = problem.state_dict()
     free = _MULTIPLIERS if _resizable(problem, weights) else ()
     faults = [f"{name}: not in this Problem" for name in weights.keys() - own.keys()]
@@ -63,11 +71,7 @@ def load_weights(problem: Problem, weights: dict[str, torch.Tensor], source: str
         for name in own.keys() & weights.keys() - set(free)
         if not is_lazy(own[name]) and weights[name].shape != own[name].shape
     ]
-    if faults:
-        shown = sorted(faults)[:8] + ([f"and {len(faults) - 8} more"] if len(faults) > 8 else [])
-        raise RunError(f"The weights of {source} do not fit this Problem:\n  " + "\n  ".join(shown))
-    fit_multipliers(problem, weights)
-    problem.load_state_dict(weights)
+    return sorted(faults)[:8] + ([f"and {len(faults) - 8} more"] if len(faults) > 8 else [])
 
 
 _MULTIPLIERS = ("loss.lm", "loss.penalty_best")

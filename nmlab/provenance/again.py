@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from nmlab.errors import RunError
 from nmlab.fields import fields_of
@@ -62,37 +62,47 @@ def function_of(run: Run, current: Known, made_by: Callable[..., Any] | None = N
     return found
 
 
-def values_of(run: Run, made_with: Known, here: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Return the values of a run's data keywords, and the names of those that cannot be given back.
+Part = Literal["data_kwargs", "problem_kwargs"]
+"""Where a record has the keywords of the data function, and of the builder."""
+
+_KINDS: dict[Part, str] = {"data_kwargs": "keyword", "problem_kwargs": "Problem keyword"}
+
+
+def values_of(
+    run: Run, made_with: Known, here: Mapping[str, Any], part: Part = "data_kwargs"
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the values of a run's keywords, and the names of those that cannot be given back.
 
     Parameters
     ----------
     run : Run
         The run.
     made_with : tuple
-        Its data function and choices.
+        Its data function or builder, and choices.
     here : mapping of str to Any
         Values that are used now, among which there may be those of the run that no record can hold.
+    part : {'data_kwargs', 'problem_kwargs'}, default 'data_kwargs'
+        Whose keywords: the data function's or the builder's.
 
     Returns
     -------
     tuple of (dict, list of str)
         Values by name, and names.
     """
-    values, lost = rebuild_values(fields_of(*made_with), run.settings.get("data_kwargs") or {})
-    recorded = run.identities.get("data_kwargs")
+    values, lost = rebuild_values(fields_of(*made_with), run.settings.get(part) or {})
+    recorded, kind = run.identities.get(part), _KINDS[part]
     if recorded is None:
         return values, lost
-    lost += [name for name, value in values.items() if not _is(recorded, name, value)]  # an object that was changed
-    found = {name: here[name] for name in lost if name in here and _is(recorded, name, here[name])}
+    lost += [name for name, value in values.items() if not _is(recorded, name, value, kind)]  # one that was changed
+    found = {name: here[name] for name in lost if name in here and _is(recorded, name, here[name], kind)}
     kept = {name: value for name, value in values.items() if name not in lost}
     return kept | found, [name for name in lost if name not in found]
 
 
-def _is(recorded: Identity, name: str, value: Any) -> bool:
+def _is(recorded: Identity, name: str, value: Any, kind: str) -> bool:
     """Return whether a keyword's value is, for all that can be told, the recorded one."""
-    now = identity_of_values({name: value})
-    subject = f"keyword {name}"
+    now = identity_of_values({name: value}, kind)
+    subject = f"{kind} {name}"
     was = {path: text for path, text in recorded.facts.items() if path == subject or path.startswith(f"{subject}: ")}
     facts = {path: recorded.facts[path] for path in now.facts if path in recorded.facts}
     before = Identity(was | facts, recorded.not_compared)

@@ -10,6 +10,7 @@ import sys
 import textwrap
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def script(run: Run, folder: str | os.PathLike[str] | None = None) -> str:
         raise RunError(f"Run {run.id} cannot be written as a script: {run.settings_damage}")
     settings = run.settings
     sources = settings.get("sources") or _sources_before(settings)
-    arguments = {part: _arguments(part, settings, sources) for part in ("data_kwargs", "options")}
+    arguments = {part: _arguments(part, settings, sources) for part in ("problem_kwargs", "data_kwargs", "options")}
     missing = {**sources["missing"], **{name: what for part in arguments.values() for _, name, what in part if what}}
     path = Path(folder if folder is not None else run.folder)
 
@@ -67,7 +68,8 @@ def script(run: Run, folder: str | os.PathLike[str] | None = None) -> str:
         needed.add("from functools import wraps")
     above = _above(settings, sources, missing, needed)
     taken = {*symtable.symtable(above, "<script>", "exec").get_identifiers(), *missing}
-    problem, start = _start(run, settings, sources["given"]["problem"], taken, path)
+    built = (sources["given"]["problem"], arguments["problem_kwargs"])
+    problem, start = _start(run, settings, built, taken, path)
     function, data = _data(settings, sources["given"]["data_setup_function"], taken)
     fit = data + _fit(settings, function, problem, arguments)
     return f"{_head(run, settings)}\n{above}{start}\n\n{fit}\n"
@@ -163,14 +165,17 @@ def _sources_before(settings: Mapping[str, Any]) -> dict[str, Any]:
 # --- the run ---
 
 
-def _start(run: Run, settings: Mapping[str, Any], given: str, taken: set[str], folder: Path) -> tuple[str, str]:
-    """Return the Problem's name, and the lines that set its initial weights; `given` is the Problem or its builder."""
+def _start(
+    run: Run, settings: Mapping[str, Any], built: tuple[str, list[Argument]], taken: set[str], folder: Path
+) -> tuple[str, str]:
+    """Return the Problem's name, and the lines that set its initial weights; `built` is the Problem, or its builder."""
+    given, kwargs = built
     problem, lines = given, []
     if builds := settings.get("problem_source") is not None:
         problem = "problem"
         while problem in taken:
             problem += "_"
-        lines += [f"seed_everything({settings.get('seed')}, verbose=False)", f"{problem} = {given}()"]
+        lines += [f"seed_everything({settings.get('seed')}, verbose=False)", _called(f"{problem} = {given}", kwargs)]
     if run.start_checkpoint_path is not None:
         there = quoted(str(folder)) if folder.is_absolute() else f"Path(__file__).parent / {quoted(folder.as_posix())}"
         lines.append(f'nmlab.Run({there}).restore({problem}, "start")')
@@ -210,8 +215,19 @@ def _data(settings: Mapping[str, Any], given: str, taken: set[str]) -> tuple[str
     return name, "\n".join(lines) + "\n\n\n"
 
 
-def _arguments(part: str, settings: Mapping[str, Any], sources: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Return data keywords, or changed options: name, expression, and a description if it has no source, else ''."""
+Argument = tuple[str, str, str]
+"""Name, expression, and a description if it has no source, else ''."""
+
+
+def _called(head: str, kwargs: list[Argument]) -> str:
+    """Return a call with keywords; those that are no names of Python's within a dict."""
+    plain = [f"{name}={text}" for name, text, _ in kwargs if name.isidentifier() and not iskeyword(name)]
+    others = [f"{quoted(name)}: {text}" for name, text, _ in kwargs if not name.isidentifier() or iskeyword(name)]
+    return _written(f"{head}(", [*plain, *([f"**{{{', '.join(others)}}}"] if others else [])], ")")
+
+
+def _arguments(part: str, settings: Mapping[str, Any], sources: Mapping[str, Any]) -> list[Argument]:
+    """Return the keywords of a function, or changed options."""
     given = {key.removeprefix(f"{part}."): text for key, text in sources["given"].items() if key.startswith(f"{part}.")}
     stored = dict(settings.get(part) or {})
     if part == "options":
@@ -230,9 +246,7 @@ def _arguments(part: str, settings: Mapping[str, Any], sources: Mapping[str, Any
     return found
 
 
-def _fit(
-    settings: Mapping[str, Any], function: str, problem: str, arguments: Mapping[str, list[tuple[str, str, str]]]
-) -> str:
+def _fit(settings: Mapping[str, Any], function: str, problem: str, arguments: Mapping[str, list[Argument]]) -> str:
     options = _written("nmlab.TrainerOptions(", [f"{name}={text}" for name, text, _ in arguments["options"]], ")")
     data_kwargs = _written(
         "data_kwargs={", [f"{quoted(name)}: {text}" for name, text, _ in arguments["data_kwargs"]], "}"
@@ -273,14 +287,19 @@ def _legs(settings: Mapping[str, Any]) -> tuple[list[int], list[str]]:
         if "changes" in names and _goes_on(before["changes"], after["changes"], leg.get("epochs")):
             names.remove("changes")
         names += ["data keywords"] * (leg.get("data_kwargs") != following.get("data_kwargs"))
+        names += ["Problem keywords"] * (leg.get("problem_kwargs") != following.get("problem_kwargs"))
         names += ["threads"] * (leg.get("threads") != following.get("threads"))
         if names == ["max_epochs"] and leg.get("epochs") == before["max_epochs"]:
             epochs.append(before["max_epochs"])
         else:
             differing |= dict.fromkeys(names)
     given = (settings.get("sources") or {}).get("given") or {}
-    kwargs = (settings.get("data_kwargs") or {}).items()
-    if epochs and any(holds_stand_in(value) and f"data_kwargs.{name}" not in given for name, value in kwargs):
+    kwargs = [
+        (f"{p}.{name}", each)
+        for p in ("data_kwargs", "problem_kwargs")
+        for name, each in (settings.get(p) or {}).items()
+    ]
+    if epochs and any(holds_stand_in(value) and name not in given for name, value in kwargs):
         differing["max_epochs"] = None  # a default of the function that no record gives back to a resumed run
     return ([], list(differing)) if differing else (epochs, [])
 

@@ -74,25 +74,19 @@ def describe_function(function: Callable[..., Any]) -> dict[str, Any]:
     }
 
 
-def describe_sources(
-    problem: Any,
-    data_setup_function: Callable[..., Any],
-    fields: Iterable[Field],
-    data_kwargs: Mapping[str, Any],
-    options: TrainerOptions,
-) -> dict[str, Any]:
+Called = tuple[Any, Iterable[Field], Mapping[str, Any]]
+"""A function, or the Problem in place of its builder, with its fields and the values of its keywords."""
+
+
+def describe_sources(problem: Called, data: Called, options: TrainerOptions) -> dict[str, Any]:
     """Return what a script needs to repeat a fit, as `sources_of` does, and the settings of torch at its start.
 
     Parameters
     ----------
-    problem : neuromancer.problem.Problem or callable
-        The Problem or its builder.
-    data_setup_function : callable
-        The data function.
-    fields : iterable of Field
-        Fields of the data function.
-    data_kwargs : mapping
-        Keywords of the data function.
+    problem : tuple
+        The Problem, or its builder with fields and keywords.
+    data : tuple
+        The data function with fields and keywords.
     options : TrainerOptions
         Options of the fit.
 
@@ -101,12 +95,14 @@ def describe_sources(
     dict
         The result of `sources_of`, and under 'torch' the lines that set torch's state.
     """
-    defaults = {field.name: field.default for field in fields}
-    # an object that is a default of the function is part of the function's source
-    chosen = {name: value for name, value in data_kwargs.items() if is_plain(value) or defaults.get(name) is not value}
-    given = {f"data_kwargs.{name}": value for name, value in chosen.items()}
+    given = {"problem": problem[0], "data_setup_function": data[0]}
+    for part, (_, fields, values) in (("problem_kwargs", problem), ("data_kwargs", data)):
+        defaults = {field.name: field.default for field in fields}
+        # an object that is a default of the function is part of the function's source
+        chosen = {name: value for name, value in values.items() if is_plain(value) or defaults.get(name) is not value}
+        given |= {f"{part}.{name}": value for name, value in chosen.items()}
     given |= {f"options.{name}": getattr(options, name) for name in sorted(options.model_fields_set)}
-    sources = sources_of({"problem": problem, "data_setup_function": data_setup_function, **given})
+    sources = sources_of(given)
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     state = {
         f"torch.set_default_dtype({torch.get_default_dtype()})": torch.get_default_dtype() != torch.float32,

@@ -42,9 +42,9 @@ def changes(run: Run, before: Run, *, full: bool = False) -> dict[str, tuple[Any
     Returns
     -------
     dict of str to tuple
-        Pairs of values (before, run) by name; None for what one of the two does not have. A name is that of a data
-        keyword or option, `data_kwargs.x` and `options.x` if both have an `x`, or a path in what the Problem and the
-        data function were, such as 'loop: nsteps' or 'data function: closure scale'.
+        Pairs of values (before, run) by name; None for what one of the two does not have. A name is that of a keyword
+        or option, `data_kwargs.x`, `problem_kwargs.x` and `options.x` if several have an `x`, or a path in what the
+        Problem and the data function were, such as 'loop: nsteps' or 'data function: closure scale'.
     """
     new, old = summary_of(run), summary_of(before)
     found = _changes(new.settings, old.settings, full)
@@ -109,29 +109,36 @@ def _changes(new: Mapping[str, Any], old: Mapping[str, Any], full: bool) -> dict
     note(DATA, "data_function", "name")
     if DATA not in found and "data" not in identities:
         note(DATA_SOURCE, "data_function", "source")
-    kwargs = dict.fromkeys([*_part(old, "data_kwargs"), *_part(new, "data_kwargs")])
     # an option that the version of one run did not have was not changed by the user
     options = [name for name in _part(new, "options") if name in _part(old, "options")]
-    unsaid = kwargs.keys() - told_kwargs(old).keys() - told_kwargs(new).keys()
-    for name in kwargs:
-        if name in unsaid:
-            continue
-        note(f"data_kwargs.{name}" if name in options else name, "data_kwargs", name)
+    kwargs, builders = keywords_changed(old, new, "data_kwargs"), keywords_changed(old, new)
+    named = {part: _part(old, part).keys() | _part(new, part).keys() for part in ("data_kwargs", "problem_kwargs")}
+    for name, pair in kwargs.items():
+        own = name in named["problem_kwargs"] and builders.get(name) != pair  # else one of both functions
+        found[f"data_kwargs.{name}" if own or name in options else name] = pair
+    for name, pair in builders.items():
+        own = name in named["data_kwargs"] and kwargs.get(name) != pair
+        found[f"problem_kwargs.{name}" if own or name in options else name] = pair
+    of_functions = named["data_kwargs"] | named["problem_kwargs"]
     told = {"weights"} if "problem" in identities else set()  # as part of the Problem
     for name in options:
         if name != "seed" and name not in told and (full or name not in PLACE):
-            note(f"options.{name}" if name in kwargs else name, "options", name)
+            note(f"options.{name}" if name in of_functions else name, "options", name)
     if any(within(settings, "options", "seed") is not None for settings in (old, new)):
-        note("options.seed" if "seed" in kwargs else "seed", "seed")
+        note("options.seed" if "seed" in of_functions else "seed", "seed")
     if starts_alike(old, new) is not True:  # the same weights under another name are the same
         note(STARTS_FROM, "starts_from")
     if start_changed(old, new):
         note(START, "start_fingerprint")
     note(BATCH_SIZE, "batch_size")
     note(RESUMED, "resumed_with")
-    found |= identity_changes(new, old, ("data", "data_kwargs", "problem"))
-    if "problem" not in identities:
-        note(PROBLEM, "fingerprint")
+    built_by = identity_changes(new, old, ("problem_kwargs",))
+    found |= identity_changes(new, old, ("data", "data_kwargs")) | built_by
+    # what the same builder makes of other keywords is their consequence
+    if full or not (builders or built_by) or identity_changes(new, old, ("builder",)):
+        found |= identity_changes(new, old, ("problem",))
+        if "problem" not in identities:
+            note(PROBLEM, "fingerprint")
     if "builder" not in identities:
         note(BUILDER_SOURCE, "problem_source", "source")
     elif not identity_changes(new, old, ("problem",)):  # else these are the consequence
@@ -141,6 +148,18 @@ def _changes(new: Mapping[str, Any], old: Mapping[str, Any], full: bool) -> dict
         for package in dict.fromkeys([*_part(old, "versions"), *_part(new, "versions")]):
             note(f"version of {package}", "versions", package)
     return found
+
+
+def keywords_changed(
+    old: Mapping[str, Any], new: Mapping[str, Any], part: str = "problem_kwargs"
+) -> dict[str, tuple[Any, Any]]:
+    """Return the keywords of builder or data function that differ, as pairs, as far as both records tell them."""
+    if part == "problem_kwargs" and not all(s.get("problem_source") and part in s for s in (old, new)):
+        return {}  # a Problem object has none, and an earlier version called a builder without any
+    names = dict.fromkeys([*_part(old, part), *_part(new, part)])
+    told = told_kwargs(old, part).keys() | told_kwargs(new, part).keys()
+    pairs = {name: (within(old, part, name), within(new, part, name)) for name in names if name in told}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
 def starts_alike(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool | None:
@@ -153,6 +172,7 @@ def start_changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     """Return whether two runs that ought to begin with the same weights, by seed and record, did not."""
     ought = all(old.get(key) == new.get(key) for key in ("seed", "starts_from", "fingerprint"))
     built_alike = within(old, "problem_source", "source") == within(new, "problem_source", "source")
+    built_alike = built_alike and not keywords_changed(old, new)
     return ought and built_alike and starts_alike(old, new) is False
 
 
@@ -193,14 +213,13 @@ def _change_text(name: str, old: Any, new: Any, settings: Mapping[str, Any]) -> 
     return f"{name} changed" if before == after else f"{name} {before} → {after}"
 
 
-def told_kwargs(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the data keywords without objects of which the settings hold a repr alone, and the identity says more."""
-    known = "data_kwargs" in identities_in(settings)
+def told_kwargs(settings: Mapping[str, Any], part: str = "data_kwargs") -> dict[str, Any]:
+    """Return the keywords without objects of which the settings hold a repr alone, and the identity says more."""
+    known = part in identities_in(settings)
     is_repr = {
-        name: isinstance(value, dict) and value.keys() == {"repr"}
-        for name, value in _part(settings, "data_kwargs").items()
+        name: isinstance(value, dict) and value.keys() == {"repr"} for name, value in _part(settings, part).items()
     }
-    return {name: value for name, value in _part(settings, "data_kwargs").items() if not (known and is_repr[name])}
+    return {name: value for name, value in _part(settings, part).items() if not (known and is_repr[name])}
 
 
 def _part(settings: Mapping[str, Any], key: str) -> Mapping[str, Any]:

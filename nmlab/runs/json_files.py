@@ -10,7 +10,7 @@ from typing import Any
 
 from nmlab.runtime.files import atomic_write
 
-_OBJECTS = ("data_function", "data_kwargs", "error", "options", "test_metrics")
+_OBJECTS = ("data_function", "data_kwargs", "error", "options", "problem_kwargs", "test_metrics")
 """Keys of settings.json and status.json whose values are objects."""
 
 

@@ -117,7 +117,8 @@ class Runs(Sequence[Run]):
         -------
         pandas.DataFrame
             One row per run, with the columns name, data, changed, epochs, best_value, best_epoch, test_loss, seconds
-            and others. `best` is true for the best of the runs that can be compared with each other.
+            and others, and one for each keyword of builders and data functions, called `problem.x` or `data.x` where
+            another column has that name. `best` is true for the best of the runs that can be compared with each other.
         """
         return table.to_pandas(self)
 

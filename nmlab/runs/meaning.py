@@ -16,11 +16,13 @@ from nmlab.runs.changes import (
     IDENTITIES,
     SHOWN,
     START,
+    keywords_changed,
     start_changed,
     told_kwargs,
     within,
 )
 from nmlab.runs.record import Run, identities_in
+from nmlab.runs.shown import value_text
 from nmlab.runs.summary import Summary, summary_of
 
 
@@ -41,7 +43,8 @@ class Meaning:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Meaning):
             return NotImplemented
-        if self.identities.keys() != other.identities.keys() or self._differing(other):
+        parts = [each.identities.keys() - {"problem_kwargs"} for each in (self, other)]  # some records lack these
+        if parts[0] != parts[1] or self._differing(other):
             return False
         if self._starts_elsewhere(other):
             return False
@@ -53,7 +56,9 @@ class Meaning:
         for part in self._compared(other):
             differing = differences(self.identities[part], other.identities[part])
             if differing:
-                texts = [difference_text(name, pair) for name, pair in differing.items()]
+                built_by = keywords_changed(self.settings, other.settings) if part == "problem" else {}
+                texts = [f"{name} {value_text(was)} → {value_text(now)}" for name, (was, now) in built_by.items()]
+                texts += [difference_text(name, pair) for name, pair in differing.items()]
                 more = f" and {len(texts) - SHOWN} more" if len(texts) > SHOWN else ""
                 found.append(f"{IDENTITIES[part]} ({'; '.join(texts[:SHOWN])}{more})")
         return found

@@ -261,6 +261,11 @@ class Run(Uses):
         return str(remark) if remark else None
 
     @property
+    def pruned(self) -> bool:
+        """Whether a sweep ended the run early, since other trials were better; the remark says more."""
+        return self._read("status.json")[0].get("pruned") is True
+
+    @property
     def test_metrics(self) -> dict[str, float]:
         """Metrics of the test split with the best weights: `test_loss` and each term; {} if there are none."""
         metrics = self._read("status.json")[0].get("test_metrics") or {}

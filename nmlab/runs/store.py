@@ -276,6 +276,28 @@ class RunStore:
         """
         self._label(run, note=str(note).strip())
 
+    def say_pruned(self, run: Run, remark: str) -> None:
+        """Let the record of a run that has ended say that a sweep ended it early.
+
+        Parameters
+        ----------
+        run : Run
+            The run.
+        remark : str
+            Why, which is added to its remark.
+
+        Raises
+        ------
+        RunError
+            If it cannot be written.
+        """
+        status = read_object(run.folder / "status.json")[0]
+        told = " ".join(filter(None, [status.get("remark"), remark]))
+        try:
+            write_json(run.folder / "status.json", {**status, "remark": told, "pruned": True})
+        except OSError as error:
+            raise RunError(f"Run {run.id} cannot be marked as pruned: {error}") from error
+
     def keep_guess(self, run: Run, points: Sequence[tuple[float, float]]) -> None:
         """Save the user's guess of a run's loss curve.
 

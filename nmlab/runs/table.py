@@ -11,8 +11,8 @@ from nmlab.runs.best import best_of, withheld
 from nmlab.runs.changes import changed_text
 from nmlab.runs.record import Run
 from nmlab.runs.repeats import Group, groups_of
-from nmlab.runs.shown import html_table, shorten, text_table
-from nmlab.runs.summary import summary_of
+from nmlab.runs.shown import html_table, shorten, text_table, value_text
+from nmlab.runs.summary import Summary, summary_of
 from nmlab.runtime.text import duration_text, number_text, size_text
 
 if TYPE_CHECKING:
@@ -119,15 +119,37 @@ def rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 
 def to_pandas(runs: Sequence[Run]) -> pd.DataFrame:
-    """Return `rows` as a DataFrame, with complete errors and a test loss that may be infinite or NaN."""
+    """Return `rows` as a DataFrame, with complete errors, a test loss that may be infinite or NaN, and all keywords.
+
+    Each keyword of builders and data functions has a column, called `problem.x` or `data.x` where another column, or a
+    keyword of the other function, has that name too.
+    """
     import pandas as pd
 
-    summaries = map(summary_of, runs)
+    summaries = [summary_of(run) for run in runs]
     complete = [
         row | {"error": summary.error, "test": summary.test_metrics.get("test_loss")}
         for row, summary in zip(rows(runs), summaries, strict=True)
     ]
-    return pd.DataFrame(complete, columns=list(_FRAME)).rename(columns=_FRAME)
+    frame = pd.DataFrame(complete, columns=list(_FRAME)).rename(columns=_FRAME)
+    for (part, name), column in _keyword_columns(summaries).items():
+        values = [(summary.settings.get(part) or {}).get(name) for summary in summaries]
+        frame[column] = [value_text(value) if isinstance(value, dict | list) else value for value in values]
+    return frame
+
+
+def _keyword_columns(summaries: Sequence[Summary]) -> dict[tuple[str, str], str]:
+    """Return the column of each keyword that some run has, by its part of the settings and its name."""
+    names = {
+        part: dict.fromkeys(name for summary in summaries for name in summary.settings.get(part) or {})
+        for part in ("problem_kwargs", "data_kwargs")
+    }
+    taken = {*_FRAME.values(), *(names["problem_kwargs"].keys() & names["data_kwargs"].keys())}
+    return {
+        (part, name): f"{part.partition('_')[0]}.{name}" if name in taken else name
+        for part, known in names.items()
+        for name in known
+    }
 
 
 def to_html(runs: Sequence[Run]) -> str:

@@ -62,6 +62,8 @@ class Control:
         """Options that a watcher changed while the fit goes on, which holds from the next epoch on."""
         self.on_stop: Callable[[], None] = _nothing
         """Function that is called by each request to stop, in the thread of who asks."""
+        self.after_epoch: Callable[[], object] = _nothing
+        """Function that is called in the fit's thread when an epoch has ended and is written; it may ask for a stop."""
         self._news = threading.Condition()
         self._stopping = self._pausing = self._stepping = self._paused = self._over = self._heeded = False
         self._calls: deque[Callable[[], object]] = deque()
@@ -246,6 +248,7 @@ class Control:
         last : bool, default False
             Whether the training ends with this epoch, so that there is no pause.
         """
+        self.after_epoch()
         with self._news:
             if self._stepping:
                 self._pausing, self._stepping = True, False

@@ -10,7 +10,7 @@ from annotated_types import Ge
 
 from nmlab.errors import FieldError
 from nmlab.fields import check, fields_of
-from nmlab.sweeps.space import Parameter, read_parameter
+from nmlab.sweeps.space import Parameter, number_in, read_parameter
 
 NOT_MEANT_FOR_US = ("command", "controller", "description", "entity", "imageuri", "job", "program", "project")
 """wandb's keys that say how its server and agents go about it; without effect here."""
@@ -74,7 +74,9 @@ def read_config(given: Any) -> tuple[Config, dict[str, str]]:
         except FieldError as error:
             faults |= error.faults
         else:
-            if config.method == "grid" and parameter.draws is None:
+            if config.method == "grid" and parameter.weighted:
+                faults[f"parameters.{name}.probabilities"] = "a grid tries all values alike; leave them out"
+            elif config.method == "grid" and parameter.draws is None:
                 faults[f"parameters.{name}"] = f"{said} has no end of values, and a grid tries all; give 'values'"
     return config, faults
 
@@ -82,7 +84,9 @@ def read_config(given: Any) -> tuple[Config, dict[str, str]]:
 def _take_metric(config: Config, given: Any) -> None:
     if not isinstance(given, Mapping):
         raise FieldError({"name": f"no dict: {given!r}; give {{'name': 'dev_loss', 'goal': 'minimize'}}"})
-    metric = check(fields_of(_metric), given)
+    metric = check(
+        fields_of(_metric), {key: number_in(each) if key == "target" else each for key, each in given.items()}
+    )
     # NeuroMANCER puts this before the names of a SequenceDataset's losses
     config.metric = metric["name"].removeprefix("nstep_")
     config.mode = {"minimize": "min", "maximize": "max"}[metric["goal"]]  # type: ignore[assignment]

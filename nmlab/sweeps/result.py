@@ -45,7 +45,7 @@ class Sweep:
 
     def __init__(self, name: str, store: RunStore, runs: Iterable[Run] = ()) -> None:
         self.name = name
-        self._store = store
+        self.store = store
         self._runs = list(runs)
 
     @classmethod
@@ -90,7 +90,7 @@ class Sweep:
     @property
     def runs(self) -> Runs:
         """The trials' runs, in their order; a failed trial's run says why."""
-        return Runs(self._store, self._runs)
+        return Runs(self.store, self._runs)
 
     @property
     def metric(self) -> str:
@@ -148,7 +148,7 @@ class Sweep:
         import pandas as pd
 
         rows = [
-            {"run": run.id, **self._shown(run), self.metric: self.value(run), "status": run.status}
+            {"run": run.id, **self._shown(run), self.metric: self.value(run), "status": _status(run)}
             for run in self._runs
         ]
         frame = pd.DataFrame(rows, columns=["run", *self._names(), self.metric, "status"], index=self._numbers())
@@ -171,7 +171,7 @@ class Sweep:
             shown = self._shown(run)
             parameters = [_text(shown.get(name)) for name in self._names()]
             star = "★ " if run is best else ""
-            rows.append([str(number), *parameters, star + number_text(self.value(run)), run.status])
+            rows.append([str(number), *parameters, star + number_text(self.value(run)), _status(run)])
         return ["trial", *self._names(), self.metric, "status"], rows
 
     def _head(self) -> str:
@@ -187,6 +187,10 @@ class Sweep:
     def _repr_html_(self) -> str:
         titles, rows = self._table()
         return f"<p>{escape(self._head())}</p>" + html_table(titles, [[*map(escape, row)] for row in rows])
+
+
+def _status(run: Run) -> str:
+    return "pruned" if run.pruned else run.status
 
 
 def _sweep_of(run: Run) -> dict[str, Any]:

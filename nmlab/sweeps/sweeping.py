@@ -1,32 +1,34 @@
-"""`sweep()`: one fit after the other, each with other values, all from the same start weights."""
+"""`sweep()`: fits with other values each, all from the same start weights."""
 
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Mapping
-from functools import partial
+from dataclasses import dataclass
 from secrets import token_hex
 from typing import Any
 
-import torch
 from neuromancer.problem import Problem
 
-from nmlab.errors import BusyError, FieldError, RunError
+from nmlab.errors import FieldError
+from nmlab.fields.field import unknown_name
+from nmlab.fitting.prepare import build_problem
 from nmlab.fitting.request import Builder, DataFunction, FitRequest
 from nmlab.launch.base import Fit
 from nmlab.launch.fit import make_fit
 from nmlab.options import TrainerOptions
 from nmlab.problem.lazy import has_lazy
+from nmlab.problem.metrics import MetricAccumulator
 from nmlab.problem.start import start_of
+from nmlab.problem.terms import terms_of
 from nmlab.problem.weights import copy_weights, load_weights
-from nmlab.runs import Run
-from nmlab.runs.shown import shorten, value_text
-from nmlab.runtime.rng import fresh_seed
-from nmlab.runtime.text import number_text
+from nmlab.runtime.rng import RandomStreams, fresh_seed
 from nmlab.sweeps.config import Config, read_config
 from nmlab.sweeps.plan import Plan, Trial
 from nmlab.sweeps.result import Sweep
-from nmlab.sweeps.sampler import TrialSampler
+from nmlab.sweeps.sampler import SAMPLERS, How, Pruners, Samplers, TrialSampler
+from nmlab.sweeps.trials import Doing, Trials
 
 
 def sweep(
@@ -43,6 +45,10 @@ def sweep(
     seed: int | None = None,
     quiet: bool = False,
     on_trial: Callable[[Sweep], object] | None = None,
+    problem_kwargs: Mapping[str, Any] | None = None,
+    sampler: str | Samplers | None = None,
+    pruner: str | Pruners | None = None,
+    parallel: int = 1,
 ) -> Sweep:
     """Fit `problem` again and again with values drawn by `sweep_config`, a run each; blocks until the end.
 
@@ -54,15 +60,16 @@ def sweep(
     Parameters
     ----------
     problem : Problem or callable
-        A NeuroMANCER `Problem`, or a function without arguments that builds one.
+        A NeuroMANCER `Problem`, or a function that builds one.
     data_setup_function : callable
         Returns train, dev and test datasets and the batch size.
     sweep_config : Mapping[str, Any]
         What to try, in wandb's format: `method` ("random", "grid" or "bayes"), `parameters` (by name, each with
-        `values`, `value`, `min` and `max`, or a `distribution`), and `metric` (`name`, and `goal`: "minimize" or
-        "maximize"; default the metric that each fit monitors). A parameter is a keyword of the data function, an
-        option, `learning_rate` (the option `lr`), or `batch_size`, which replaces the size that the data function
-        returns if it has no such keyword.
+        `values` with `probabilities` or without, `value`, `min` and `max`, or a `distribution`; or what
+        `nmlab.choice`, `uniform` and `log_uniform` make), and `metric` (`name`, and `goal`: "minimize" or "maximize";
+        default the metric that each fit monitors). A parameter is a keyword of the data function or of the builder, an
+        option, a member of an object or a dict among these ("plant.mass"), `learning_rate` (the option `lr`), or
+        `batch_size`, which replaces the size that the data function returns if it has no such keyword.
     count : int or None, default 10
         Maximum number of trials; a grid ends when all combinations were tried. None for all that a grid or `run_cap`
         has.
@@ -83,6 +90,14 @@ def sweep(
         Whether to print nothing; otherwise a line per trial, and what the trials print.
     on_trial : callable, optional
         Called with the sweep so far after each trial.
+    problem_kwargs : Mapping[str, Any], optional
+        Keywords of the function that builds the Problem.
+    sampler : {"tpe", "random", "grid"} or optuna.samplers.BaseSampler, optional
+        What draws the values; default by the configuration's method.
+    pruner : {"median", "hyperband", "halving"} or optuna.pruners.BasePruner, optional
+        What ends a trial early that is worse than others were after as many epochs; default none. Its run says so.
+    parallel : int, default 1
+        Trials at once, with ``launch="process"``. Random and grid sweeps have the same trials as one after the other.
 
     Returns
     -------
@@ -114,18 +129,33 @@ def sweep(
     request = FitRequest(
         problem, data_setup_function, options or TrainerOptions(), data_kwargs or {}, choices, runs_dir, name
     )
-    request = request.replace(echo=not quiet)
-    return sweep_over(request, sweep_config, count, seed=seed, on_trial=on_trial)
+    request = request.replace(echo=not quiet, problem_kwargs=problem_kwargs or {})
+    return sweep_over(request, sweep_config, count, How(sampler, pruner, parallel, seed), Watch(on_trial))
+
+
+def _nothing(_fit: Fit) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What goes along with a sweep.
+
+    Parameters: `on_trial`, called with the sweep so far after each trial; `make_fit`, makes the `Fit` of a trial from
+    its request; `begun`, called with the fit of each trial once it goes on.
+    """
+
+    on_trial: Callable[[Sweep], object] | None = None
+    make_fit: Callable[[FitRequest], Fit] = make_fit
+    begun: Callable[[Fit], object] = _nothing
 
 
 def sweep_over(
     request: FitRequest,
     sweep_config: Mapping[str, Any],
     count: int | None = 10,
-    *,
-    seed: int | None = None,
-    on_trial: Callable[[Sweep], object] | None = None,
-    make_fit: Callable[[FitRequest], Fit] = make_fit,
+    how: How | None = None,
+    watch: Watch | None = None,
 ) -> Sweep:
     """Carry out a request again and again, each time with other values; see `sweep`.
 
@@ -133,46 +163,69 @@ def sweep_over(
     ----------
     request : FitRequest
         What all trials share; its name is the sweep's, and with ``echo=False`` nothing is printed.
-    sweep_config, count, seed, on_trial
+    sweep_config, count
         As for `sweep`.
-    make_fit : callable, default `nmlab.launch.fit.make_fit`
-        Makes the `Fit` of a trial from its request.
+    how : How, optional
+        Sampler, pruner, how many trials at once, and the seed.
+    watch : Watch, optional
+        What goes along.
     """
+    watch = watch or Watch()
+    how = how or How()
     config, faults = read_config(sweep_config)
+    if isinstance(how.sampler, str) and how.sampler in SAMPLERS:
+        config.method = SAMPLERS[how.sampler]
+    faults |= how.faults(request.options.launch)
+    seed = how.seed
     if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32):
         faults["seed"] = f"{seed!r} is no seed; give an integer from 0 to 2**32 - 1"
         seed = None
+    for given in (request.name, config.name):
+        if given is not None and (not isinstance(given, str) or not given.strip()):
+            faults["name"] = f"{given!r} is no name; give a text that is not empty"
     drawn = next((each for each in (seed, request.options.seed) if each is not None), None)
     drawn = fresh_seed() if drawn is None else drawn
     options, wrong = _options(request.options, config, drawn)
     faults |= wrong
-    if callable(request.data_setup_function):
-        plan = Plan(config.parameters, request.replace(options=options))
-        faults = plan.faults | faults
+    plan: Plan | None = None
+    if wrong := request.faults_of_functions():
+        faults |= wrong
     else:
-        what = type(request.data_setup_function).__name__
-        faults["data_setup_function"] = f"a {what}; give a function that returns train, dev, test, batch_size"
+        plan = Plan(config.parameters, request.replace(options=options), how.tied)
+        faults = plan.faults | faults
+        config.parameters = plan.parameters
     if count is None and config.method != "grid" and config.most is None:
         faults["count"] = f"None, but {config.method!r} has no end of its own; give a number of trials"
     elif count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
         faults["count"] = f"{count!r} is no number of trials; give an integer of at least 1"
-    if faults:
+    metric = config.metric or options.monitor or ""
+    if how.pruner is not None and metric.startswith("test_"):
+        faults["pruner"] = f"{metric} is known at the end of a trial alone, so that none can be ended early by it"
+    if how.parallel > 1 and "parallel" not in faults and not options.checkpoint:
+        faults["parallel"] = "trials at once leave their weights in checkpoints: give checkpoint=True"
+    if not faults and plan is not None:
+        faults |= _metric_fault(config, plan.first_look().request)
+    if faults or plan is None:
         raise FieldError(faults, subject="This sweep cannot be made")
+    for name, parameter in config.parameters.items():
+        if parameter.doubt:
+            warnings.warn(f"parameters.{name}: {parameter.doubt}", stacklevel=3)
 
     store, problem = request.store, request.problem
     function_name = getattr(request.data_setup_function, "__name__", "data")
     name = str(request.name or config.name or f"{function_name}-sweep")
     mode = config.mode or options.mode
     start = start_of(problem) if isinstance(problem, Problem) else None
-    starts_from = start.origin if start is not None else None
-    weights = None
-    if isinstance(problem, Problem):  # of lazy modules the first trial gives the weights that all start from
+    starts_from = request.starts_from or (start.origin if start is not None else None)
+    weights = request.start_weights
+    if weights is None and isinstance(problem, Problem):
+        # of lazy modules the first trial gives the weights that all start from
         weights = {} if has_lazy(problem) else copy_weights(problem)
     record = {"name": name, "id": token_hex(4), "method": config.method, "seed": drawn}
 
     def fit_of(trial: Trial, number: int = 0) -> Fit:
         about = {"metric": config.metric, "mode": mode, "trial": number, "parameters": trial.parameters}
-        return make_fit(
+        return watch.make_fit(
             trial.request.replace(
                 runs_dir=store.folder,
                 name=f"{name}-trial-{number:03d}",
@@ -183,18 +236,22 @@ def sweep_over(
         )
 
     fit_of(plan.first_look())  # it begins nothing, and says what is wrong with the Problem
-    search = TrialSampler(config, count, mode, drawn)
+    search = TrialSampler(config, count, mode, drawn, how, options.max_epochs)
     say = print if request.echo else _silent
     _introduce(name, search, sweep_config, say)
     done = Sweep(name, store)
-    trials = _Trials(done, plan, search, fit_of, say)
+
+    def goes_on(best: float | None) -> bool:
+        if watch.on_trial is not None:
+            watch.on_trial(done)
+        return not _reached(config, mode, best)
+
+    trials = Trials(Doing(done, plan, search, fit_of, watch.begun, say, goes_on))
     try:
-        for number in range(1, search.total + 1):
-            goes_on = trials.next(number)
-            if on_trial is not None:
-                on_trial(done)
-            if not goes_on or _reached(config, mode, trials.best_value):
-                break
+        if options.launch == "process":
+            trials.at_once(how.parallel)
+        else:
+            trials.one_by_one()
         trials.raise_if_all_failed()
     except KeyboardInterrupt as interrupt:
         interrupt.add_note(f"What the sweep has done is in nmlab.Sweep.read({name!r}, {str(store.folder)!r}).")
@@ -203,109 +260,28 @@ def sweep_over(
         held = trials.best_weights or weights
         if isinstance(problem, Problem) and start is not None and trials.at_rest and held:
             start.begin_fit()
-            load_weights(problem, held, source="the best trial")
-            start.end_fit(problem, trials.best_id)
+            load_weights(problem, dict(held), source="the best trial")
+            start.end_fit(problem, None if trials.best is None else trials.best.id)
     return done
 
 
-class _Trials:
-    """Fits one trial after the other, and keeps the best one's weights.
-
-    Parameters: `sweep`, which takes the runs in; `plan`; `search`; `fit_of`, makes a trial's fit; `say`, which is given
-    a line a trial.
-    """
-
-    def __init__(
-        self,
-        sweep: Sweep,
-        plan: Plan,
-        search: TrialSampler,
-        fit_of: Callable[[Trial, int], Fit],
-        say: Callable[[str], object],
-    ) -> None:
-        self._sweep, self._plan, self._search, self._fit_of, self._say = sweep, plan, search, fit_of, say
-        self._fit: Fit | None = None
-        self._error: Exception | None = None
-        self._best: Run | None = None
-        self.best_value: float | None = None
-        self.best_weights: dict[str, torch.Tensor] | None = None
-
-    @property
-    def best_id(self) -> str | None:
-        """The id of the best trial's run; None where there is none."""
-        return None if self._best is None else self._best.id
-
-    @property
-    def at_rest(self) -> bool:
-        """Whether no trial goes on, as one does after a second interrupt."""
-        return self._fit is None or self._fit.done
-
-    def next(self, number: int) -> bool:
-        """Make the next trial; return whether the sweep may go on, which it does unless the trial was stopped."""
-        draws = self._search.ask()
-        said = f"{self._sweep.name}: trial {number} of {self._search.total}"
-        value: float | None = None
+def _metric_fault(config: Config, request: FitRequest) -> dict[str, str]:
+    """Say where the metric is none of the Problem's, as far as can be said before the data are made."""
+    metric = config.metric
+    if metric is None or request.user_hooks is not None or metric in ("epoch", "lr", "seconds"):
+        return {}
+    problem = request.problem
+    if not isinstance(problem, Problem):
         try:
-            trial = self._plan.trial(draws)
-            said += f" ({', '.join(f'{name} {_text(value)}' for name, value in trial.parameters.items())})"
-            fit = self._fit_of(trial, number)
-            run = fit.run_to_end(self._fit, partial(self._begun, fit))
-        except (BusyError, RunError):  # not the trial's doing
-            raise
-        except KeyboardInterrupt:
-            if self._fit is not None and self._fit.done:
-                self._take(self._fit.run)
-            raise
-        except Exception as error:
-            if isinstance(error, FieldError) and "monitor" in error.faults:
-                raise  # the same for every trial
-            if self._fit is not None and self._fit.run is not self._best:
-                self._fit.run.problem = None
-            self._error = error
-            said += f": failed, {shorten(f'{type(error).__name__}: {error}', 200)}"
-        else:
-            value = self._sweep.value(run)
-            said += f": {self._sweep.metric} {number_text(value) or 'unknown'}{', the best so far' * self._take(run)}"
-            if run.status == "stopped":
-                self._say(f"{said}; stopped, and the sweep with it")
-                return False
-        self._search.tell(value)
-        self._say(said)
-        return True
-
-    def _begun(self, fit: Fit) -> None:
-        self._fit = fit
-        self._sweep.add(fit.run)
-
-    def _take(self, run: Run) -> bool:
-        """Keep a run's weights where it is the best so far; return whether it is."""
-        if run is self._best:
-            return True
-        value = self._sweep.value(run)
-        if value is None:
-            metric, known = self._sweep.metric, [*run.columns[1:], *run.test_metrics]
-            if metric not in known and run.status == "finished":
-                fault = f"{metric!r} is no metric of run {run.id}; there are: {', '.join(known)}"
-                raise FieldError({"metric.name": fault}, subject="This sweep cannot go on")
-        better = value is not None and (
-            self.best_value is None
-            or (value > self.best_value if self._sweep.mode == "max" else value < self.best_value)
-        )
-        if better and run.problem is not None:
-            if self._best is not None:
-                self._best.problem = None
-            self._best, self.best_value, self.best_weights = run, value, copy_weights(run.problem)
-        else:
-            run.problem = None  # a Problem given holds another trial's weights in the end, one built is let go of
-        return better
-
-    def raise_if_all_failed(self) -> None:
-        """Raise what ended the last trial, where none came to its end."""
-        if self._best is None and self._error is not None:
-            self._error.add_note(
-                f"No trial of the sweep {self._sweep.name!r} came to its end; this ended the last one."
-            )
-            raise self._error
+            problem = build_problem(problem, RandomStreams(0), request.checked().problem_kwargs)
+        except Exception:  # its error belongs to the trial, or to the check of the whole request
+            return {}
+    names = [
+        f"{split}_{name}" for split in ("train", "dev", "test") for name in MetricAccumulator(terms_of(problem)).names
+    ]
+    if metric in names or metric.removesuffix("_raw") in names or metric.startswith("grad_"):
+        return {}
+    return {"metric.name": f"{metric!r} is no metric of this Problem: {unknown_name(metric, names)}"}
 
 
 def _options(options: TrainerOptions, config: Config, seed: int) -> tuple[TrainerOptions, dict[str, str]]:
@@ -334,10 +310,6 @@ def _reached(config: Config, mode: str, value: float | None) -> bool:
     if config.target is None or value is None:
         return False
     return value >= config.target if mode == "max" else value <= config.target
-
-
-def _text(value: Any) -> str:
-    return number_text(value) if isinstance(value, float) else value_text(value)
 
 
 def _silent(_line: str) -> None:

@@ -12,7 +12,7 @@ from neuromancer.problem import Problem
 from nmlab.data.loader import SplitsDataModule
 from nmlab.data.splits import Splits
 from nmlab.errors import FieldError, NmlabError
-from nmlab.fitting.request import Builder, DataFunction, FitRequest, all_data_kwargs
+from nmlab.fitting.request import Builder, DataFunction, FitRequest
 from nmlab.options import TrainerOptions
 from nmlab.tuning.search import Probe, Search
 
@@ -65,7 +65,8 @@ def find_batch_size(
     choices: Mapping[str, Any] | None = None,
     mode: Literal["power", "binsearch"] = "power",
     max_trials: int = 6,
-    **more_data_kwargs: Any,
+    problem_kwargs: Mapping[str, Any] | None = None,
+    **more_kwargs: Any,
 ) -> int:
     """Find the largest batch size that fits into memory, by training a few steps with ever larger batches.
 
@@ -76,7 +77,7 @@ def find_batch_size(
     Parameters
     ----------
     problem : Problem or callable
-        A NeuroMANCER `Problem`, or a function without arguments that builds one.
+        A NeuroMANCER `Problem`, or a function that builds one.
     data_setup_function : callable
         Returns train, dev and test datasets and the batch size.
     options : TrainerOptions, optional
@@ -84,14 +85,15 @@ def find_batch_size(
     data_kwargs : Mapping[str, Any], optional
         Keywords of the data function; every name is the data function's.
     choices : Mapping[str, Any], optional
-        Values that a keyword takes by name, as in ``{"sys": {"CSTR": cstr, "TwoTank": two_tank}}``.
+        Values that a keyword of either function takes by name, as in ``{"sys": {"CSTR": cstr, "TwoTank": two_tank}}``.
     mode : {"power", "binsearch"}, default "power"
         "power" only doubles; "binsearch" then searches between the last size that fit and the first that did not.
     max_trials : int, default 6
         Number of sizes to try.
-    **more_data_kwargs : Any
-        Further keywords of the data function. The name of an option is refused here, so that a misplaced
-        ``max_epochs=20`` is not lost.
+    problem_kwargs : Mapping[str, Any], optional
+        Keywords of the function that builds the Problem.
+    **more_kwargs : Any
+        Further keywords of the data function and of the builder, told apart as for `fit`.
 
     Returns
     -------
@@ -112,6 +114,6 @@ def find_batch_size(
     >>> nmlab.find_batch_size(example.problem, example.data_function(), nsim=40, max_trials=1) > 0
     True
     """
-    kwargs = all_data_kwargs(data_kwargs, more_data_kwargs, "find_batch_size")
-    request = FitRequest(problem, data_setup_function, options or TrainerOptions(), kwargs, choices)
+    request = FitRequest(problem, data_setup_function, options or TrainerOptions(), data_kwargs or {}, choices)
+    request = request.replace(problem_kwargs=problem_kwargs or {}).with_loose(more_kwargs, "find_batch_size")
     return BatchSizeSearch(request, mode=mode, max_trials=max_trials).run_to_end()

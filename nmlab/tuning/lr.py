@@ -13,7 +13,7 @@ from neuromancer.problem import Problem
 
 from nmlab.data.loader import SplitsDataModule
 from nmlab.errors import FieldError
-from nmlab.fitting.request import Builder, DataFunction, FitRequest, all_data_kwargs
+from nmlab.fitting.request import Builder, DataFunction, FitRequest
 from nmlab.options import TrainerOptions
 from nmlab.plots import Picture, draw_rates, panel, rates_figure
 from nmlab.plots.paper import PaperFigure
@@ -129,7 +129,8 @@ def find_lr(
     min_lr: float = 1e-6,
     max_lr: float = 1.0,
     num_training: int = 100,
-    **more_data_kwargs: Any,
+    problem_kwargs: Mapping[str, Any] | None = None,
+    **more_kwargs: Any,
 ) -> FoundLR:
     """Find a learning rate: train a few steps with a rising rate and see where the loss falls fastest.
 
@@ -140,7 +141,7 @@ def find_lr(
     Parameters
     ----------
     problem : Problem or callable
-        A NeuroMANCER `Problem`, or a function without arguments that builds one.
+        A NeuroMANCER `Problem`, or a function that builds one.
     data_setup_function : callable
         Returns train, dev and test datasets and the batch size.
     options : TrainerOptions, optional
@@ -148,16 +149,17 @@ def find_lr(
     data_kwargs : Mapping[str, Any], optional
         Keywords of the data function; every name is the data function's.
     choices : Mapping[str, Any], optional
-        Values that a keyword takes by name, as in ``{"sys": {"CSTR": cstr, "TwoTank": two_tank}}``.
+        Values that a keyword of either function takes by name, as in ``{"sys": {"CSTR": cstr, "TwoTank": two_tank}}``.
     min_lr : float, default 1e-6
         The first rate.
     max_lr : float, default 1.0
         The last rate.
     num_training : int, default 100
         Number of steps, at least 15.
-    **more_data_kwargs : Any
-        Further keywords of the data function. The name of an option is refused here, so that a misplaced
-        ``max_epochs=20`` is not lost.
+    problem_kwargs : Mapping[str, Any], optional
+        Keywords of the function that builds the Problem.
+    **more_kwargs : Any
+        Further keywords of the data function and of the builder, told apart as for `fit`.
 
     Returns
     -------
@@ -183,6 +185,6 @@ def find_lr(
     >>> len(found.lrs) == len(found.losses)
     True
     """
-    kwargs = all_data_kwargs(data_kwargs, more_data_kwargs, "find_lr")
-    request = FitRequest(problem, data_setup_function, options or TrainerOptions(), kwargs, choices)
+    request = FitRequest(problem, data_setup_function, options or TrainerOptions(), data_kwargs or {}, choices)
+    request = request.replace(problem_kwargs=problem_kwargs or {}).with_loose(more_kwargs, "find_lr")
     return LRSearch(request, min_lr=min_lr, max_lr=max_lr, num_training=num_training).run_to_end()

@@ -71,9 +71,9 @@ class Search(Task[T]):
         with captured_output(lambda _text: None, request.echo):
             streams = RandomStreams(request.seed)
             self._say("building the Problem")
-            problem = (
-                request.problem if isinstance(request.problem, Problem) else build_problem(request.problem, streams)
-            )
+            problem = request.problem
+            if not isinstance(problem, Problem):
+                problem = build_problem(problem, streams, request.problem_kwargs)
             with _state_kept(request.options.optimizer), preserving_state(problem, request.seed):
                 if faults := option_faults(problem, request.options):
                     raise FieldError(faults, subject=UNFIT)

@@ -15,6 +15,7 @@ from nmlab.analysis.guess import decades, guess_outcome, guess_text, read_guess
 from nmlab.plots import Picture, alt_text, draw_losses, panel
 from tests.helpers.problems import rosenbrock, rosenbrock_data
 from tests.helpers.screen import IDLE, Screen
+from tests.helpers.waiting import until
 
 QUICK = TrainerOptions(max_epochs=4, seed=1)
 
@@ -122,7 +123,7 @@ def test_a_guess_may_be_skipped(lab: Lab) -> None:
     run = lab.wait()
     assert run is not None
     assert run.guess == []
-    assert screen.can("find lr")
+    until(lambda: screen.can("find lr"))
 
 
 def test_code_may_guess_and_need_not(lab: Lab) -> None:

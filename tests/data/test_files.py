@@ -624,7 +624,7 @@ def test_a_fit_on_a_file_can_be_done_again_by_its_script(tmp_path: Path) -> None
     assert run.status == "finished"
     assert run.data_name == "points.csv"
     assert run.source == f"nmlab.from_file({str(path)!r}, columns={{'a': 'a', 'p': 'p'}})"
-    sources = describe_sources(problem, data, nmlab.fields_of(data), {}, options)
+    sources = describe_sources((problem, (), {}), (data, nmlab.fields_of(data), {}), options)
     assert sources["given"]["data_setup_function"].startswith("FileData(path=Path(")
     space: dict[str, Any] = {}
     exec("\n".join([*sources["imports"], f"again = {sources['given']['data_setup_function']}"]), space)

@@ -1,15 +1,16 @@
 """Small NeuroMANCER problems and the data functions they are fitted on, for the tests.
 
-A builder takes no arguments and draws its weights from torch's global generator, a data function draws its
+A builder needs no arguments and draws its weights from torch's global generator, a data function draws its
 samples from the same: whoever calls them seeds. An epoch of any of `PROBLEMS` takes a few milliseconds.
 """
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from annotated_types import Ge
 from neuromancer.constraint import variable
 from neuromancer.dataset import DictDataset, SequenceDataset
 from neuromancer.loss import AugmentedLagrangeLoss, PenaltyLoss
@@ -36,15 +37,31 @@ def rosenbrock() -> Problem:
     return Problem([solution], _rosenbrock_loss(PenaltyLoss))
 
 
-def _rosenbrock_loss(kind: Any, *arguments: Any) -> Any:
+def _rosenbrock_loss(kind: Any, *arguments: Any, weight: float = 1.0) -> Any:
     x = variable("x")
     x1, x2, a, p = x[:, [0]], x[:, [1]], variable("a"), variable("p")
-    objective = ((1 - x1) ** 2 + a * (x2 - x1**2) ** 2).minimize(weight=1.0, name="obj")
+    objective = ((1 - x1) ** 2 + a * (x2 - x1**2) ** 2).minimize(weight=weight, name="obj")
     order = 10.0 * (x1 >= x2)
     order.name = "order"
     circle = 10.0 * (x1**2 + x2**2 <= p**2)
     circle.name = "circle"
     return kind([objective], [order, circle], *arguments)
+
+
+def sized(hidden: Annotated[int, Ge(1)] = 8, weight: float = 1.0, nsim: int = 100) -> Problem:
+    """`rosenbrock` with parameters: one that changes shapes, one that the loss reads, one that its data have too.
+
+    Parameters
+    ----------
+    hidden : int
+        Width of the hidden layer.
+    weight : float
+        Weight of the objective.
+    nsim : int
+        Not used.
+    """
+    solution = Node(MLP(2, 2, hsizes=[hidden], nonlin=nn.ReLU), ["a", "p"], ["x"], name="map")
+    return Problem([solution], _rosenbrock_loss(PenaltyLoss, weight=weight))
 
 
 def rosenbrock_data(nsim: int = 100, batch_size: int = 32, p_low: float = 0.5, p_high: float = 2.0) -> Returned:

@@ -17,12 +17,11 @@ class Screen:
         self.panel = lab._bench.panel
         self.curves: list[dict[str, Any]] = []
         """What was sent of curves, each with its `numbers`."""
-        send = self.panel.send
 
         def note(content: Any, buffers: Any = None) -> None:
             if "curves" in content:
                 self.curves.append({**content["curves"], "numbers": np.frombuffer(buffers[0], "<f4")})
-            send(content, buffers)
+            type(self.panel).send(self.panel, content, buffers)
 
         self.panel.send = note
 

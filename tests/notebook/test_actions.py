@@ -467,7 +467,7 @@ def test_run_again_takes_free_keywords_and_asks_for_what_is_lost(problem: Any, t
     assert "system" in screen.message
     assert len(lab.runs) == 3
     lab.save_preset("free")
-    lab._session._beyond = {}
+    lab._session.data._beyond = {}
     lab.load_preset("free")
     assert lab._session.data_kwargs["noise"] == 0.1
 
@@ -527,7 +527,7 @@ def test_a_run_that_begins_within_a_look_is_not_taken_for_ended(
 
     def begins_meanwhile(_bench: Any) -> None:
         monkeypatch.undo()
-        session.start({}, QUICK.replace(max_epochs=100_000))
+        session.start(options=QUICK.replace(max_epochs=100_000))
 
     monkeypatch.setattr(type(bench), "_fit", property(begins_meanwhile))
     bench._look()

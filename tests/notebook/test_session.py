@@ -58,7 +58,7 @@ def test_hidden_values_are_not_shown_and_hold(tmp_path: Path) -> None:
     session = Session(
         FitRequest(rosenbrock, rosenbrock_data, runs_dir=tmp_path, data_kwargs={"nsim": 30}), hide=["nsim", "lr"]
     )
-    names = {field["name"] for form in (session.data_form, session.options_form) for field in form.describe()["fields"]}
+    names = {field["name"] for form in (session.data.form, session.options_form) for field in form.describe()["fields"]}
     assert not {"nsim", "lr"} & names
     assert {"p_low", "max_epochs"} <= names
     assert session.data_kwargs["nsim"] == 30
@@ -78,8 +78,8 @@ def test_settings_of_a_run_name_what_is_lost(tmp_path: Path) -> None:
     session = Session(
         FitRequest(rosenbrock, scaled, options=QUICK, runs_dir=tmp_path, data_kwargs={"scale": torch.ones(3)})
     )
-    run, other = session.start().wait(), session.start({"scale": torch.zeros(3)}).wait()
-    session.data_form.enter("nsim", "21")
+    run, other = session.start().wait(), session.start(data_kwargs={"scale": torch.zeros(3)}).wait()
+    session.data.form.enter("nsim", "21")
     assert session.take_settings(run) == []  # what code gives is here as it was there
     assert session.data_kwargs["nsim"] == 20
     assert torch.equal(session.data_kwargs["scale"], torch.ones(3))

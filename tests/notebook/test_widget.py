@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from importlib.resources import files
 from typing import Any
 
 from ipykernel import kernelbase
@@ -11,6 +12,7 @@ from nmlab.notebook.panel import Panel
 from nmlab.notebook.tensorboard_view import Frame
 from nmlab.notebook.widget import front
 
+FRONT = files("nmlab.notebook") / "front"
 LARGEST = 150_000
 """Bytes of the front end, which each Lab sends to the page."""
 
@@ -33,9 +35,15 @@ def test_the_modules_of_the_front_end_are_joined_into_one() -> None:
         text = str(widget._esm)
         assert not re.search(r"^(import|export (?!default))", text, re.M)
         assert text.count("export default") == 1
-        names = re.findall(r"^(?:async function|function|const|let|class) (\w+)", text, re.M)
-        assert len(names) == len(set(names))
         assert text.index("function h(") < text.index("function isDark(") < text.index("export default")
+
+
+def test_no_two_modules_define_the_same_name() -> None:
+    modules = [file for file in FRONT.iterdir() if file.name.endswith(".js") and file.name != "frame.js"]
+    defined = r"^(?:export )?(?:async function|function|const|let|class) (\w+)"
+    names = [name for module in modules for name in re.findall(defined, module.read_text("utf-8"), re.M)]
+    assert len(names) > 80
+    assert len(names) == len(set(names))
 
 
 def test_the_front_end_is_small() -> None:

@@ -12,25 +12,26 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from lightning.pytorch import Callback, LightningModule, Trainer
 from optuna.logging import get_verbosity
 
 import nmlab
-from nmlab import FieldError, NonFiniteLossError, RunError, RunStore, Sweep, TrainerOptions
+from nmlab import FieldError, NonFiniteLossError, RunError, Sweep, TrainerOptions
 from nmlab.errors import BusyError
 from nmlab.fitting.request import FitRequest
 from nmlab.launch.base import Fit
 from nmlab.launch.fit import make_fit
+from nmlab.problem.weights import read_weights
 from nmlab.provenance.script import script
 from nmlab.runtime import one_fit
 from nmlab.sweeps.config import read_config
-from nmlab.sweeps.sampler import TrialSampler
+from nmlab.sweeps.sampler import How, TrialSampler
 from nmlab.sweeps.space import read_parameter
-from nmlab.sweeps.sweeping import sweep_over
+from nmlab.sweeps.sweeping import Watch, sweep_over
 from tests.helpers.fits import built
-from tests.helpers.problems import lagrange, lagrange_data, rosenbrock, rosenbrock_data
+from tests.helpers.problems import lagrange, lagrange_data, rosenbrock, rosenbrock_data, sized
 
 DOCUMENTED = {
     "method": "random",
@@ -55,7 +56,7 @@ def swept(tmp_path: Path) -> Callable[..., Sweep]:
 def swept_by(make_fit: Callable[[FitRequest], Fit], config: Any, runs_dir: Path, data: Any = rosenbrock_data) -> Sweep:
     """A sweep whose trials' fits are made by `make_fit`."""
     request = FitRequest(rosenbrock, data, QUICK, runs_dir=runs_dir, echo=False)
-    return sweep_over(request, config, 3, seed=0, make_fit=make_fit)
+    return sweep_over(request, config, 3, How(seed=0), Watch(make_fit=make_fit))
 
 
 def own_size(nsim: int = 40) -> Any:
@@ -89,8 +90,8 @@ def draws(config: Any, count: int | None = 40, seed: int = 0) -> list[dict[str, 
     found = []
     for _ in range(search.total):
         drawn = search.ask()
-        found.append({name: parameter.value(drawn[name]) for name, parameter in read.parameters.items()})
-        search.tell(0.0)
+        found.append({name: parameter.value(drawn.params[name]) for name, parameter in read.parameters.items()})
+        search.tell(drawn, 0.0)
     return found
 
 
@@ -186,9 +187,10 @@ def test_bayes_learns_from_what_it_is_told() -> None:
     search = TrialSampler(read, 40, "max", seed=2)
     found = []
     for _ in range(40):
-        x = search.ask()["x"]
+        drawn = search.ask()
+        x = drawn.params["x"]
         found.append(abs(x - 2.0))
-        search.tell(None if x < -4 else -((x - 2.0) ** 2))
+        search.tell(drawn, None if x < -4 else -((x - 2.0) ** 2))
     assert np.mean(found[-15:]) < 0.5 * np.mean(found[:10])
 
 
@@ -406,11 +408,17 @@ def test_the_metric_is_what_trials_are_judged_by(metric: dict[str, str], column:
         assert frame[column].max() == max(best.column(column))
 
 
-def test_a_metric_that_is_none_ends_the_sweep_at_once(swept: Any, tmp_path: Path) -> None:
-    for name, key in (("dev_lost", "monitor"), ("test_lost", "metric.name")):
+@pytest.mark.parametrize("problem", [None, rosenbrock], ids=["object", "builder"])
+def test_a_metric_or_name_that_is_none_is_refused_before_a_folder_is_made(
+    swept: Any, tmp_path: Path, problem: Any
+) -> None:
+    for name in ("dev_lost", "test_lost", "val_loss", "dev_obj_violation"):
         config = {**DOCUMENTED, "metric": {"name": name}}
-        assert "there are: " in faults_of(partial(swept, config))[key]
-    assert len(RunStore(tmp_path / "runs").runs()) == 2
+        assert "dev_loss" in faults_of(partial(swept, config, problem=problem))["metric.name"]
+    assert "a text" in faults_of(partial(swept, DOCUMENTED, problem=problem, name=3))["name"]
+    assert not (tmp_path / "runs").exists()
+    for name in ("dev_circle_violation_max", "test_obj"):
+        swept({**DOCUMENTED, "metric": {"name": name}}, 1, problem=problem)
 
 
 def test_a_target_and_on_trial(swept: Any) -> None:
@@ -538,3 +546,106 @@ def test_the_weight_of_a_term_is_a_parameter_beside_the_other_weights(swept: Cal
     assert [run.term_weights for run in done.runs] == [{"obj": 1.0, "order": 3.0, "circle": w} for w in (1.0, 40.0)]
     faults = faults_of(lambda: swept(grid(**{"options.weights.circel": [1.0]})))
     assert "did you mean 'circle'" in "".join(faults.values())
+
+
+# --- what wandb's format has besides, and how a sweep goes about it ---
+
+
+def test_probabilities_are_those_of_the_draws() -> None:
+    said = {"values": ["a", "b", "c"], "probabilities": [0.75, 0.25, 0.0]}
+    found = values(said, 400)
+    assert set(found) == {"a", "b"}
+    assert 0.65 < found.count("a") / 400 < 0.85
+    for wrong in ([0.5, 0.5], [0.9, 0.9, 0.1], [1.5, -0.5, 0.0], "even"):
+        _, faults = read_config(over(x={**said, "probabilities": wrong}))
+        assert set(faults) == {"parameters.x"}
+    _, faults = read_config({**over(x=said), "method": "grid"})
+    assert set(faults) == {"parameters.x.probabilities"}
+
+
+@given(st.floats(1e-4, 1.0), st.floats(1.5, 1e4), st.integers(0, 2**31))
+@settings(max_examples=20)
+def test_every_draw_of_an_inverse_distribution_is_within_its_ends(low: float, ratio: float, seed: int) -> None:
+    ends = {"min": low, "max": low * ratio}
+    by_values = draws(over(x={"distribution": "inv_log_uniform_values", **ends}), 5, seed)
+    logs = {"min": math.log(ends["min"]), "max": math.log(ends["max"])}
+    by_exponents = draws(over(x={"distribution": "inv_log_uniform", **logs}), 5, seed)
+    assert all(ends["min"] * 0.999 <= found["x"] <= ends["max"] * 1.001 for found in by_values)
+    assert all(ends["min"] * 0.999 <= 1 / found["x"] <= ends["max"] * 1.001 for found in by_exponents)
+
+
+def test_beta_lies_between_zero_and_one_about_its_mean() -> None:
+    found = values({"distribution": "beta", "a": 2, "b": 6}, 300)
+    assert all(0 < each < 1 for each in found)
+    assert abs(np.mean(found) - 0.25) < 0.05
+    assert set(values({"distribution": "q_beta", "a": 2, "b": 6, "q": 0.25}, 50)) <= {0.0, 0.25, 0.5, 0.75, 1.0}
+
+
+@pytest.mark.parametrize("kind", ["log_uniform", "inv_log_uniform"])
+def test_exponents_that_can_only_be_values_are_doubted(swept: Any, kind: str) -> None:
+    config = over(lr={"distribution": kind, "min": 1e-4, "max": 1e-2})
+    with pytest.warns(UserWarning, match=f"exponents of e.*give {kind}_values"):
+        swept(config, 1)
+    swept(over(lr={"distribution": "log_uniform", "min": -9, "max": -5}), 1)
+    _, faults = read_config(over(x={"distribution": kind, "min": 1, "max": 1000}))
+    assert f"give {kind}_values" in faults["parameters.x"]
+
+
+def test_numbers_that_yaml_reads_as_text_are_numbers(swept: Any) -> None:
+    said = {"distribution": "log_uniform_values", "min": "1e-5", "max": "1e-3"}
+    assert all(1e-5 <= each <= 1e-3 for each in values(said))
+    sweep = swept(grid(lr=["1e-3", 1e-2], nsim=["2e1"]))
+    assert list(sweep.to_pandas()["lr"]) == [1e-3, 1e-2]
+    assert list(sweep.to_pandas()["nsim"]) == [20, 20]
+    assert read_config({**DOCUMENTED, "metric": {"name": "dev_loss", "target": "1e-5"}})[0].target == 1e-5
+
+
+def test_the_builders_keywords_are_swept_and_of_both_functions_where_they_are_one(swept: Any) -> None:
+    sweep = swept(grid(hidden=[3, 5], nsim=[20]), problem=sized)
+    told = [run.settings for run in sweep.runs]
+    assert [each["problem_kwargs"]["hidden"] for each in told] == [3, 5]
+    assert {(each["problem_kwargs"]["nsim"], each["data_kwargs"]["nsim"]) for each in told} == {(20, 20)}
+    assert "0 is too small" in faults_of(partial(swept, grid(hidden=[0]), problem=sized))["parameters.hidden"]
+    apart = swept(grid(**{"problem_kwargs.nsim": [7], "data_kwargs.nsim": [20]}), problem=sized).runs[0].settings
+    assert (apart["problem_kwargs"]["nsim"], apart["data_kwargs"]["nsim"]) == (7, 20)
+
+
+def test_a_hopeless_trial_is_pruned_and_its_run_says_so(swept: Any) -> None:
+    options = QUICK.replace(max_epochs=12, checkpoint=True)
+    config = grid(lr=[1e-2, 5e-3, 2e-3, 1e-7, 1e-8])
+    sweep = swept(config, 5, options=options, pruner="median", sampler="grid")
+    last = sweep.runs[-1]
+    assert last.pruned
+    assert last.epochs < 12
+    assert "Pruned after" in (last.remark or "")
+    assert sweep.to_pandas()["status"].tolist()[-1] == "pruned"
+    assert not sweep.runs[0].pruned
+    assert sweep.runs[0].epochs == 12
+    assert not sweep.best.pruned
+
+
+def test_what_a_sweep_cannot_go_about_is_refused(swept: Any) -> None:
+    refused = faults_of(partial(swept, DOCUMENTED, sampler="tep", pruner="mediam", parallel=0))
+    assert "'tpe'" in refused["sampler"]
+    assert "'median'" in refused["pruner"]
+    assert "integer" in refused["parallel"]
+    assert "launch='process'" in faults_of(partial(swept, DOCUMENTED, parallel=2))["parallel"]
+    testing = {**DOCUMENTED, "metric": {"name": "test_loss"}}
+    assert "at the end" in faults_of(partial(swept, testing, pruner="median"))["pruner"]
+
+
+def test_trials_at_once_are_those_of_one_after_the_other(tmp_path: Path) -> None:
+    problem, options = built(rosenbrock), QUICK.replace(checkpoint=True, launch="process")
+    config = over(lr={"min": 1e-3, "max": 1e-2}, nsim={"values": [20, 30]})
+    shared: dict[str, Any] = {"runs_dir": tmp_path / "runs", "seed": 0, "quiet": True}
+    alone = nmlab.sweep(problem, rosenbrock_data, config, 3, options=QUICK.replace(seed=0), name="alone", **shared)
+    problem = built(rosenbrock)
+    both = nmlab.sweep(
+        problem, rosenbrock_data, config, 3, options=options.replace(seed=0), name="both", parallel=2, **shared
+    )
+    frames = [each.to_pandas().sort_index()[["lr", "nsim", "dev_loss"]] for each in (alone, both)]
+    assert frames[0].equals(frames[1])
+    path = both.best.weights_path("best")
+    assert path is not None
+    best = read_weights(path)
+    assert all(torch.equal(best[name], value) for name, value in problem.state_dict().items())

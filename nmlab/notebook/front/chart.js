@@ -108,7 +108,8 @@ export function makeChart(zoom, { small = false } = {}) {
       return top + (height - top - bottom) * share;
     };
     const marks = ticks({ low: zero === null ? low : zero * 1.5, high }, log, Math.min(Math.max(Math.floor(height / 48), 2), 6));
-    const values = (zero === null ? marks : [zero, ...marks]).map((value) => /** @type {const} */ ([value, value === zero ? "0" : numberText(value, 3)]));
+    const apart = (zero === null ? marks : [zero, ...marks]).filter((value, at, all) => at === 0 || Math.abs(place(value) - place(all[at - 1])) >= size + 1);
+    const values = apart.map((value) => /** @type {const} */ ([value, value === zero ? "0" : numberText(value, 3)]));
     const left = Math.max(8 * Math.ceil((Math.max(...values.map(([, text]) => text.length), 2) * 6.2 + (small ? 8 : 26)) / 8), 32);
     const across = (/** @type {number} */ epoch) => left + (width - left - right) * (epoch - range.low) / (range.high - range.low);
     const epochs = epochTicks(range, Math.min(Math.max(Math.floor((width - 80) / 54), 2), 8));

@@ -2,7 +2,7 @@
 
 import { button, h, setText } from "./dom.js";
 
-/** @import { Entries, Field, FormSpec, Send } from "./model.js" */
+/** @import { Entries, Field, FormSpec, Send, Tie } from "./model.js" */
 /** @typedef {(value: string | boolean) => void} Enter */
 
 const MANY = 12; // fields from which they can be filtered
@@ -21,7 +21,7 @@ export function makeForm(which, spec, prefix, send) {
   const details = later.length ? h("details", {}, summary, h("div", { class: "nm-fields" }, later.map((field) => field.root))) : null;
   const said = spec.remarks ?? [];
   const remarks = said.length ? h("ul", { class: "nm-remarks" }, said.map((text) => h("li", {}, text))) : null;
-  const nothing = fields.length ? null : h("p", { class: "nm-soft" }, "No parameters");
+  const nothing = fields.length && !spec.shared ? null : h("p", { class: "nm-soft" }, spec.shared || "No parameters");
   const help = button("?", () => {
     const on = root.classList.toggle("nm-helps");
     help.setAttribute("aria-pressed", String(on));
@@ -89,9 +89,10 @@ function makeField(which, field, id, send) {
   const words = [brief, field.kind === "slider" || !field.help ? field.expects : ""].filter(Boolean).join(" – ");
   const help = h("p", { id: about, class: "nm-help", title: told }, words);
   const fault = h("div", { id: wrong });
+  const tie = field.tie ? makeTie(field.tie, `${id}-tie`, send) : null;
   const root = h(
     "div", { class: "nm-field" }, h("div", { class: "nm-called" }, label, lock, reset),
-    h("div", { class: "nm-control" }, input, slider?.root), h("div", { class: "nm-words" }, help, fault),
+    h("div", { class: "nm-control" }, input, slider?.root), h("div", { class: "nm-words" }, help, fault, tie),
   );
 
   /** @param {string | boolean} shown @param {string | undefined} whatIsWrong @param {boolean | undefined} changed */
@@ -107,6 +108,21 @@ function makeField(which, field, id, send) {
     if (fault.textContent !== text) fault.replaceChildren(...(text ? [h("p", { class: "nm-fault", role: "alert" }, text)] : []));
   }
   return { root, update };
+}
+
+/**
+ * Whether a parameter that another form has too is one field of both, which the user may change where it may be one.
+ * @param {Tie} tie
+ * @param {string} id
+ * @param {Send} send
+ */
+function makeTie(tie, id, send) {
+  if (tie.tied === null) return h("p", { class: "nm-soft" }, tie.text);
+  const box = h("input", {
+    type: "checkbox", id, checked: tie.tied, "data-tie": tie.name,
+    onchange: (event) => send({ do: "tie", name: tie.name, tied: event.target.checked }),
+  });
+  return h("label", { class: "nm-tie", for: id }, box, tie.text);
 }
 
 /** @param {HTMLInputElement | HTMLSelectElement} input @param {Field} field @param {string | boolean} shown */

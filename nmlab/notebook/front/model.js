@@ -16,9 +16,12 @@
  * @property {boolean} first whether it is always in sight
  * @property {string[]} [stops] of a slider, as texts
  * @property {string[]} [options] of a choice
+ * @property {Tie} [tie] of a parameter that another form has too
  */
 
-/** @typedef {{ title: string, fields: Field[], remarks?: string[], folded?: string }} FormSpec */
+/** @typedef {{ name: string, text: string, tied: boolean | null }} Tie whether it is one field of both; null: never */
+
+/** @typedef {{ title: string, fields: Field[], remarks?: string[], folded?: string, shared?: string }} FormSpec */
 
 /**
  * What stands in a form, as `Form.state` gives it: each by name.

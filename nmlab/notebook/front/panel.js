@@ -64,11 +64,15 @@ function render({ model, el }) {
 
   function showForms() {
     const spec = model.get("form");
-    shownForms = ["data", "options", "terms"].filter((which) => spec[which]).map((which) => [which, makeForm(which, spec[which], prefix, send)]);
+    const tie = /** @type {HTMLElement | null} */ (document.activeElement)?.dataset.tie;
+    const kinds = ["data", "problem", "options", "terms"].filter((which) => spec[which]);
+    shownForms = kinds.map((which) => [which, makeForm(which, spec[which], prefix, send)]);
     const roots = Object.fromEntries(shownForms.map(([which, form]) => [which, form.root]));
     if (roots.terms) roots.options.append(roots.terms); // a section of the options
-    forms.replaceChildren(...[roots.data, roots.options].filter(Boolean));
+    forms.replaceChildren(...[roots.data, roots.problem, roots.options].filter(Boolean));
     showEntries();
+    const again = tie ? forms.querySelector(`[data-tie="${CSS.escape(tie)}"]`) : null;
+    if (again instanceof HTMLElement) again.focus(); // the switch that was pressed
   }
   function showEntries() {
     const entries = model.get("entries");

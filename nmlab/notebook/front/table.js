@@ -11,8 +11,8 @@ import { durationText, numberText, sizeText } from "./text.js";
  */
 export const COLUMNS = [
   ["run", (run) => called(run), (run) => run.id],
-  ["status", (run) => run.status, (run) => run.status],
   ["data", (run) => run.data || "", (run) => run.data || ""],
+  ["status", (run) => run.status, (run) => run.status],
   ["changed", (run) => run.changed || "", (run) => run.changed || ""],
   ["epochs", (run) => String(run.epochs), (run) => run.epochs],
   ["best", (run) => run.spread || numberText(run.best), (run) => run.best],

@@ -18,11 +18,12 @@ _MOST, _LONGEST = 50, 1000
 
 
 def hyperparameters(settings: Mapping[str, Any], accelerator: str) -> dict[str, Hyperparameter]:
-    """Return data keywords, options, seed and the data function's name, as columns in which runs compare.
+    """Return keywords, options, seed and the data function's name, as columns in which runs compare.
 
     What is within a dict gets its path as name, such as `trainer_kwargs.max_time`; a data keyword called like an option
-    becomes `data.lr`, so that the option has the same column in runs of all data functions. None is left out, since one
-    text would make a column of numbers one of texts.
+    becomes `data.lr`, so that the option has the same column in runs of all data functions, and a keyword of the
+    builder called like an option or a data keyword becomes `problem.lr`. None is left out, since one text would make a
+    column of numbers one of texts.
 
     Parameters
     ----------
@@ -33,9 +34,11 @@ def hyperparameters(settings: Mapping[str, Any], accelerator: str) -> dict[str, 
     """
     options = {**settings.get("options", {}), "accelerator": accelerator, "seed": settings.get("seed")}
     options["data_setup_function"] = (settings.get("data_function") or {}).get("name")
-    kwargs = settings.get("data_kwargs", {})
+    kwargs, builders = (settings.get(part) or {} for part in ("data_kwargs", "problem_kwargs"))
     data = {f"data.{name}" if name in options else name: value for name, value in kwargs.items()}
-    return dict(_flat({**data, **options}))
+    taken = {**kwargs, **options}
+    problem = {f"problem.{name}" if name in taken else name: value for name, value in builders.items()}
+    return dict(_flat({**problem, **data, **options}))
 
 
 def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Hyperparameter]]:
