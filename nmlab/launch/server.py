@@ -17,6 +17,7 @@ import sys
 import tempfile
 import threading
 from contextlib import suppress
+from importlib import import_module
 from multiprocessing.connection import Connection, Pipe
 
 from nmlab.errors import RunError
@@ -117,6 +118,7 @@ def serve(fd: int) -> None:
     """Fork for each request, until the process that started this one ends; the main function of the server."""
     from nmlab.launch.guard import guard
 
+    import_module("torch._dynamo")  # as an optimizer's first step would in each fork
     parent = os.getppid()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # so that no child is left as a zombie
     gc.collect()
