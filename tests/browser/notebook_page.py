@@ -137,10 +137,18 @@ class NotebookPage:
         shutil.copyfile(path, self.notebook)
         self._goto()
 
-    def _goto(self) -> None:
+    def _goto(self, workspace: str = "") -> None:
         path = urllib.parse.quote(self.notebook.relative_to(self.server.root).as_posix())
-        self.page.goto(f"{self.server.url}doc/tree/{path}?token={self.server.token}&reset")
+        place = f"doc/workspaces/{workspace}/tree" if workspace else "doc/tree"
+        self.page.goto(f"{self.server.url}{place}/{path}?token={self.server.token}&reset")
         self._await_ready(kernel_answers=True)
+
+    def in_second_tab(self) -> "NotebookPage":
+        """Open the same notebook in another tab of the same browser."""
+        other = NotebookPage(self.page.context.new_page(), self.server, self.screenshots)
+        other.folder, other.notebook = self.folder, self.notebook
+        other._goto(workspace="second")  # in the same one JupyterLab would load the page again, under another name
+        return other
 
     def reload(self, kernel_answers: bool = True) -> None:
         """Load the page anew; the kernel lives on. With `kernel_answers=False` a busy kernel is not waited for."""
@@ -148,17 +156,6 @@ class NotebookPage:
         self._await_ready(kernel_answers)
 
     def _await_ready(self, kernel_answers: bool) -> None:
-        try:
-            self._await_notebook(kernel_answers)
-        except Error as error:
-            # a second tab finds its workspace in use and loads the page again under another name
-            if "Execution context was destroyed" not in error.message:
-                raise
-            self._await_notebook(kernel_answers)
-        expect(self.page.locator(SPLASH)).to_have_count(0)
-        expect(self.page.locator(".jp-Notebook .jp-Cell").first).to_be_attached()
-
-    def _await_notebook(self, kernel_answers: bool) -> None:
         self.page.wait_for_function("() => window.jupyterapp !== undefined", timeout=60_000)
         self._evaluate(
             """async ({kernelAnswers, timeout}) => {
@@ -176,6 +173,8 @@ class NotebookPage:
             }""",
             {"kernelAnswers": kernel_answers, "timeout": 60_000},
         )
+        expect(self.page.locator(SPLASH)).to_have_count(0)
+        expect(self.page.locator(".jp-Notebook .jp-Cell").first).to_be_attached()
 
     def close(self) -> None:
         """Shut the notebook's kernel down and undo what the page changed in the server's settings."""

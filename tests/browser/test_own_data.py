@@ -22,7 +22,7 @@ TEXT = "time;first;second;other\ns;m;m;kW\n" + "".join(f"{t};0,{t};1,{t};{t}\n" 
 
 def test_a_file_is_dropped_previewed_and_trained_on(notebook: NotebookPage, tmp_path: Path) -> None:
     bench = opened(notebook, "print(lab.run.data_name, lab.run.status)")
-    title, told = bench.locator(".nm-form legend").first, bench.locator(".nm-message")
+    title, told = bench.locator(".nm-form h3").first, bench.locator(".nm-message")
     fault = bench.locator(".nm-files .nm-fault")
     expect(button(bench, "Preview")).to_be_hidden()  # folded away until it is asked for
 
