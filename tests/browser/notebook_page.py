@@ -99,6 +99,7 @@ class NotebookPage:
         self.screenshots = screenshots
         self.folder = server.root / f"notebook-{uuid4().hex[:8]}"
         self.notebook = self.folder / "notebook.ipynb"
+        self.workspace = ""
         self.problems: list[str] = []
         page.add_init_script(_HELPERS)
         page.on("pageerror", lambda error: self.problems.append(str(error)))
@@ -137,9 +138,9 @@ class NotebookPage:
         shutil.copyfile(path, self.notebook)
         self._goto()
 
-    def _goto(self, workspace: str = "") -> None:
+    def _goto(self) -> None:
         path = urllib.parse.quote(self.notebook.relative_to(self.server.root).as_posix())
-        place = f"doc/workspaces/{workspace}/tree" if workspace else "doc/tree"
+        place = f"doc/workspaces/{self.workspace}/tree" if self.workspace else "doc/tree"
         self.page.goto(f"{self.server.url}{place}/{path}?token={self.server.token}&reset")
         self._await_ready(kernel_answers=True)
 
@@ -147,7 +148,8 @@ class NotebookPage:
         """Open the same notebook in another tab of the same browser."""
         other = NotebookPage(self.page.context.new_page(), self.server, self.screenshots)
         other.folder, other.notebook = self.folder, self.notebook
-        other._goto(workspace="second")  # in the same one JupyterLab would load the page again, under another name
+        other.workspace = "second"  # in the same one JupyterLab would load the page again, under another name
+        other._goto()
         return other
 
     def reload(self, kernel_answers: bool = True) -> None:
