@@ -40,6 +40,8 @@ def started_together() -> Started | None:
     slurm = TorchElasticEnvironment.detect() is False
     if slurm and int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) < 2:
         return None
+    if not slurm and not {"RANK", "WORLD_SIZE"} <= os.environ.keys():  # a name that was passed on, and no torchrun
+        return None
     environment: ClusterEnvironment = SLURMEnvironment() if slurm else TorchElasticEnvironment()
     size = int(os.environ["SLURM_STEP_NUM_TASKS"]) if slurm else environment.world_size()
     if size < 2:
