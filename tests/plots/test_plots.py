@@ -566,7 +566,7 @@ def test_a_picture_in_a_sentence(run_of: Make, run: Run) -> None:
     assert alt_text(run_of()) == "No epoch has finished yet."
     assert alt_text(run_of(dev_loss=[1.0]), "rate") == "The learning rate was not recorded."
     several = alt_text([run, rising] * 4)
-    assert several.startswith(f"dev loss of 8 runs by epoch. {int(run.id[:4])} r: 3 after 3 epochs; ")
+    assert several.startswith(f"dev loss of 8 runs by epoch. {run.id[:4]} r: 3 after 3 epochs; ")
     assert several.endswith("; and 3 more.")
 
 
