@@ -78,3 +78,34 @@ class Fit(Task[Run]):
         variable = owner.called() if owner is not None else ""
         where = f"{variable}.run holds it" if variable else f"its folder is {run.folder}"
         return f"■ stopped run {run.id} {after}. The Problem holds its {kept} weights; {where}."
+
+
+class RemoteFit(Fit):
+    """A fit that another process carries out: data and module stay there.
+
+    Parameters
+    ----------
+    request : FitRequest
+        What to fit, as `FitRequest.checked` returns it.
+    control : Control, optional
+        Connection to what carries it out; default one within this process.
+    """
+
+    def __init__(self, request: FitRequest, control: Control | None = None) -> None:
+        super().__init__(request, control)
+        self._problem = request.problem if isinstance(request.problem, Problem) else None
+
+    @property
+    def problem(self) -> Problem | None:
+        """The Problem; of a builder once the fit has ended."""
+        return self._problem
+
+    @property
+    def splits(self) -> Splits | None:
+        """None: the data are in the fit's process."""
+        return None
+
+    @property
+    def module(self) -> HookedModule | None:
+        """None: what Lightning trains is in the fit's process."""
+        return None

@@ -13,12 +13,11 @@ from typing import Any
 
 from neuromancer.problem import Problem
 
-from nmlab.data.splits import Splits
 from nmlab.errors import NmlabError, NonFiniteLossError, RunError
 from nmlab.fitting.execution import Execution
 from nmlab.fitting.prepare import build_problem
 from nmlab.fitting.request import FitRequest
-from nmlab.launch.base import Fit
+from nmlab.launch.base import Fit, RemoteFit
 from nmlab.launch.folder import FolderControl, FolderView, has_ended, this_process
 from nmlab.launch.modules import own_modules
 from nmlab.launch.packing import packed
@@ -33,7 +32,6 @@ from nmlab.runtime import one_fit
 from nmlab.runtime.control import StopRequested
 from nmlab.runtime.rng import RandomStreams
 from nmlab.runtime.worker import WorkerThread, stays_behind
-from nmlab.training.user_hooks import HookedModule
 from nmlab.training.view import View
 
 OUTLIVES = 600.0
@@ -64,7 +62,7 @@ class InProcess(Exception):  # noqa: N818 - the cause of an error, which shows w
     """The traceback of an error that was raised in the process of a fit."""
 
 
-class ProcessFit(Fit):
+class ProcessFit(RemoteFit):
     """One fit in a process of its own, from its request to its record.
 
     The process writes the run's folder; this object reads it. Other fits may run beside it.
@@ -83,7 +81,6 @@ class ProcessFit(Fit):
         super().__init__(request, FolderControl())
         self._execution = Execution(request, self.control)
         self._attached = attached
-        self._problem = request.problem if isinstance(request.problem, Problem) else None
         self._view = None if request.view is None else FolderView(request.view, self.control)
         self._handed = False
         self._place: Place | None = None
@@ -95,24 +92,9 @@ class ProcessFit(Fit):
         return self._execution.run if self._attached is None else self._attached
 
     @property
-    def problem(self) -> Problem | None:
-        """The Problem; of a builder once the fit has ended."""
-        return self._problem
-
-    @property
-    def splits(self) -> Splits | None:
-        """None: the data are in the fit's process."""
-        return None
-
-    @property
     def view(self) -> View | None:
         """The user's own picture."""
         return self._view
-
-    @property
-    def module(self) -> HookedModule | None:
-        """None: what Lightning trains is in the fit's process."""
-        return None
 
     def _say_in_log(self, remark: str) -> None:
         self._execution.remarks.append(remark)

@@ -9,12 +9,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from neuromancer.problem import Problem
-
-from nmlab.data.splits import Splits
 from nmlab.errors import RunError
 from nmlab.fitting.request import FitRequest
-from nmlab.launch.base import Fit
+from nmlab.launch.base import RemoteFit
 from nmlab.launch.thread import ThreadFit
 from nmlab.problem.start import start_of
 from nmlab.problem.weights import copy_weights, load_weights
@@ -22,7 +19,6 @@ from nmlab.runs import Run
 from nmlab.training.following import follow
 from nmlab.training.ranks import RankLost, Ranks
 from nmlab.training.started import Started
-from nmlab.training.user_hooks import HookedModule
 from nmlab.training.view import View
 
 
@@ -65,7 +61,7 @@ class LeadingFit(ThreadFit):
         return run
 
 
-class FollowingFit(Fit):
+class FollowingFit(RemoteFit):
     """A fit in each of a script's other processes.
 
     Parameters
@@ -80,7 +76,6 @@ class FollowingFit(Fit):
         super().__init__(request)
         self._ranks = ranks
         self._run: Run | None = None
-        self._problem = request.problem if isinstance(request.problem, Problem) else None
 
     @property
     def run(self) -> Run:
@@ -90,23 +85,8 @@ class FollowingFit(Fit):
         return self._run
 
     @property
-    def problem(self) -> Problem | None:
-        """The Problem."""
-        return self._problem
-
-    @property
-    def splits(self) -> Splits | None:
-        """None: the first process makes the data."""
-        return None
-
-    @property
     def view(self) -> View | None:
         """None: the first process draws it."""
-        return None
-
-    @property
-    def module(self) -> HookedModule | None:
-        """None: the first process has what hooks leave behind."""
         return None
 
     def _say_in_log(self, remark: str) -> None:
