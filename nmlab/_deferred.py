@@ -87,8 +87,6 @@ class _Placeholder(ModuleType):
         known = packages.get(self.__name__, {})
         if name in known and self.__name__ not in sys.modules:
             return known[name]
-        if name == "__path__":  # of the placeholder itself, for `from package import module`
-            raise AttributeError(name)
         return getattr(importlib.import_module(self.__name__), name)
 
     def __setattr__(self, name: str, value: object) -> None:

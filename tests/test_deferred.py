@@ -70,6 +70,7 @@ import sys
 import nmlab, neuromancer, torchmetrics
 import neuromancer.trainer, neuromancer.dataset
 assert neuromancer.dataset.pd.DataFrame is sys.modules["pandas"].DataFrame
+assert neuromancer.trainer.wandb.__path__ == sys.modules["wandb"].__path__
 import scipy.signal, scipy.stats, wandb, pandas
 assert scipy.signal.hamming is scipy.signal.windows.hamming  # torchmetrics adds it
 assert neuromancer.plot.stats.norm is scipy.stats.norm
