@@ -20,7 +20,7 @@ from nmlab.plots import EITHER, Picture, Theme, draw_graph, picture_html
 from nmlab.problem.formulas import expression_of, swapped_in
 from nmlab.problem.graph import Part, graph_of
 from nmlab.problem.lazy import lazy_modules
-from nmlab.problem.terms import terms_of
+from nmlab.problem.terms import named_terms
 from nmlab.runs import Run
 from nmlab.runs.shown import html_table, shorten, text_table
 from nmlab.runtime.rng import RandomStreams
@@ -134,9 +134,7 @@ class Look:
         self.parameters = sum(each.numel() for each in sized if each.requires_grad)
         self.fixed = sum(each.numel() for each in sized if not each.requires_grad)
         self.lazy = sum(1 for _ in lazy_modules(problem))
-        terms = [*problem.loss.objectives, *problem.loss.constraints]
-        named = zip(terms_of(problem), terms, strict=True)
-        self._formulas = {term.name: (expression_of(own), swapped_in(own)) for term, own in named}
+        self._formulas = {term.name: (expression_of(own), swapped_in(own)) for term, own in named_terms(problem)}
 
     @cached_property
     def nodes(self) -> pd.DataFrame:

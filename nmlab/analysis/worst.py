@@ -25,7 +25,7 @@ from nmlab.data.splits import Splits, make_splits
 from nmlab.errors import DataError, FieldError, RunError
 from nmlab.fields.field import unknown_name
 from nmlab.fitting.dry_run import where_it_failed
-from nmlab.problem.terms import terms_of
+from nmlab.problem.terms import named_terms
 from nmlab.runs import Run
 
 BATCH = 1024
@@ -164,9 +164,9 @@ def splits_for(run: Run, data: Any = None) -> Splits:
 
 def terms_by_name(problem: Problem) -> dict[str, list[Any]]:
     """Return the terms of a Problem by name; 'loss' is all of them where they are added."""
-    written = [*problem.loss.objectives, *problem.loss.constraints]
-    named = {known.name: [term] for known, term in zip(terms_of(problem), written, strict=True)}
-    return ({"loss": written} if type(problem.loss) is PenaltyLoss else {}) | named
+    named = {known.name: [term] for known, term in named_terms(problem)}
+    added = {"loss": [term for terms in named.values() for term in terms]}
+    return (added if type(problem.loss) is PenaltyLoss else {}) | named
 
 
 def _stepped(problem: Problem, batch: Mapping[str, Any]) -> dict[str, Any]:

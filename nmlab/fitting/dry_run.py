@@ -19,7 +19,7 @@ from nmlab.errors import DataError
 from nmlab.problem.fast_loss import FastProblem
 from nmlab.problem.lazy import lazy_modules
 from nmlab.problem.state import preserving_state
-from nmlab.problem.terms import terms_of
+from nmlab.problem.terms import named_terms
 from nmlab.problem.weights import forget_values
 from nmlab.runtime.pyplot import own_pyplot
 from nmlab.runtime.reporting import own_reporting
@@ -173,8 +173,7 @@ def where_it_failed(problem: Problem, values: dict[str, Any], error: Exception) 
         except Exception as at_node:
             return _text_of(f"node {node.name!r}", node.input_keys, values, at_node)
         values = {**values, **({node.name: out} if isinstance(out, torch.Tensor) else out)}
-    terms = [*problem.loss.objectives, *problem.loss.constraints]
-    for term, named in zip(terms, terms_of(problem), strict=True):
+    for named, term in named_terms(problem):
         try:
             term(dict(values))
         except Exception as at_term:

@@ -38,7 +38,7 @@ from nmlab.problem.lazy import has_lazy
 from nmlab.problem.metric_names import raw_terms
 from nmlab.problem.start import Start, start_of, weights_fingerprint
 from nmlab.problem.term_weights import KeptWeights, use_weights, weights_of
-from nmlab.problem.terms import terms_of
+from nmlab.problem.terms import named_terms, terms_of
 from nmlab.problem.weights import PREFIX, copy_weights, fingerprint, load_weights, read_weights
 from nmlab.provenance.settings import users_traceback
 from nmlab.runs import Run, RunWriter
@@ -368,7 +368,7 @@ class Execution:
         check_data(problem, splits, request.data_setup_function, request.options, request.user_hooks)
         with RandomStreams(request.seed):  # a data set may draw numbers when it is read
             writer.describe(coverage={key: each.to_json() for key, each in coverage_of(splits.train).items()})
-        for term, written in zip(terms_of(problem), (*problem.loss.objectives, *problem.loss.constraints), strict=True):
+        for term, written in named_terms(problem):
             for swapped in swapped_in(written):
                 warnings.warn(SWAPPED.format(term.name, swapped), stacklevel=2)
         if self._ranks is not None:

@@ -12,7 +12,7 @@ from nmlab.form import Form
 from nmlab.options.changes import weight_field
 from nmlab.problem.formulas import expression_of
 from nmlab.problem.term_weights import own_weights
-from nmlab.problem.terms import terms_of
+from nmlab.problem.terms import named_terms
 from nmlab.runtime.text import number_text
 
 
@@ -23,7 +23,7 @@ def term_fields(problem: Problem, built: bool) -> list[Field]:
     were last, and a field that is left empty stands for the Problem's own.
     """
     weights, fields = own_weights(problem), []
-    for term, written in zip(terms_of(problem), [*problem.loss.objectives, *problem.loss.constraints], strict=True):
+    for term, written in named_terms(problem):
         if term.name in weights:
             own, formula = weights[term.name], expression_of(written)
             told = f"{formula}; empty for the Problem's own, last {number_text(own)}" if built else formula

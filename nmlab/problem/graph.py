@@ -17,7 +17,7 @@ from neuromancer.problem import Problem
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from nmlab.problem.terms import terms_of
+from nmlab.problem.terms import named_terms
 
 Kind = Literal["data", "node", "system", "objective", "constraint"]
 
@@ -65,7 +65,7 @@ def graph_of(problem: Problem) -> ProblemGraph:
     """Return `problem` as a graph."""
     found = _Found()
     given, _ = found.walk(problem.nodes, {}, None)
-    for term, known in zip([*problem.loss.objectives, *problem.loss.constraints], terms_of(problem), strict=True):
+    for known, term in named_terms(problem):
         kind: Kind = "objective" if known.violation_key is None else "constraint"
         number = term.weight.detach() if isinstance(term.weight, torch.Tensor) else term.weight
         weight = float(number) if getattr(number, "ndim", 0) == 0 else None

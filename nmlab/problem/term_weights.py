@@ -13,7 +13,7 @@ from neuromancer.loss import AugmentedLagrangeLoss
 from neuromancer.problem import Problem
 
 from nmlab.fields.field import did_you_mean
-from nmlab.problem.terms import terms_of
+from nmlab.problem.terms import named_terms
 
 _MULTIPLY_FIRST = (Objective.forward, Constraint.forward, Loss.forward)
 """What computes `weight * value`, in this order, so that a `Weight` multiplies."""
@@ -178,8 +178,7 @@ def own_weights(problem: Problem) -> dict[str, float]:
 
 
 def _named(problem: Problem) -> list[tuple[str, Any]]:
-    names = [term.name for term in terms_of(problem)]
-    return list(zip(names, [*problem.loss.objectives, *problem.loss.constraints], strict=True))
+    return [(term.name, written) for term, written in named_terms(problem)]
 
 
 def _fixed(term: Any) -> str | None:

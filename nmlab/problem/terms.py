@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from neuromancer.constraint import Constraint
 from neuromancer.problem import Problem
@@ -65,6 +66,11 @@ def terms_of(problem: Problem) -> list[Term]:
             violation = term.output_keys[2] if kind == "constraint" and len(term.output_keys) > 2 else None
             terms.append(Term(name, term.output_keys[0], violation))
     return terms
+
+
+def named_terms(problem: Problem) -> list[tuple[Term, Any]]:
+    """Return the terms as `terms_of` names them, each with NeuroMANCER's objective or constraint."""
+    return list(zip(terms_of(problem), [*problem.loss.objectives, *problem.loss.constraints], strict=True))
 
 
 def _unnamed(term: object) -> bool:
